@@ -1,0 +1,60 @@
+# make book: environment, notebooks, numbers, pages.    make test: environment, tests.
+# Both work from a bare clone and, on a second run, do again only what has changed.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PROFILE ?= cpu
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+LOCK := requirements/lock.txt
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help:
+	@echo "make book      run the notebooks and build the book into book/_build/html (PROFILE=$(PROFILE))"
+	@echo "make test      run the tests; every notebook is run in the small profile 'smoke'"
+	@echo "make env       only create the environment $(VENV)"
+	@echo "make lock      resolve the newest versions anew and write $(LOCK)"
+	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
+	@echo
+	@echo "PROFILE=smoke|cpu|full|paper sets the sizes of 'make book'; PYTHON=python3.12 the interpreter."
+
+.PHONY: env
+env: $(INSTALLED)
+
+# The stamp is newer than what it depends on, so that nothing is installed again that has not changed.
+$(INSTALLED): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "The locked versions need Python 3.11 to 3.13: try make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+# PyTorch first: what is installed after it then finds it there and asks for no other build.
+	$(RUN) -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
+	$(RUN) -m pip install --quiet -r $(LOCK)
+	$(RUN) -m pip install --quiet --no-deps -e .
+	touch $@
+
+.PHONY: book
+book: env
+	$(RUN) book/build.py all --profile $(PROFILE)
+
+.PHONY: test
+test: env
+	$(RUN) -m pytest
+
+.PHONY: lock
+lock:
+	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
+	.venv-lock/bin/python -m pip install --quiet -e '.[book,references,test]'
+	sed '/^[^#]/d' $(LOCK) > $(LOCK).new
+	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(LOCK).new
+	mv $(LOCK).new $(LOCK)
+	rm -rf .venv-lock
+
+.PHONY: clean
+clean:
+	rm -rf book/_build book/_executed book/_vendor book/generated book/results/cpu book/results/smoke

@@ -1,0 +1,165 @@
+"""Run the chapters by papermill, each only when something that it depends on has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from stylemixseg.paths import atomic_write
+from stylemixseg.results import RunRecorder
+
+from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, SITE, BuildError, notebook_sources, profile_file
+from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
+
+# The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
+RUN_TIME_FACTOR = 3
+
+
+def cache_key(source: Path, profile: str) -> str:
+    """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions."""
+    digest = hashlib.sha256(profile.encode())
+    package = [
+        path
+        for path in sorted(PACKAGE.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts and path.parent.name != "profiles"
+    ]
+    for path in [source, profile_file(profile), LOCK, *package]:
+        digest.update(path.name.encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def execute(source: Path, output: Path, *, profile: str, results: Path) -> float:
+    """Run one chapter and write the executed notebook, ready for the book; gives the wall time in seconds.
+
+    Raises:
+        BuildError: a cell failed. Names the notebook, the cell and the exception; `output` is left as it was.
+    """
+    results.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    with tempfile.TemporaryDirectory() as folder:
+        # The working folder is empty and thrown away: a chapter must not depend on where it runs.
+        work = Path(folder) / "work"
+        work.mkdir()
+        plain, executed = Path(folder) / source.with_suffix(".ipynb").name, Path(folder) / "executed.ipynb"
+        nbformat.write(read_source(source), plain)
+        try:
+            papermill.execute_notebook(
+                plain,
+                executed,
+                parameters={"profile": profile, "results": str(results)},
+                kernel_name="python3",
+                cwd=work,
+            )
+        except Exception as error:
+            raise BuildError(_failure(source, executed, error)) from error
+        notebook = nbformat.read(executed, as_version=4)
+    seconds = time.time() - started
+    written = sorted(p.name for p in results.glob("*.json") if p.stat().st_mtime >= started - 1)
+    _tidy(notebook, source.stem)
+    notebook.metadata["stylemixseg"] = {"key": cache_key(source, profile), "seconds": seconds, "results": written}
+    with atomic_write(output) as temporary:
+        nbformat.write(notebook, temporary)
+    return seconds
+
+
+def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None:
+    """Run every chapter whose executed copy is missing or out of date, and record the wall times.
+
+    Raises:
+        BuildError: there is no chapter, a chapter failed, or (where CI is set) took far longer than it states.
+    """
+    sources = notebook_sources()
+    if not sources:
+        raise BuildError("no notebook sources in notebooks/: expected files named like 01_tour.py")
+    results = results.resolve()
+    times, slow = RunRecorder("run_times", profile, results / "run_times.json"), []
+    for source in sources:
+        output = folder / f"{source.stem}.ipynb"
+        seconds = _up_to_date(source, output, profile, results)
+        if seconds is None:
+            print(f"running {source.stem} (profile {profile})", flush=True)
+            seconds = execute(source, output, profile=profile, results=results)
+            print(f"  {seconds:.0f} s", flush=True)
+        else:
+            print(f"unchanged: {source.stem} ({seconds:.0f} s when it ran)", flush=True)
+        stated = stated_seconds(read_source(source))
+        note = None if stated is None else f"states {stated:.0f} s (for profile cpu on two cores)"
+        times.add(f"run_times.{source.stem}.seconds", seconds, note=note)
+        if profile == "cpu" and stated is not None and seconds > RUN_TIME_FACTOR * stated:
+            slow.append(f"{source.stem} took {seconds:.0f} s and states {stated:.0f} s")
+    times.write()
+    write_launch_notebooks(sources)
+    for line in slow:
+        print(f"slower than stated: {line}")
+    if slow and os.environ.get("CI"):
+        raise BuildError(f"run times stated in the text are off by more than a factor of {RUN_TIME_FACTOR}")
+
+
+def write_launch_notebooks(sources: list[Path], folder: Path = SITE / "notebooks") -> None:
+    """Write the notebooks that Colab and Binder open, and what Binder installs for them."""
+    for source in sources:
+        with atomic_write(folder / f"{source.stem}.ipynb") as temporary:
+            nbformat.write(launch_notebook(source), temporary)
+    binder = folder.parent / "binder"
+    with atomic_write(binder / "requirements.txt") as temporary:
+        temporary.write_text(LOCK.read_text())
+    with atomic_write(binder / "runtime.txt") as temporary:
+        temporary.write_text("python-3.11\n")
+
+
+def _up_to_date(source: Path, output: Path, profile: str, results: Path) -> float | None:
+    """Seconds of the earlier run where it still holds and its result files are there; else None."""
+    if not output.exists():
+        return None
+    record = nbformat.read(output, as_version=4).metadata.get("stylemixseg", {})
+    if record.get("key") != cache_key(source, profile):
+        return None
+    if not all((results / name).exists() for name in record["results"]):
+        return None
+    return record["seconds"]
+
+
+def _tidy(notebook: NotebookNode, name: str) -> None:
+    """Drop what names this machine (papermill's cell and records), and add the links to run the chapter elsewhere."""
+    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "markdown")
+    title, _, rest = first.source.partition("\n")
+    first.source = f"{title}\n\n{launch_links(name)}\n{rest}"
+
+
+def _failure(source: Path, executed: Path, error: Exception) -> str:
+    """Which notebook failed, in which cell and why; keeps the notebook as far as it ran."""
+    if not executed.exists():
+        return f"notebook {source.stem} could not be started: {type(error).__name__}: {error}"
+    notebook = nbformat.read(executed, as_version=4)
+    report = REPORTS / f"{source.stem}.ipynb"
+    with atomic_write(report) as temporary:
+        nbformat.write(notebook, temporary)
+    cells = [
+        c
+        for c in notebook.cells
+        if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))
+    ]
+    # A cell that raised has an error output; one whose kernel died never got its number.
+    failed = [
+        (index, cell)
+        for index, cell in enumerate(cells, start=1)
+        if cell.cell_type == "code"
+        and (any(o.output_type == "error" for o in cell.outputs) or (cell.source and cell.execution_count is None))
+    ]
+    if hasattr(error, "ename"):
+        reason = f"{error.ename}: {error.evalue}"
+    else:
+        reason = f"{type(error).__name__}: {error}"
+    place = "cell {} (`{}`)".format(failed[0][0], first_line(failed[0][1])) if failed else "no cell of its own"
+    return f"notebook {source.stem} failed in {place}: {reason}\nfull traceback: {report}"

@@ -1,0 +1,128 @@
+"""Read a chapter's source, and say what a chapter must have and lacks."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import jupytext
+from nbformat import NotebookNode
+
+from .layout import repository_url
+
+SECTIONS = ("objectives", "prerequisites", "run time", "summary")
+MINIMUM_EXERCISES = 2
+UNITS = {"second": 1, "minute": 60, "hour": 3600}
+
+# A line that only titles something: a heading, bold words, a directive or a table cell.
+_TITLE = r"^\s*(?:#+|\*\*|:{{3,}}\s*\{{|`{{3,}}\s*\{{|:?\w*:?\s*\||[-*]\s+\*\*).*\b{word}\b"
+
+
+def read_source(path: Path) -> NotebookNode:
+    """Notebook of a py:percent file, with a kernel that every installation has."""
+    notebook = jupytext.read(path, fmt="py:percent")
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
+
+
+def markdown_of(notebook: NotebookNode) -> str:
+    """All Markdown cells of a notebook, joined."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def stated_seconds(notebook: NotebookNode) -> float | None:
+    """Run time in seconds that the text states, e.g. "**Run time:** about 3 minutes"; None where it states none.
+
+    A range such as "2 to 3 minutes" counts as its upper end.
+    """
+    match = re.search(
+        r"run time\b.{0,120}?(\d+(?:\.\d+)?)(?:\s*(?:to|-|–)\s*(\d+(?:\.\d+)?))?\s*(second|minute|hour)s?\b",
+        markdown_of(notebook),
+        flags=re.IGNORECASE | re.DOTALL,
+    )
+    if match is None:
+        return None
+    low, high, unit = match.groups()
+    return float(high or low) * UNITS[unit.lower()]
+
+
+def problems(notebook: NotebookNode) -> list[str]:
+    """What a chapter's source lacks, one sentence each; empty where it is complete."""
+    text = markdown_of(notebook)
+    found = []
+    for section in SECTIONS:
+        if not re.search(_TITLE.format(word=section), text, flags=re.IGNORECASE | re.MULTILINE):
+            found.append(f"no line titles the section '{section}' (a heading, bold words or a directive)")
+    if stated_seconds(notebook) is None:
+        found.append("no run time of the form 'Run time: about 3 minutes'")
+    exercises = Counter(re.findall(r"\{(exercise|solution)(?:-start)?\}", text))
+    if exercises["exercise"] < MINIMUM_EXERCISES:
+        found.append(f"needs {MINIMUM_EXERCISES} exercises, has {exercises['exercise']}")
+    if exercises["solution"] < exercises["exercise"]:
+        found.append(f"{exercises['exercise']} exercises have {exercises['solution']} solutions")
+    parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    if len(parameters) != 1:
+        found.append(f"needs one cell tagged 'parameters', has {len(parameters)}")
+    else:
+        for name in ("profile", "results"):
+            if not re.search(rf"^{name}\s*=", parameters[0].source, flags=re.MULTILINE):
+                found.append(f"the parameters cell does not set {name!r}")
+    return found
+
+
+def figures_without_text(notebook: NotebookNode) -> list[str]:
+    """Cells of an executed notebook that show a picture without alternative text or without a caption."""
+    found = []
+    for index, cell in enumerate(notebook.cells, start=1):
+        if cell.cell_type != "code" or "remove-cell" in cell.metadata.get("tags", []):
+            continue
+        shown = [o for o in cell.outputs if any(m.startswith("image/") for m in o.get("data", {}))]
+        settings = cell.metadata.get("mystnb", {})
+        missing = [
+            what
+            for what, text in (
+                ("alternative text", settings.get("image", {}).get("alt")),
+                ("a caption", settings.get("figure", {}).get("caption")),
+            )
+            if not (text or "").strip()
+        ]
+        if shown and missing:
+            found.append(f"cell {index} ({first_line(cell)}) shows a picture without {' and '.join(missing)}")
+    return found
+
+
+def first_line(cell: NotebookNode) -> str:
+    """First line of a cell that is neither blank nor a comment, for messages."""
+    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
+    code = [line for line in lines if not line.startswith("#")]
+    return (code or lines or ["empty cell"])[0]
+
+
+def launch_links(name: str) -> str:
+    """One line of HTML with the ways to run a chapter: Colab, Binder, download."""
+    owner_and_name = repository_url().removeprefix("https://github.com/")
+    file = f"notebooks/{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/gh-pages/{file}"
+    binder = f"https://mybinder.org/v2/gh/{owner_and_name}/gh-pages?labpath={file.replace('/', '%2F')}"
+    return (
+        f'<p class="notebook-links">Run this chapter: <a href="{colab}">in Colab</a>, '
+        f'<a href="{binder}">in Binder</a>, or <a href="../{file}">download the notebook</a>.</p>'
+    )
+
+
+def launch_notebook(source: Path) -> NotebookNode:
+    """The chapter as a notebook to run elsewhere: not executed, and it installs the package where that is missing."""
+    notebook = read_source(source)
+    install = (
+        "# Installs the package where it is missing, as on Colab.\n"
+        "import importlib.util\n\n"
+        'if importlib.util.find_spec("stylemixseg") is None:\n'
+        f'    %pip install --quiet "stylemixseg @ git+{repository_url()}"'
+    )
+    cell = {"cell_type": "code", "id": "install", "metadata": {}, "source": install, "outputs": []}
+    notebook.cells.insert(1, NotebookNode(cell | {"metadata": NotebookNode(), "execution_count": None}))
+    # Cell names drawn at random would make every build differ.
+    for index, item in enumerate(notebook.cells):
+        item["id"] = f"cell-{index}"
+    return notebook

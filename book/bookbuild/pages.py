@@ -1,0 +1,56 @@
+"""Build the pages with Jupyter Book, warnings as errors."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from .layout import BOOK, BUILD, HTML, SITE, VENDOR, BuildError
+
+# Settings of _config.yml that name vendored files, dropped where the files could not be had.
+_VENDORED = ("mathjax_path", "nb_ipywidgets_js")
+
+
+def build_html() -> None:
+    """Build every page into `_build/html`.
+
+    All pages are written anew each time: Sphinx does not repeat the warnings of pages that it takes from its store.
+
+    Raises:
+        BuildError: Jupyter Book failed or warned.
+    """
+    SITE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        config = _config(Path(folder))
+        command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+        command += ["build", "--all", "-W", "-n", "-q", "--keep-going", "--config", str(config), str(BOOK)]
+        # A page that is no longer in the table of contents must not stay in the built book.
+        shutil.rmtree(HTML, ignore_errors=True)
+        done = subprocess.run(command, cwd=BOOK, env=os.environ | {"PYTHONUTF8": "1"}, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise BuildError("Jupyter Book failed or warned (warnings are errors): see its lines above")
+    # GitHub Pages would drop folders whose names begin with an underscore.
+    (HTML / ".nojekyll").touch()
+    print(f"the book is at {(HTML / 'index.html').relative_to(BUILD.parent.parent)}")
+
+
+def _config(folder: Path) -> Path:
+    """The configuration to build with: `_config.yml`, or a copy that takes MathJax and widgets from the network."""
+    config = BOOK / "_config.yml"
+    if (VENDOR / "vendor").is_dir():
+        return config
+    settings = yaml.safe_load(config.read_text())
+    sphinx = settings["sphinx"]["config"]
+    for name in _VENDORED:
+        del sphinx[name]
+    del sphinx["html_js_files"]
+    sphinx["html_extra_path"] = [p for p in sphinx["html_extra_path"] if p != VENDOR.name]
+    online = folder / "_config.yml"
+    online.write_text(yaml.safe_dump(settings))
+    return online

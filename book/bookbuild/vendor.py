@@ -1,0 +1,68 @@
+"""Get the scripts and fonts that the pages load, so that the built book needs no network."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from .layout import BOOK, VENDOR, BuildError
+
+SCRIPTS = BOOK / "scripts"
+_MATHJAX = "mathjax/es5"
+_WIDGETS = "@jupyter-widgets/html-manager"
+
+
+def vendor() -> bool:
+    """Fill `_vendor` from the locked npm packages, only where the lock or our scripts have changed.
+
+    Gives False, and says so, where npm is absent: the pages then take both from their usual public address.
+
+    Raises:
+        BuildError: npm is there but could not install the packages.
+    """
+    target, stamp = VENDOR / "vendor", VENDOR / ".key"
+    key = _key()
+    if stamp.exists() and stamp.read_text() == key:
+        print("unchanged: MathJax and the widget manager")
+        return True
+    if shutil.which("npm") is None:
+        shutil.rmtree(VENDOR, ignore_errors=True)
+        print("npm is not installed: the pages will load MathJax and the widget manager from their usual public")
+        print("address and need a network. For a book that needs none, install npm and build again.")
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(BOOK / name, folder)
+        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if done.returncode != 0:
+            raise BuildError(f"npm ci failed in book/ (package-lock.json):\n{done.stderr.strip()[-2000:]}")
+        shutil.rmtree(VENDOR, ignore_errors=True)
+        _copy(Path(folder) / "node_modules", target)
+    stamp.write_text(key)
+    return True
+
+
+def _key() -> str:
+    """Hash of the npm lock, our own page scripts and this file."""
+    digest = hashlib.sha256()
+    for path in [BOOK / "package.json", BOOK / "package-lock.json", Path(__file__), *sorted(SCRIPTS.glob("*.js"))]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _copy(modules: Path, target: Path) -> None:
+    """Copy what the pages ask for, with licences, out of npm's folder of packages."""
+    fonts = Path("output/chtml/fonts/woff-v2")
+    shutil.copytree(modules / _MATHJAX / fonts, target / "mathjax3" / fonts)
+    shutil.copy(modules / _MATHJAX / "tex-mml-chtml.js", target / "mathjax3")
+    shutil.copy(modules / "mathjax" / "LICENSE", target / "mathjax3")
+    # Speech for screen readers; MathJax loads these when a reader asks for them in its menu.
+    for part in ("a11y", "sre"):
+        shutil.copytree(modules / _MATHJAX / part, target / "mathjax3" / part)
+    dist = modules / _WIDGETS / "dist"
+    for path in [dist / "embed.js", dist / "embed.js.LICENSE.txt", *dist.glob("*.woff2"), *SCRIPTS.glob("*.js")]:
+        shutil.copy(path, target)

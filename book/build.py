@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Build the book, or one step of it.
+
+    python book/build.py all --profile cpu       everything, in order
+    python book/build.py execute --profile smoke one step
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from bookbuild import check, execute, layout, pages, vendor
+from stylemixseg import ledger
+from stylemixseg.generators.zoo import CATALOGUE
+from stylemixseg.profiles import load_profile
+
+
+def step_fetch(profile: str) -> None:
+    """get the generator that the profile uses"""
+    name = load_profile(profile).generator
+    if name in CATALOGUE and CATALOGUE[name].sha256 is None:
+        print(f"nothing to get: {name} is drawn by the package")
+    else:
+        _cli("fetch", name)
+
+
+def step_execute(profile: str) -> None:
+    """run the notebooks that have changed"""
+    execute.execute_all(profile, layout.RESULTS / profile)
+
+
+def step_numbers(profile: str) -> None:
+    """compare the measured numbers with the committed expectations"""
+    _cli("ledger", "--check", "--profile", profile)
+
+
+def step_ledger(profile: str) -> None:
+    """write the reproduction ledger, a page made from the result files"""
+    ledger.write_ledger(layout.RESULTS, layout.GENERATED / "ledger.md")
+
+
+def step_vendor(profile: str) -> None:
+    """get MathJax and the widget manager for the pages"""
+    vendor.vendor()
+
+
+def step_html(profile: str) -> None:
+    """build the pages"""
+    pages.build_html()
+
+
+def step_check(profile: str) -> None:
+    """check the built pages"""
+    check.check()
+
+
+STEPS: dict[str, Callable[[str], None]] = {
+    "fetch": step_fetch,
+    "execute": step_execute,
+    "numbers": step_numbers,
+    "ledger": step_ledger,
+    "vendor": step_vendor,
+    "html": step_html,
+    "check": step_check,
+}
+
+
+def _cli(*arguments: str) -> None:
+    """Run the package's own command.
+
+    Raises:
+        BuildError: it failed; its own message stands above.
+    """
+    done = subprocess.run([sys.executable, "-m", "stylemixseg.cli", *arguments], stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise layout.BuildError(f"`stylemixseg {' '.join(arguments)}` failed")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    lines = "\n".join(f"  {name:<9} {step.__doc__}" for name, step in STEPS.items())
+    parser = argparse.ArgumentParser(
+        description=f"{__doc__}\nsteps, in order:\n{lines}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=["all", *STEPS])
+    parser.add_argument("--profile", default="cpu", help="sizes and generator to run with (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        layout.profile_file(options.profile)
+        for name in STEPS if options.step == "all" else [options.step]:
+            print(f"== {name}: {STEPS[name].__doc__}", flush=True)
+            started = time.monotonic()
+            STEPS[name](options.profile)
+            print(f"== {name}: {time.monotonic() - started:.1f} s", flush=True)
+    except layout.BuildError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

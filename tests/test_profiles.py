@@ -1,0 +1,85 @@
+import dataclasses
+
+import pytest
+
+from stylemixseg.generators.zoo import CATALOGUE
+from stylemixseg.profiles import FOLDER, load_profile, profile_names, read_profile
+
+PROFILES = ("cpu", "full", "paper", "smoke")
+
+
+def test_the_four_profiles_are_there():
+    assert profile_names() == sorted(PROFILES)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_development_images_are_never_evaluation_images(name):
+    profile = load_profile(name)
+    assert profile.name == name
+    assert set(profile.query_seeds).isdisjoint(profile.development_seeds)
+    assert len(profile.query_seeds) == profile.queries and len(profile.development_seeds) == profile.development_queries
+    assert list(profile.ablation_seeds) == list(profile.query_seeds)[: profile.ablation_queries]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_development_images_of_one_profile_are_not_evaluation_images_of_another(name):
+    development = set(load_profile(name).development_seeds)
+    assert all(development.isdisjoint(load_profile(other).query_seeds) for other in PROFILES)
+
+
+@pytest.mark.parametrize("name", ["smoke", "cpu", "full"])
+def test_settings_fit_the_generator(name):
+    profile, generator = load_profile(name), CATALOGUE[load_profile(name).generator]
+    assert max(profile.cutoff, *profile.cutoffs) <= generator.num_ws
+    assert generator.resolution % (profile.resolution or generator.resolution) == 0
+
+
+@pytest.mark.parametrize("name", ["cpu", "full", "paper"])
+def test_faces_run_the_papers_ablation_grid(name):
+    profile = load_profile(name)
+    assert (profile.cutoffs, profile.ks, profile.color_spaces) == ((4, 6, 8, 12, 14), (2, 4, 10), ("rgb", "lab"))
+
+
+def test_native_resolution_is_none():
+    assert load_profile("paper").resolution is None
+
+
+def test_profiles_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_profile("smoke").n = 3
+
+
+@pytest.mark.parametrize(
+    "name, near", [("smok", "smoke"), ("papers", "paper"), ("zzz", "choose from cpu"), ("../cpu", "cpu")]
+)
+def test_unknown_profile_suggests_the_nearest(name, near):
+    with pytest.raises(ValueError, match=near):
+        load_profile(name)
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ("\nn = 12\n", "\n", "missing setting 'n'"),
+        ("\nn = 12\n", "\nn = 0\n", "n must be at least 1"),
+        ("\nn = 12\n", "\nnn = 12\n", "unknown setting 'nn'"),
+        ("k = 3", "k = 1", "k must be at least 2"),
+        ("truncation = 0.7", "truncation = nan", "truncation"),
+        ("truncation = 0.7", "truncation = 'much'", "truncation"),
+        ('color_space = "lab"', 'color_space = "hsv"', "color_space"),
+        ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = []", "cutoffs must be a list"),
+        ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = 4", "cutoffs must be a list"),
+        ("development_seed_first = 10000", "development_seed_first = 5", "development seeds must not be evaluation"),
+        ("ablation_queries = 4", "ablation_queries = 7", "ablation_queries must be at most queries"),
+        ('generator = "toy"', "generator = 3", "generator must be a name"),
+        ('generator = "toy"', "generator = ", "Invalid value"),
+    ],
+)
+def test_a_wrong_profile_file_names_file_and_setting(tmp_path, old, new, words):
+    text = (FOLDER / "smoke.toml").read_text()
+    assert old in text
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=words) as caught:
+        read_profile(path)
+    assert "mine.toml" in str(caught.value)
