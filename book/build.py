@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Build the book, or one step of it.
 
-    python book/build.py all --profile cpu       everything, in order
-    python book/build.py execute --profile smoke one step
+python book/build.py all --profile cpu       everything, in order
+python book/build.py execute --profile smoke one step
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from bookbuild import check, execute, layout, pages, vendor
+
 from stylemixseg import ledger
 from stylemixseg.generators.zoo import CATALOGUE
 from stylemixseg.profiles import load_profile
@@ -75,7 +77,8 @@ def _cli(*arguments: str) -> None:
     Raises:
         BuildError: it failed; its own message stands above.
     """
-    done = subprocess.run([sys.executable, "-m", "stylemixseg.cli", *arguments], stdin=subprocess.DEVNULL)
+    program = Path(sys.executable).parent / "stylemixseg"
+    done = subprocess.run([program, *arguments], stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise layout.BuildError(f"`stylemixseg {' '.join(arguments)}` failed")
 

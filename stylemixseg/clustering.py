@@ -40,7 +40,7 @@ def kmeans(
     k: int,
     *,
     seed: int = 0,
-    restarts: int = 1,
+    restarts: int = 10,
     iterations: int = 25,
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER,
     device: str = "cpu",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_SALIENCY_GRID, PAPER, SPACES
+from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
 from stylemixseg.paths import atomic_write
 from stylemixseg.results import Measurement, ResultError, Run, measurements, profile_runs, read_json
 
@@ -171,7 +171,7 @@ TABLES = {
         *_ious("Segmentation in Style", "table1.ffhq.sis", None),
     ],
     "Table 4, mIoU by colour space, cutoff and k": _grid("table4"),
-    "Table 4 again, with the saliency rule": _grid("table4_saliency"),
+    "Table 4 again, with the corner minority rule": _grid("table4_corner"),
 }
 
 _INTRODUCTION = """\
@@ -287,8 +287,8 @@ def _claims_table(found: Mapping[str, Mapping[str, Measurement]]) -> str:
     columns = {"the paper's own numbers": (paper_values(), PAPER)}
     for profile, title in PROFILES.items():
         columns[title] = (ours[profile], OURS)
-        if any(name.startswith(f"{OURS_SALIENCY_GRID.grid}.") for name in ours[profile]):
-            columns[f"{title}, saliency rule"] = (ours[profile], OURS_SALIENCY_GRID)
+        if any(name.startswith(f"{OURS_CORNER_GRID.grid}.") for name in ours[profile]):
+            columns[f"{title}, corner minority rule"] = (ours[profile], OURS_CORNER_GRID)
     rows = []
     for claim in CLAIMS:
         verdicts = [claim.test(values, names) for values, names in columns.values()]

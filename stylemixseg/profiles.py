@@ -38,6 +38,8 @@ class Profile:
         development_seed_first, development_queries: images on which settings may be chosen; never evaluation images.
         example_seeds: images for figures.
         cutoffs, ks, color_spaces: the ablation grid of Table 4.
+        reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
+        prefix: put before the names of results; results on the toy world are kept apart by "toy.".
         max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
 
     Raises:
@@ -63,10 +65,12 @@ class Profile:
     cutoffs: tuple[int, ...]
     ks: tuple[int, ...]
     color_spaces: tuple[str, ...]
+    reference: str
+    prefix: str
     max_minutes: int
 
     def __post_init__(self) -> None:
-        for name in ("name", "generator"):
+        for name in ("name", "generator", "prefix"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
         if self.resolution is not None:
@@ -75,6 +79,7 @@ class Profile:
         for name, low in _AT_LEAST.items():
             check_int(name, getattr(self, name), low)
         check_choice("color_space", self.color_space, COLOR_SPACES)
+        check_choice("reference", self.reference, ("truth", "face_parser", "deeplab"))
         for name, low in (("example_seeds", 0), ("cutoffs", 0), ("ks", 2)):
             for value in _listed(name, getattr(self, name)):
                 check_int(name, value, low)

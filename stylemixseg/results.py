@@ -279,6 +279,19 @@ def _is_texts(mapping) -> bool:
     return isinstance(mapping, dict) and all(isinstance(value, str) for value in mapping.values())
 
 
+def results_folder(results: str | Path | None = None) -> Path:
+    """The folder of all result files, `<profile>/<experiment>.json` below it.
+
+    Args:
+        results: the folder; None: `book/results` of the repository that this package is installed from (editable), or
+            `results` in the working folder where there is no such repository.
+    """
+    if results is not None:
+        return Path(results)
+    book = Path(__file__).resolve().parents[1] / "book"
+    return book / "results" if (book / "_config.yml").exists() else Path("results")
+
+
 def load_runs(folder: str | Path) -> list[Run]:
     """Read all result files of a folder, by file name. An absent or empty folder gives an empty list."""
     return [load_run(path) for path in sorted(Path(folder).glob("*.json"))]

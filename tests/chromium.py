@@ -150,7 +150,9 @@ class Browser:
         page.loaded = False
         return page
 
-    def call(self, method: str, parameters: dict | None = None, session: str | None = None, seconds: float = 60) -> dict:
+    def call(
+        self, method: str, parameters: dict | None = None, session: str | None = None, seconds: float = 60
+    ) -> dict:
         """Send one DevTools command and give its result.
 
         Raises:

@@ -24,7 +24,8 @@ pytestmark = [
     pytest.mark.skipif(not PAGES, reason="the book has not been built: `make book` builds it"),
     pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed: the browser test of the book is left out"),
     pytest.mark.skipif(
-        bool(PAGES) and not (HTML / "vendor").is_dir(), reason="the book was built without npm: its pages need a network"
+        bool(PAGES) and not (HTML / "vendor").is_dir(),
+        reason="the book was built without npm: its pages need a network",
     ),
 ]
 
@@ -76,7 +77,9 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
     page.open(f"{site}/{name}")
     if page.evaluate("document.querySelector('.math') !== null"):
         assert page.wait_for("document.querySelector('mjx-container') !== null"), "maths was not typeset"
-    views = page.evaluate("""document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length""")
+    views = page.evaluate(
+        """document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]').length"""
+    )
     if views:
         shown = "document.querySelectorAll('.cell_output .jupyter-widgets').length"
         assert page.wait_for(f"{shown} >= {views}"), f"{views} widgets on the page, {page.evaluate(shown)} appeared"

@@ -62,7 +62,9 @@ def test_notebook_to_run_elsewhere(name: str) -> None:
 @pytest.mark.skipif(BUILT and not (HTML / "vendor").is_dir(), reason="the book was built without npm")
 def test_pages_load_their_own_mathjax_and_widgets() -> None:
     for path in pages_of():
-        scripts = [s["src"] for s in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("script[src]")]
+        scripts = [
+            s["src"] for s in BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser").select("script[src]")
+        ]
         twice = {s for s in scripts if scripts.count(s) > 1 and "vendor" in s}
         assert not twice, f"{path.name} loads {twice} twice"
     versions = json.loads((HTML.parents[1] / "package.json").read_text())["dependencies"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+
 from stylemixseg.results import load_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
@@ -88,13 +89,15 @@ def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
     with pytest.raises(layout.BuildError) as raised:
         _run(book)
     message = str(raised.value)
-    assert "notebook 01_sum failed in cell 3 (`from pathlib import Path`): ZeroDivisionError: division by zero" in message
+    assert (
+        "notebook 01_sum failed in cell 3 (`from pathlib import Path`): ZeroDivisionError: division by zero" in message
+    )
     assert (book / "reports" / "01_sum.ipynb").is_file()
     assert not (book / "executed" / "01_sum.ipynb").exists()
 
 
 def test_a_kernel_that_dies_is_named_with_its_cell(book: Path) -> None:
-    (book / "notebooks" / "01_sum.py").write_text(CHAPTER + "\n# %%\nimport os\n\nos._exit(9)\n")
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER + "\n# %%\nimport os\n\nos._exit(9)\n\n# %%\n1 + 1\n")
     with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 5 \(`import os`\): DeadKernelError"):
         _run(book)
 
@@ -104,7 +107,7 @@ def test_executed_copy_says_nothing_of_the_machine(book: Path) -> None:
     text = (book / "executed" / "01_sum.ipynb").read_text()
     assert str(book) not in text and "injected-parameters" not in text
     first = nbformat.reads(text, as_version=4).cells[0].source
-    assert first.startswith("# Title\n\n<p class=\"notebook-links\">")
+    assert first.startswith('# Title\n\n<p class="notebook-links">')
 
 
 def test_an_unknown_profile_names_the_nearest() -> None:

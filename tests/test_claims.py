@@ -2,7 +2,7 @@ from itertools import product
 
 import pytest
 
-from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_SALIENCY_GRID, PAPER, SPACES
+from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
 from stylemixseg.ledger import paper_values
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -74,7 +74,7 @@ def test_equal_is_not_better():
         assert BY_ID[id].test(level).holds is False
 
 
-def test_the_saliency_grid_is_read_by_its_own_names():
-    values = grid(lambda s, c, k: 0.6 + 0.1 * (s == "lab"), prefix="table4_saliency")
+def test_the_corner_grid_is_read_by_its_own_names():
+    values = grid(lambda s, c, k: 0.6 + 0.1 * (s == "lab"), prefix="table4_corner")
     assert BY_ID["lab_beats_rgb"].test(values, OURS).holds is None
-    assert BY_ID["lab_beats_rgb"].test(values, OURS_SALIENCY_GRID).holds is True
+    assert BY_ID["lab_beats_rgb"].test(values, OURS_CORNER_GRID).holds is True

@@ -145,9 +145,9 @@ def test_toy_results_never_enter_the_page(results, tmp_path):
     assert "0.988" not in page and "toy." not in page
 
 
-def test_the_saliency_grid_shows_where_it_was_measured(results, tmp_path):
+def test_the_corner_grid_shows_where_it_was_measured(results, tmp_path):
     assert "Table 4 again" not in markdown(results, tmp_path)
-    run(results, "full", {"table4_saliency.lab.c8.k4.miou": (0.7, 40, None)}, experiment="table4")
+    run(results, "full", {"table4_corner.lab.c8.k4.miou": (0.7, 40, None)}, experiment="table4")
     page = markdown(results, tmp_path)
     assert "Table 4 again" in page and "| LAB, c = 8, k = 4 | 0.78 | 0.700, n = 40 | not measured |" in page
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
 from stylemixseg.results import load_runs
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
@@ -38,7 +39,9 @@ def test_runs(source: Path, tmp_path: Path) -> None:
     execute(source, output, profile="smoke", results=tmp_path / "results")
     notebook = nbformat.read(output, as_version=4)
     assert figures_without_text(notebook) == []
-    assert str(tmp_path) not in output.read_text(), "an output names a folder of this machine, e.g. `recorder.write()` last"
+    assert str(tmp_path) not in output.read_text(), (
+        "an output names a folder of this machine, e.g. `recorder.write()` last"
+    )
     runs = load_runs(tmp_path / "results")
     assert runs, "the notebook recorded no result"
     assert {run.profile for run in runs} == {"smoke"}

@@ -37,7 +37,7 @@ def test_settings_fit_the_generator(name):
 @pytest.mark.parametrize("name", ["cpu", "full", "paper"])
 def test_faces_run_the_papers_ablation_grid(name):
     profile = load_profile(name)
-    assert (profile.cutoffs, profile.ks, profile.color_spaces) == ((4, 6, 8, 12, 14), (2, 4, 10), ("rgb", "lab"))
+    assert (profile.cutoffs, profile.ks, profile.color_spaces) == ((4, 6, 8, 12, 14), (2, 3, 4, 10), ("rgb", "lab"))
 
 
 def test_native_resolution_is_none():
@@ -71,8 +71,8 @@ def test_unknown_profile_suggests_the_nearest(name, near):
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = 4", "cutoffs must be a list"),
         ("development_seed_first = 10000", "development_seed_first = 5", "development seeds must not be evaluation"),
         ("ablation_queries = 4", "ablation_queries = 7", "ablation_queries must be at most queries"),
-        ('generator = "toy"', "generator = 3", "generator must be a name"),
-        ('generator = "toy"', "generator = ", "Invalid value"),
+        ('generator = "toy-portrait"', "generator = 3", "generator must be a name"),
+        ('generator = "toy-portrait"', "generator = ", "Invalid value"),
     ],
 )
 def test_a_wrong_profile_file_names_file_and_setting(tmp_path, old, new, words):

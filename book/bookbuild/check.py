@@ -84,7 +84,9 @@ def _other_hosts(soup: BeautifulSoup) -> list[str]:
 
 def _anchors(soup: BeautifulSoup) -> set[str]:
     """Names that a link can point at."""
-    return {element["id"] for element in soup.find_all(id=True)} | {a["name"] for a in soup.find_all("a", attrs={"name": True})}
+    return {element["id"] for element in soup.find_all(id=True)} | {
+        a["name"] for a in soup.find_all("a", attrs={"name": True})
+    }
 
 
 def _links(path: Path, soup: BeautifulSoup, anchors: dict[Path, set[str]], html: Path) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import papermill
 from nbformat import NotebookNode
+
 from stylemixseg.paths import atomic_write
 from stylemixseg.results import RunRecorder
 
@@ -24,15 +25,18 @@ RUN_TIME_FACTOR = 3
 def cache_key(source: Path, profile: str) -> str:
     """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions."""
     digest = hashlib.sha256(profile.encode())
-    package = [
-        path
-        for path in sorted(PACKAGE.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts and path.parent.name != "profiles"
-    ]
+    package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
     for path in [source, profile_file(profile), LOCK, *package]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _counts(path: Path) -> bool:
+    """Whether a file of the package can change what a chapter shows: expectations are compared with it afterwards."""
+    if path.parent.name == "expectations":
+        return path.name == "paper.json"
+    return "__pycache__" not in path.parts and path.parent.name != "profiles"
 
 
 def execute(source: Path, output: Path, *, profile: str, results: Path) -> float:
@@ -150,16 +154,13 @@ def _failure(source: Path, executed: Path, error: Exception) -> str:
         for c in notebook.cells
         if not {"injected-parameters", "papermill-error-cell-tag"} & set(c.metadata.get("tags", []))
     ]
-    # A cell that raised has an error output; one whose kernel died never got its number.
-    failed = [
-        (index, cell)
-        for index, cell in enumerate(cells, start=1)
-        if cell.cell_type == "code"
-        and (any(o.output_type == "error" for o in cell.outputs) or (cell.source and cell.execution_count is None))
-    ]
+    # A cell that raised has an error output. A kernel that died leaves none: it died in the last cell that started.
+    code = [(index, cell) for index, cell in enumerate(cells, start=1) if cell.cell_type == "code"]
+    raised = [(index, cell) for index, cell in code if any(o.output_type == "error" for o in cell.outputs)]
+    started = [(index, cell) for index, cell in code if cell.metadata.get("papermill", {}).get("start_time")]
+    index, cell = raised[0] if raised else (started or code)[-1]
     if hasattr(error, "ename"):
         reason = f"{error.ename}: {error.evalue}"
     else:
         reason = f"{type(error).__name__}: {error}"
-    place = "cell {} (`{}`)".format(failed[0][0], first_line(failed[0][1])) if failed else "no cell of its own"
-    return f"notebook {source.stem} failed in {place}: {reason}\nfull traceback: {report}"
+    return f"notebook {source.stem} failed in cell {index} (`{first_line(cell)}`): {reason}\nfull traceback: {report}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
+
 from stylemixseg.profiles import FOLDER as PROFILES
 from stylemixseg.profiles import load_profile
 

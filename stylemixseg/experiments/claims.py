@@ -42,7 +42,7 @@ class Names:
 
 
 OURS = Names()
-OURS_SALIENCY_GRID = Names(grid="table4_saliency")
+OURS_CORNER_GRID = Names(grid="table4_corner")
 PAPER = Names(method="table1.ffhq.ours")
 
 

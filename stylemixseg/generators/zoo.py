@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 from stylemixseg.checks import check_choice, suggest
@@ -39,25 +40,22 @@ CATALOGUE = {
             faces.LICENCE,
             faces.load_faces,
         ),
-        Entry(
-            "toy",
-            "a drawn room with one object in the middle, exact masks",
-            128,
-            12,
-            "stylemixseg: rendered, nothing learnt",
-            None,
-            "Apache-2.0, as this package",
-            lambda: ToyWorld(scene="single", name="toy"),
-        ),
-        Entry(
-            "toy-room",
-            "a drawn room with several objects, exact masks and boxes",
-            128,
-            12,
-            "stylemixseg: rendered, nothing learnt",
-            None,
-            "Apache-2.0, as this package",
-            lambda: ToyWorld(scene="room", name="toy-room"),
+        *(
+            Entry(
+                f"toy-{scene}",
+                f"{content}, exact masks and boxes",
+                128,
+                12,
+                "stylemixseg: drawn, nothing learnt",
+                None,
+                "Apache-2.0, as this package",
+                partial(ToyWorld, scene=scene),
+            )
+            for scene, content in (
+                ("portrait", "a toy: one object before two walls, framed like a portrait"),
+                ("single", "a toy: one object in the middle of a room"),
+                ("room", "a toy: a room with several objects"),
+            )
         ),
     )
 }
@@ -67,7 +65,7 @@ def load_generator(name: str, *, device: str = "cpu", engine: str = "auto") -> G
     """Load a generator of the catalogue, fetching its weights on first use.
 
     Args:
-        name: a name of `CATALOGUE`: "faces", "toy", "toy-room".
+        name: a name of `CATALOGUE`: "faces", "toy-portrait", ....
         device: where a PyTorch generator runs, e.g. "cpu" or "cuda".
         engine: "torch" (differentiable); "openvino" (fastest on a CPU, no gradients); "auto" takes OpenVINO for
             learnt generators on the CPU where it is installed, else PyTorch.

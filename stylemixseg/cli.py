@@ -1,0 +1,245 @@
+"""The command line: `stylemixseg fetch | generators | segment | reproduce | ledger`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import textwrap
+from pathlib import Path
+
+# Only what `--help` needs is imported here; torch and faiss take seconds.
+from stylemixseg import __version__
+
+DEFAULT_RESULTS = Path("book/results")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command. Exit status: 0 done, 1 it failed (one line says why), 2 wrong usage, 130 interrupted."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except KeyboardInterrupt:
+        print("stylemixseg: interrupted; what was finished is kept, run the command again to go on", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+        if args.traceback:
+            raise
+        print(f"stylemixseg: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="stylemixseg",
+        description="Segment a generator's images without labels and without another network (Feng et al., CVPR 2023).",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=_example(
+            """
+            stylemixseg fetch faces                          get the 1024 px face generator (38 MB, once)
+            stylemixseg segment --generator faces --seed 7 -o out/
+            stylemixseg reproduce table4 --profile cpu       one table of the paper, in a size for two cores
+            stylemixseg ledger                               the paper's numbers beside the ones measured here
+            """
+        ),
+    )
+    parser.add_argument("--version", action="version", version=f"stylemixseg {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="on an error, show where in the code it arose")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    fetch = _command(
+        commands,
+        "fetch",
+        _fetch,
+        "get a generator's weights into your cache",
+        """
+        stylemixseg fetch faces
+        stylemixseg fetch faces --wheel random_face-2021.7.21.1-py3-none-any.whl    no network needed
+        """,
+    )
+    fetch.add_argument("name", metavar="GENERATOR", help="a name that `stylemixseg generators` lists")
+    fetch.add_argument("--wheel", type=Path, help="take the package from this file instead of downloading it")
+
+    generators = _command(
+        commands,
+        "generators",
+        _generators,
+        "list the generators: domain, size, source, hash, licence",
+        "stylemixseg generators --json",
+    )
+    generators.add_argument("--json", action="store_true", help="as JSON")
+
+    segment = _command(
+        commands,
+        "segment",
+        _segment,
+        "segment a generated image",
+        """
+        stylemixseg segment --generator faces --seed 7 -o out/
+        stylemixseg segment --seed 7 --rule corner -k 4 -c 6 --resolution 512 -o out/    faster than 1024 px
+        stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
+        stylemixseg segment --latent w.npy -o out/                    a latent of yours, (num_ws, w_dim) float32
+        """,
+        """
+        Writes image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json (settings, seed,
+        generator hash, timings). A seed means numpy.random.RandomState(seed).randn(1, z_dim), as in the official tools.
+        """,
+    )
+    query = segment.add_argument_group("query image")
+    query.add_argument("--generator", default="faces", metavar="NAME", help="see `stylemixseg generators` (faces)")
+    which = query.add_mutually_exclusive_group(required=True)
+    which.add_argument("--seed", type=int, help="seed of the query's latent z")
+    which.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
+    query.add_argument("--truncation", type=float, default=0.7, metavar="PSI", help="psi of a seed's latent, 0..1 (0.7)")
+    method = segment.add_argument_group("method (defaults: the paper's for faces)")
+    method.add_argument("-n", type=int, help="number of style latents (50)")
+    method.add_argument("-c", "--cutoff", type=int, help="layers from c on take the style, 0..num_ws (8)")
+    method.add_argument("-k", type=int, help="number of clusters (3)")
+    method.add_argument("--color-space", choices=("lab", "rgb"), help="colours that are clustered (lab)")
+    method.add_argument("--rule", choices=("saliency", "corner"), default="saliency", help="foreground rule (saliency)")
+    method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
+    method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
+    segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    segment.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
+    segment.add_argument("--device", default="cpu", help="for --engine torch and faiss-gpu: cpu or cuda (cpu)")
+
+    reproduce = _command(
+        commands,
+        "reproduce",
+        _reproduce,
+        "measure one table of the paper and write its result file",
+        """
+        stylemixseg reproduce table1 --profile cpu      minutes on two cores
+        stylemixseg reproduce table4 --profile full     hours; may be interrupted, goes on where it was
+        """,
+        "Tables: table1 (FFHQ column, our row), table4 (cutoff by k by colour space).",
+    )
+    reproduce.add_argument("table", metavar="TABLE", help="table1 or table4")
+    _profile_and_results(reproduce)
+
+    ledger = _command(
+        commands,
+        "ledger",
+        _ledger,
+        "show the paper's numbers beside the ones measured here, or check the measured ones",
+        """
+        stylemixseg ledger                              the whole ledger as Markdown
+        stylemixseg ledger --check --profile cpu        compare a run with the committed expectations
+        """,
+    )
+    action = ledger.add_mutually_exclusive_group()
+    action.add_argument("--check", action="store_true", help="compare with the expectations; exit status 1 if one fails")
+    action.add_argument(
+        "--update-expectations", action="store_true", help="take the profile's measured numbers as new expectations"
+    )
+    _profile_and_results(ledger)
+    return parser
+
+
+def _command(commands, name: str, run, summary: str, examples: str, description: str = "") -> argparse.ArgumentParser:
+    text = f"{summary[0].upper()}{summary[1:]}.\n\n{textwrap.dedent(description).strip()}".strip()
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=text,
+        epilog=_example(examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _example(text: str) -> str:
+    return "examples:\n" + textwrap.indent(textwrap.dedent(text).strip(), "  ")
+
+
+def _profile_and_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="cpu", help="size of the run: smoke, cpu, full or paper (cpu)")
+    parser.add_argument(
+        "--results", type=Path, default=DEFAULT_RESULTS, metavar="DIR", help=f"folder of all results ({DEFAULT_RESULTS})"
+    )
+
+
+def _fetch(args) -> None:
+    from stylemixseg.checks import check_choice
+    from stylemixseg.generators import faces
+    from stylemixseg.generators.zoo import CATALOGUE
+
+    check_choice("generator", args.name, CATALOGUE)
+    if CATALOGUE[args.name].sha256 is None:
+        print(f"{args.name} is drawn by this package: there is nothing to fetch")
+        return
+    print(faces.fetch_faces(args.wheel))
+
+
+def _generators(args) -> None:
+    from stylemixseg.generators.zoo import CATALOGUE
+
+    fields = ("domain", "resolution", "num_ws", "source", "sha256", "licence")
+    entries = {name: {field: getattr(entry, field) for field in fields} for name, entry in CATALOGUE.items()}
+    if args.json:
+        print(json.dumps(entries, indent=1))
+        return
+    for name, entry in entries.items():
+        print(f"{name}: {entry['domain']}, {entry['resolution']} px, num_ws {entry['num_ws']}")
+        for field in ("source", "sha256", "licence"):
+            if entry[field]:
+                print(textwrap.fill(entry[field], 100, initial_indent=f"  {field:8}", subsequent_indent=" " * 10))
+
+
+def _segment(args) -> None:
+    import time
+
+    from stylemixseg.export import read_latent, save_segmentation
+    from stylemixseg.experiments.scoring import RULES
+    from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.zoo import load_generator
+    from stylemixseg.segmenter import StyleMixSegmenter
+
+    started = time.perf_counter()
+    generator = load_generator(args.generator, engine=args.engine, device=args.device)
+    if args.latent is not None:
+        ws, query = read_latent(args.latent, generator), {"latent": args.latent.name}
+    else:
+        ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), args.truncation)
+        query = {"seed": args.seed, "truncation": args.truncation}
+    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    rule = RULES["saliency" if args.rule == "saliency" else "corner_minority"]
+    segmenter = StyleMixSegmenter(generator, rule=rule, **given)
+    result = segmenter(ws, progress=True)
+    folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
+    print(f"{folder}: foreground is {result.mask.mean():.0%} of the image")
+
+
+def _reproduce(args) -> None:
+    from stylemixseg.experiments.reproduce import reproduce
+    from stylemixseg.results import measurements
+
+    path = reproduce(args.table, args.profile, args.results)
+    for item in measurements(path).values():
+        interval = "" if item.interval is None else f"  [{item.interval[0]:.3f}, {item.interval[1]:.3f}]"
+        print(f"{item.name:50} {item.value:.3f}{interval}  n = {item.n}")
+    print(path)
+
+
+def _ledger(args) -> int:
+    from stylemixseg import ledger
+
+    if args.update_expectations:
+        print(ledger.update_expectations(args.profile, args.results))
+        return 0
+    if not args.check:
+        print(ledger.markdown(args.results))
+        return 0
+    rows = ledger.check(args.profile, args.results)
+    for row in rows:
+        mark = "ok  " if row.ok else "FAIL"
+        print(f"{mark} {row.name:50} measured {row.measured:.4f}  expected {row.expected:.4f} +- {row.tolerance:.4f}")
+    failed = sum(not row.ok for row in rows)
+    print(f"profile {args.profile}: {len(rows) - failed} of {len(rows)} numbers as expected")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""From cluster maps to scores: foreground rules on one side, a reference mask on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency
+from stylemixseg.generators.base import Generator
+from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.profiles import Profile
+from stylemixseg.references import DeepLabPerson, FaceParser
+
+# The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
+RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}
+
+
+def reference_masks(
+    name: str, generator: Generator, profile: Profile, seeds: Sequence[int], maps: Sequence[Mapping[str, np.ndarray]]
+) -> list[np.ndarray]:
+    """Reference foreground masks (h, w) bool at the maps' size, one a query.
+
+    Args:
+        name: "truth" (the generator knows its own masks), "face_parser" (19 CelebAMask-HQ classes, background or not)
+            or "deeplab" (PASCAL VOC's class person).
+        maps: what `cluster_maps` gave for the seeds; their images are what the references see.
+
+    Raises:
+        ValueError: a name that is none of these. FileNotFoundError, ImportError: DeepLabV3 is not at hand.
+    """
+    if name == "truth":
+        return [generator.truth(query_latent(generator, profile, seed))[0].foreground for seed in seeds]
+    loaders = {"face_parser": FaceParser.load, "deeplab": DeepLabPerson}
+    if name not in loaders:
+        raise ValueError(f"reference must be one of truth, {', '.join(loaders)}, got {name!r}")
+    reference = loaders[name]()
+    return [np.asarray(reference.foreground(to_generator_range(item["image"]))[0]) for item in maps]
+
+
+def to_generator_range(image: np.ndarray) -> torch.Tensor:
+    """(h, w, 3) uint8 -> (1, 3, h, w) float32 in [-1, 1]."""
+    return torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def rule_mask(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
+    """Mask Y (h, w) bool of a cluster map under a rule; an empty or full mask is scored as what it is."""
+    return rule(labels, k)[labels]
+
+
+def oracle_mask(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
+    """Each cluster goes to the side that most of its pixels lie on: the best that any rule could do with it.
+
+    It reads the reference, so it is a bound on the clustering, not a method.
+    """
+    inside = np.bincount(labels.ravel(), truth.ravel(), minlength=k)
+    return (inside * 2 > np.bincount(labels.ravel(), minlength=k))[labels]
+
+
+def score_rules(
+    labels: Sequence[np.ndarray], k: int, references: Sequence[np.ndarray], rules: Mapping[str, ForegroundRule] = RULES
+) -> dict[str, list[Confusion]]:
+    """Confusions of every rule, and of the oracle, one an image: {"saliency": [...], ..., "oracle": [...]}."""
+    scores = {
+        name: [confusion(rule_mask(map_, k, rule), truth) for map_, truth in zip(labels, references, strict=True)]
+        for name, rule in rules.items()
+    }
+    scores["oracle"] = [
+        confusion(oracle_mask(map_, k, truth), truth) for map_, truth in zip(labels, references, strict=True)
+    ]
+    return scores
