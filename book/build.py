@@ -32,7 +32,7 @@ def step_fetch(profile: str) -> None:
 
 def step_execute(profile: str) -> None:
     """run the notebooks that have changed"""
-    execute.execute_all(profile, layout.RESULTS / profile)
+    execute.execute_all(profile, layout.RESULTS)
 
 
 def step_numbers(profile: str) -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 
 from stylemixseg.checks import check_choice, check_int
+
+try:
+    import faiss
+except ModuleNotFoundError as error:
+    raise ImportError(
+        "faiss is not installed: pip install 'stylemixseg[cpu]', or 'stylemixseg[gpu]' for an NVIDIA GPU (not both)"
+    ) from error
 
 # faiss trains on 256 points a cluster unless told otherwise, and says nothing: with k = 3 that is 768 of a million
 # pixels. See the clustering notebook for how the default here was measured.

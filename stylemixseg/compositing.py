@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stylemixseg.checks import check_image, check_mask
+from stylemixseg.checks import check_image, check_int, check_mask
 
 # Okabe and Ito's colour-blind safe palette, then lighter tones of it for many clusters.
 PALETTE = np.array(
@@ -71,3 +71,83 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         edge[:, 1:] |= edge[:, :-1].copy()
     shown[edge] = PALETTE[1]
     return shown
+
+
+def blend(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Alpha composition with a soft alpha: alpha F + (1 - alpha) B. The paper uses a hard one, see `composite`.
+
+    Args:
+        foreground, background: images (H, W, 3) uint8 of one size.
+        alpha: (H, W) floats in 0..1; 1 takes the foreground.
+
+    Raises:
+        ValueError, TypeError: unequal sizes, or an alpha that is not (H, W) in 0..1.
+    """
+    foreground, background = check_image("foreground", foreground), check_image("background", background)
+    alpha = np.asarray(alpha)
+    if alpha.dtype.kind != "f" or not foreground.shape[:2] == background.shape[:2] == alpha.shape:
+        raise ValueError(
+            f"alpha must be floats of the images' size, got {alpha.shape} {alpha.dtype} for images "
+            f"{foreground.shape[:2]} and {background.shape[:2]}"
+        )
+    if not (alpha.min() >= 0 and alpha.max() <= 1):  # catches NaN too
+        raise ValueError(f"alpha must be in 0..1, got {alpha.min()}..{alpha.max()}")
+    mixed = alpha[..., None] * foreground + (1 - alpha[..., None]) * background
+    return np.rint(mixed).astype(np.uint8)
+
+
+def cutout(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Image with the mask as its alpha channel, (H, W, 4) uint8: 255 inside the mask, 0 outside."""
+    image, mask = check_image("image", image), check_mask("mask", mask)
+    if image.shape[:2] != mask.shape:
+        raise ValueError(f"image and mask must have one size, got {image.shape[:2]} and {mask.shape}")
+    return np.dstack([image, np.where(mask, 255, 0).astype(np.uint8)])
+
+
+AGREEMENT_COLORS = {  # what a pixel of `agreement_map` is: its colour
+    "true positive": (0, 114, 178),  # blue
+    "false positive": (230, 159, 0),  # orange
+    "false negative": (204, 121, 167),  # pink
+    "true negative": (232, 232, 232),  # light grey
+}
+
+
+def agreement_map(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """A mask against a reference, (H, W, 3) uint8: each pixel in the colour of its kind in `AGREEMENT_COLORS`."""
+    pred, truth = check_mask("pred", pred), check_mask("truth", truth)
+    if pred.shape != truth.shape:
+        raise ValueError(f"pred and truth must be of one size, got {pred.shape} and {truth.shape}")
+    colors = np.array(list(AGREEMENT_COLORS.values()), np.uint8)
+    kind = np.select([pred & truth, pred & ~truth, ~pred & truth], [0, 1, 2], 3)
+    return colors[kind]
+
+
+def boundary_windows(mask: np.ndarray, count: int, side: int) -> list[tuple[slice, slice]]:
+    """Square windows (rows, columns) on a mask's boundary, spread out along it, for looking at details (Figure 6).
+
+    The first is on the boundary's topmost point; each next one is as far as can be from those before.
+
+    Args:
+        mask: (H, W) with both classes.
+        count: number of windows, at least 1.
+        side: of the windows in pixels, at most the mask's shorter side.
+    """
+    mask = check_mask("mask", mask)
+    check_int("count", count, 1)
+    check_int("side", side, 1, min(mask.shape))
+    change = np.zeros_like(mask)
+    change[:-1] |= mask[1:] != mask[:-1]
+    change[:, :-1] |= mask[:, 1:] != mask[:, :-1]
+    points = np.argwhere(change)  # (P, 2), from the top
+    if not len(points):
+        raise ValueError("mask must have a boundary, got one class only")
+    # Windows stay inside the image, and so do the points that may be their centres, where there are any.
+    half = side / 2
+    inside = points[((points >= half) & (points <= np.array(mask.shape) - half)).all(1)]
+    points = inside if len(inside) else points
+    chosen = [points[0]]
+    for _ in range(count - 1):
+        away = np.min([np.square(points - point).sum(1) for point in chosen], axis=0)
+        chosen.append(points[away.argmax()])
+    corners = [np.clip(point - side // 2, 0, np.array(mask.shape) - side) for point in chosen]
+    return [(slice(y, y + side), slice(x, x + side)) for y, x in corners]

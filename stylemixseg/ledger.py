@@ -14,6 +14,7 @@ from pathlib import Path
 from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
 from stylemixseg.paths import atomic_write
 from stylemixseg.results import Measurement, ResultError, Run, measurements, profile_runs, read_json
+from stylemixseg.tables import IOUS, measured_text, table, value_text
 
 FOLDER = Path(__file__).parent / "expectations"
 TOLERANCE = 0.02
@@ -132,13 +133,10 @@ class Line:
     measured: str | None
 
 
-_IOUS = {"fg_iou": "foreground IoU", "bg_iou": "background IoU", "miou": "mIoU"}
-
-
 def _ious(setting: str, paper: str | None, measured: str | None) -> list[Line]:
     return [
         Line(f"{setting}, {title}", paper and f"{paper}.{iou}", measured and f"{measured}.{iou}")
-        for iou, title in _IOUS.items()
+        for iou, title in IOUS.items()
     ]
 
 
@@ -251,7 +249,7 @@ def _runs_table(runs: Mapping[str, list[Run]]) -> str:
             rows.append([profile, run.experiment, generator, run.device, run.created[:10], f"{run.seconds / 60:.1f}"])
     if not rows:
         return "Nothing has been run here."
-    return _table(["profile", "experiment", "generator", "device", "date", "minutes"], rows)
+    return table(["profile", "experiment", "generator", "device", "date", "minutes"], rows)
 
 
 def _comparison(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]]) -> str:
@@ -259,20 +257,9 @@ def _comparison(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]
     rows = []
     for line in lines:
         reported = "not reported" if line.paper is None else f"{paper[line.paper]:.2f}"
-        ours = [_measured(found[profile].get(line.measured)) for profile in PROFILES]
+        ours = [measured_text(found[profile].get(line.measured)) for profile in PROFILES]
         rows.append([line.setting, reported, *ours])
-    return _table(["setting", "paper reported (FFHQ StyleGAN2, A100)", *PROFILES.values()], rows)
-
-
-def _measured(item: Measurement | None) -> str:
-    if item is None:
-        return "not measured"
-    size = [] if item.n is None else [f"n = {item.n}"]
-    return ", ".join([_value(item.value, item.interval), *size])
-
-
-def _value(value: float, interval: tuple[float, float] | None) -> str:
-    return f"{value:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
+    return table(["setting", "paper reported (FFHQ StyleGAN2, A100)", *PROFILES.values()], rows)
 
 
 def _notes(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]]) -> list[str]:
@@ -294,7 +281,7 @@ def _claims_table(found: Mapping[str, Mapping[str, Measurement]]) -> str:
         verdicts = [claim.test(values, names) for values, names in columns.values()]
         cells = [str(v) if v.holds is None else f"**{v}**: {v.evidence}" for v in verdicts]
         rows.append([claim.statement, claim.source, *cells])
-    return _table(["claim", "source", *columns], rows)
+    return table(["claim", "source", *columns], rows)
 
 
 def _checks(rows: list[Row]) -> list[str]:
@@ -304,7 +291,7 @@ def _checks(rows: list[Row]) -> list[str]:
             f"`{row.name}`",
             f"{row.expected:.3f}",
             f"{row.tolerance:.3f}",
-            _value(row.measured, row.interval),
+            value_text(row.measured, row.interval),
             "" if row.n is None else str(row.n),
             "yes" if row.ok else "**no**",
         ]
@@ -312,14 +299,5 @@ def _checks(rows: list[Row]) -> list[str]:
     ]
     return [
         f"{kept} of {len(rows)} measurements are within their tolerance.",
-        _table(["measurement", "expected", "tolerance", "measured", "n", "within"], cells),
+        table(["measurement", "expected", "tolerance", "measured", "n", "within"], cells),
     ]
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

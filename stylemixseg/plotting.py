@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -53,15 +53,26 @@ def image_grid(
 
 
 def heatmap(
-    values: np.ndarray, row_labels: Sequence[str], column_labels: Sequence[str], *, rows: str, columns: str, title: str
+    values: np.ndarray,
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    *,
+    rows: str,
+    columns: str,
+    title: str,
+    limits: tuple[float, float] | None = None,
 ) -> Figure:
-    """A table (R, C) of numbers as coloured cells with the numbers in them; NaN cells stay empty."""
+    """A table (R, C) of numbers as coloured cells with the numbers in them; NaN cells stay empty.
+
+    `limits` are the values of the darkest and the brightest colour, for heatmaps to be compared; None: the table's own.
+    """
     values = np.asarray(values, float)
     if values.shape != (len(row_labels), len(column_labels)):
         raise ValueError(f"values must be ({len(row_labels)}, {len(column_labels)}), got {values.shape}")
     figure, axis = plt.subplots(figsize=(0.75 * values.shape[1] + 1.4, 0.42 * values.shape[0] + 1.1), layout="constrained")
-    axis.imshow(values, cmap="cividis", aspect="auto")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    axis.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=high)
+    middle = (low + high) / 2
     for (i, j), value in np.ndenumerate(values):
         if np.isfinite(value):
             axis.text(j, i, f"{value:.2f}", ha="center", va="center", color="black" if value > middle else "white")
@@ -69,5 +80,54 @@ def heatmap(
     axis.set_yticks(range(len(row_labels)), row_labels)
     axis.set(xlabel=columns, ylabel=rows)
     axis.set_title(title, fontsize=10)
+    plt.close(figure)
+    return figure
+
+
+def strip(groups: Mapping[str, Sequence[float]], *, values: str, intervals: Mapping[str, tuple[float, float]]) -> Figure:
+    """Every value of some groups as a dot, a row a group; a bar shows the mean and its interval.
+
+    Args:
+        groups: name: its values. The first stands on top.
+        values: what the values are, for the axis.
+        intervals: of the means, by name.
+    """
+    figure, axis = plt.subplots(figsize=(7, 0.55 * len(groups) + 0.9), layout="constrained")
+    for row, (name, group) in enumerate(groups.items()):
+        # Dots in a fixed zigzag, so that equal values do not hide one another.
+        heights = row + 0.12 * (np.arange(len(group)) % 3 - 1)
+        axis.scatter(group, heights, s=18, color="#0072b2", alpha=0.55, linewidths=0)
+        axis.plot(intervals[name], [row, row], color="#d55e00", linewidth=3, solid_capstyle="butt")
+        axis.plot(np.mean(group), row, "|", color="black", markersize=16, markeredgewidth=2)
+    axis.set_yticks(range(len(groups)), list(groups))
+    axis.set(xlabel=values, ylim=(len(groups) - 0.5, -0.5))
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    plt.close(figure)
+    return figure
+
+
+def lines(
+    x: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
+) -> Figure:
+    """Curves over shared x, each with its own colour, mark and, where given, interval bars."""
+    figure, axis = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    looks = zip(("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6e6e6e"), "os^Dv", ("-", "--", "-.", ":", "-"))
+    for place, ((name, y), (color, marker, dashes)) in enumerate(zip(series.items(), looks, strict=False)):
+        axis.plot(x, y, color=color, marker=marker, linestyle=dashes, label=name)
+        if intervals:
+            low, high = np.transpose(intervals[name])
+            # Set apart by a little, so that bars at one x do not cover one another.
+            shifted = np.asarray(x, float) + 0.012 * np.ptp(x) * (place - (len(series) - 1) / 2)
+            axis.vlines(shifted, low, high, color=color, alpha=0.5)
+    axis.set_xticks(x)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.grid(color="0.9")
+    axis.legend(fontsize=9)
     plt.close(figure)
     return figure

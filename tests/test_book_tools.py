@@ -33,7 +33,7 @@ from pathlib import Path
 
 from stylemixseg.results import RunRecorder
 
-recorder = RunRecorder("sum", profile, Path(results) / "sum.json")
+recorder = RunRecorder("sum", profile, Path(results) / profile / "sum.json")
 recorder.add("toy.sum", 2)
 path = recorder.write()
 
@@ -74,13 +74,13 @@ def test_runs_again_only_what_changed(book: Path, capsys: pytest.CaptureFixture)
     assert "running 01_sum" in capsys.readouterr().out
     _run(book)
     assert "unchanged: 01_sum" in capsys.readouterr().out
-    (book / "results" / "sum.json").unlink()
+    (book / "results" / "smoke" / "sum.json").unlink()
     _run(book)
     assert "running 01_sum" in capsys.readouterr().out
     (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace("# # Title", "# # Another title"))
     _run(book)
     assert "running 01_sum" in capsys.readouterr().out
-    names = {m.name for m in load_run(book / "results" / "run_times.json").measurements}
+    names = {m.name for m in load_run(book / "results" / "smoke" / "run_times.json").measurements}
     assert names == {"run_times.01_sum.seconds"}
 
 

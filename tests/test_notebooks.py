@@ -42,6 +42,6 @@ def test_runs(source: Path, tmp_path: Path) -> None:
     assert str(tmp_path) not in output.read_text(), (
         "an output names a folder of this machine, e.g. `recorder.write()` last"
     )
-    runs = load_runs(tmp_path / "results")
+    runs = load_runs(tmp_path / "results" / "smoke")
     assert runs, "the notebook recorded no result"
     assert {run.profile for run in runs} == {"smoke"}

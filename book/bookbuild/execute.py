@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from stylemixseg.paths import atomic_write
 from stylemixseg.results import RunRecorder
 
-from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, SITE, BuildError, notebook_sources, profile_file
+from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
 from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
@@ -26,7 +26,8 @@ def cache_key(source: Path, profile: str) -> str:
     """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions."""
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
-    for path in [source, profile_file(profile), LOCK, *package]:
+    committed = sorted((RESULTS / "full").glob("*.json"))  # the evaluation shows them beside its own numbers
+    for path in [source, profile_file(profile), LOCK, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
@@ -42,10 +43,11 @@ def _counts(path: Path) -> bool:
 def execute(source: Path, output: Path, *, profile: str, results: Path) -> float:
     """Run one chapter and write the executed notebook, ready for the book; gives the wall time in seconds.
 
+    `results` is the folder of all results; the chapter writes to `<results>/<profile>/`.
+
     Raises:
         BuildError: a cell failed. Names the notebook, the cell and the exception; `output` is left as it was.
     """
-    results.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with tempfile.TemporaryDirectory() as folder:
         # The working folder is empty and thrown away: a chapter must not depend on where it runs.
@@ -65,7 +67,7 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
             raise BuildError(_failure(source, executed, error)) from error
         notebook = nbformat.read(executed, as_version=4)
     seconds = time.time() - started
-    written = sorted(p.name for p in results.glob("*.json") if p.stat().st_mtime >= started - 1)
+    written = sorted(p.name for p in (results / profile).glob("*.json") if p.stat().st_mtime >= started - 1)
     _tidy(notebook, source.stem)
     notebook.metadata["stylemixseg"] = {"key": cache_key(source, profile), "seconds": seconds, "results": written}
     with atomic_write(output) as temporary:
@@ -83,10 +85,10 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None
     if not sources:
         raise BuildError("no notebook sources in notebooks/: expected files named like 01_tour.py")
     results = results.resolve()
-    times, slow = RunRecorder("run_times", profile, results / "run_times.json"), []
+    times, slow = RunRecorder("run_times", profile, results / profile / "run_times.json"), []
     for source in sources:
         output = folder / f"{source.stem}.ipynb"
-        seconds = _up_to_date(source, output, profile, results)
+        seconds = _up_to_date(source, output, profile, results / profile)
         if seconds is None:
             print(f"running {source.stem} (profile {profile})", flush=True)
             seconds = execute(source, output, profile=profile, results=results)

@@ -17,6 +17,13 @@ from stylemixseg.references import DeepLabPerson, FaceParser
 # The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
 RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}
 
+# What a profile's reference is, in words for the reader.
+REFERENCES = {
+    "truth": "the generator's own exact mask: this toy generator draws its scenes, so it knows every pixel",
+    "face_parser": "the face parser of this package, trained on 700 photos of faces with masks drawn by people",
+    "deeplab": "DeepLabV3, trained on photos of PASCAL VOC; its class *person* is the foreground",
+}
+
 
 def reference_masks(
     name: str, generator: Generator, profile: Profile, seeds: Sequence[int], maps: Sequence[Mapping[str, np.ndarray]]
