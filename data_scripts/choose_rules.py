@@ -58,7 +58,7 @@ def main() -> None:
         for rule in candidates:
             scores = [confusion(rule_mask(map_, profile.k, rule), truth) for map_, truth in zip(labels, truths)]
             scored.append((mean_iou(scores, "per_image"), repr(rule), scores))
-        scored.sort(key=lambda item: -item[0])
+        scored.sort(key=lambda item: -round(item[0], 3))  # a tie goes to the candidate that is listed first
         best, rule, scores = scored[0]
         interval = bootstrap_interval(scores, "miou", "per_image")
         recorder.add(f"rules.{name}.miou", best, n=len(seeds), interval=interval, note=rule)

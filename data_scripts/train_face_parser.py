@@ -9,7 +9,7 @@ What it does, in order:
 
 Ctrl-C stops after the current step and saves; the same command goes on from there, step for step. With another
 --epochs it goes on under the longer or shorter schedule, and the provenance says from which step.
-No choice was made by looking at the validation photos' score: the last epoch's averaged weights are what is kept.
+The last epoch's averaged weights are what is kept; no epoch is picked by its validation score.
 """
 from __future__ import annotations
 
@@ -401,7 +401,7 @@ def main() -> None:
         epilog="examples:\n"
                "  STYLEMIXSEG_DATA=/path/to/data python data_scripts/train_face_parser.py  # train, or go on\n"
                "  python data_scripts/train_face_parser.py --evaluate  # measure again\n"
-               "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a short look")
+               "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a look")
     todo = parser.add_argument_group("what to do (default: train, or go on with a stopped run)")
     todo.add_argument("--evaluate", action="store_true", help="measure the weights in --out, rewrite their table")
     todo.add_argument("--write-split", action="store_true", help="write celebamask_split.json anew, then stop")
@@ -413,7 +413,8 @@ def main() -> None:
     hyper.add_argument("--seed", type=int, default=0, help="weights, order and augmentation (default %(default)s)")
     hyper.add_argument("--float32", action="store_true", help="no bfloat16: two to three times slower on recent CPUs")
     other = parser.add_argument_group("machine")
-    other.add_argument("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    other.add_argument("--threads", type=int, default=2,
+                       help="CPU threads (default %(default)s; 1 is faster where other work shares the cores)")
     other.add_argument("--work", type=Path, default=cache_dir() / "face_parser",
                        help="folder of the checkpoint and the ImageNet wheel (default: the cache)")
     other.add_argument("--out", type=Path, default=references.WEIGHTS_FILE,

@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "segment a generated image",
         """
         stylemixseg segment --generator faces --seed 7 -o out/
-        stylemixseg segment --seed 7 --rule corner -k 4 -c 6 --resolution 512 -o out/    faster than 1024 px
+        stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
         stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
         stylemixseg segment --latent w.npy -o out/                    a latent of yours, (num_ws, w_dim) float32
         """,
@@ -91,10 +91,10 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument("--seed", type=int, help="seed of the query's latent z")
     which.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
     query.add_argument("--truncation", type=float, default=0.7, metavar="PSI", help="psi of a seed's latent, 0..1 (0.7)")
-    method = segment.add_argument_group("method (defaults: the paper's for faces)")
+    method = segment.add_argument_group("method (defaults: for faces)")
     method.add_argument("-n", type=int, help="number of style latents (50)")
-    method.add_argument("-c", "--cutoff", type=int, help="layers from c on take the style, 0..num_ws (8)")
-    method.add_argument("-k", type=int, help="number of clusters (3)")
+    method.add_argument("-c", "--cutoff", type=int, help="layers from c on take the style, 0..num_ws (6)")
+    method.add_argument("-k", type=int, help="number of clusters (4)")
     method.add_argument("--color-space", choices=("lab", "rgb"), help="colours that are clustered (lab)")
     method.add_argument("--rule", choices=("saliency", "corner"), default="saliency", help="foreground rule (saliency)")
     method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")

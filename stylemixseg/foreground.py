@@ -34,12 +34,14 @@ class FullMaskWarning(UserWarning):
 class CornerMinority:
     """A cluster that holds at least round(theta_corner b^2) of a corner's b x b pixels is background (section 3.2).
 
-    The paper leaves two things open; the defaults are the readings that we defend, not tuned ones:
+    The paper leaves two things open:
 
     * *Which corners.* It says four; that suits boxes around whole objects. A portrait's shoulders reach the bottom
       corners, and would be thrown away, so the default looks at the top two. Use `corners=CORNERS` for crops.
-    * *Pooled or each.* Its threshold counts against b^2, one corner's area, not 4 b^2: so each corner is judged by
-      itself, and one that a cluster fills is enough. `pooled=True` judges the share of all chosen corners together.
+    * *Pooled or each.* Its threshold, round(theta_corner b^2), may count in each corner or in all of them together.
+      Pooled (theta_corner of the pixels of all chosen corners) is the default: one odd corner decides less.
+
+    Both choices, b and theta_corner are the best on development images (data_scripts/choose_rules.py).
 
     Attributes:
         b: side of the square at each corner: pixels when an int, a fraction of the shorter side when a float below 1.
@@ -48,10 +50,10 @@ class CornerMinority:
         pooled: judge all corners together.
     """
 
-    b: int | float = 0.125
-    theta_corner: float = 0.25
+    b: int | float = 0.0625
+    theta_corner: float = 0.5
     corners: tuple[str, ...] = ("top-left", "top-right")
-    pooled: bool = False
+    pooled: bool = True
 
     def __post_init__(self):
         check_real("theta_corner", self.theta_corner, 0, 1)
@@ -100,20 +102,22 @@ class Saliency:
         center: its peak (vertical, horizontal), likewise; the middle of the image in the paper.
     """
 
-    theta_saliency: float = 0.5
+    theta_saliency: float = 0.25
     saliency_map: np.ndarray | None = None
-    sigma: tuple[float, float] = (0.5, 0.3)
+    sigma: tuple[float, float] = (0.5, 0.2)
     center: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self):
         check_real("theta_saliency", self.theta_saliency, 0, 1)
-        for value in self.sigma:
-            if not value > 0:
-                raise ValueError(f"sigma must be two positive fractions, got {self.sigma}")
+        if len(self.sigma) != 2 or not all(value > 0 for value in self.sigma):
+            raise ValueError(f"sigma must be two positive fractions (vertical, horizontal), got {self.sigma}")
+        if len(self.center) != 2 or not np.isfinite(self.center).all():
+            raise ValueError(f"center must be two fractions (vertical, horizontal), got {self.center}")
         if self.saliency_map is not None:
             saliency = np.asarray(self.saliency_map)
-            if saliency.ndim != 2 or not (np.isfinite(saliency).all() and 0 <= saliency.min() <= saliency.max() <= 1):
+            if saliency.ndim != 2 or saliency.size == 0 or not (np.isfinite(saliency).all() and 0 <= saliency.min() <= saliency.max() <= 1):
                 raise ValueError(f"saliency_map must be (H, W) with values in 0..1, got shape {saliency.shape}")
+            object.__setattr__(self, "saliency_map", saliency)  # the class is frozen
 
     def map(self, height: int, width: int) -> np.ndarray:
         """S (height, width) float in 0..1."""
@@ -122,7 +126,7 @@ class Saliency:
                 raise ValueError(
                     f"saliency_map must have the cluster map's size {(height, width)}, got {self.saliency_map.shape}"
                 )
-            return np.asarray(self.saliency_map)
+            return self.saliency_map
         return gaussian_map(height, width, self.sigma, self.center)
 
     def scores(self, labels: np.ndarray, k: int) -> np.ndarray:
@@ -136,7 +140,7 @@ class Saliency:
 
 
 def gaussian_map(
-    height: int, width: int, sigma: tuple[float, float] = (0.5, 0.3), center: tuple[float, float] = (0.5, 0.5)
+    height: int, width: int, sigma: tuple[float, float] = (0.5, 0.2), center: tuple[float, float] = (0.5, 0.5)
 ) -> np.ndarray:
     """Gaussian heat map (height, width), 1 at its peak; sigma and center are (vertical, horizontal) fractions."""
     y = ((np.arange(height) + 0.5) / height - center[0]) / sigma[0]
@@ -176,7 +180,8 @@ def foreground_clusters(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.
 def _check_labels(labels: np.ndarray, k: int) -> np.ndarray:
     check_int("k", k, 1)
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.size == 0 or labels.dtype.kind not in "iu":
-        raise ValueError("labels must be a (H, W) integer array")
+        got = f"{labels.shape} {labels.dtype}" if isinstance(labels, np.ndarray) else type(labels).__name__
+        raise ValueError(f"labels must be a (H, W) integer array, got {got}")
     if labels.min() < 0 or labels.max() >= k:
         raise ValueError(f"labels must be in 0..{k - 1}, got {labels.min()}..{labels.max()}")
     return labels

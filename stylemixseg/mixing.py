@@ -33,9 +33,10 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
     Raises:
         TypeError, ValueError: latents of the wrong type or unequal shape, NaN, c out of range.
     """
-    if isinstance(ws_structure, Tensor) and ws_structure.ndim == 3:
-        check_latents("ws_style", ws_style, *ws_structure.shape[1:])
-    check_latents("ws_structure", ws_structure, *ws_style.shape[1:])
+    layered = isinstance(ws_structure, Tensor) and ws_structure.ndim == 3
+    num_ws, w_dim = ws_structure.shape[1:] if layered else ("num_ws", "w_dim")  # names: then the check fails, and says so
+    check_latents("ws_structure", ws_structure, num_ws, w_dim)
+    check_latents("ws_style", ws_style, num_ws, w_dim)
     n, m = ws_structure.shape[0], ws_style.shape[0]
     if n != m and 1 not in (n, m):
         raise ValueError(f"ws_structure and ws_style must have equal N, or one of them N = 1, got {n} and {m}")

@@ -41,7 +41,7 @@ def image_grid(
     )
     for axis, image in zip(axes.flat, (image for row in rows for image in row)):
         axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
+        axis.spines[:].set(visible=image is not None, color="0.75", linewidth=0.5)  # a white mask has an edge then
         if image is not None:
             axis.imshow(image, cmap="gray", vmin=0, vmax=255 if np.asarray(image).dtype == np.uint8 else 1)
     for axis, title in zip(axes[0], column_titles or ()):

@@ -31,16 +31,17 @@ def to_color_space(images: np.ndarray, color_space: str) -> np.ndarray:
         raise ValueError(f"images must be (n, H, W, 3) uint8, got {images.shape} {images.dtype}")
     if color_space == "rgb":
         return images * np.float32(100 / 255)
-    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    channels_first = torch.tensor(images).permute(0, 3, 1, 2) / 255  # copies: a cached stack is read-only
     return rgb_to_lab(channels_first).permute(0, 2, 3, 1).numpy()
 
 
 def summary_from_images(images: np.ndarray | Iterable[np.ndarray], color_space: str = "lab") -> np.ndarray:
     """X_s (H, W, 3n) float32 from images (n, H, W, 3) uint8 that are at hand."""
-    images = np.asarray(images)
-    if images.ndim != 4 or len(images) == 0:
-        raise ValueError(f"images must be (n, H, W, 3) with n >= 1 and equal sizes, got {images.shape}")
-    return _fill([images[i : i + 1] for i in range(len(images))], len(images), images.shape[1:3], color_space)
+    images = [np.asarray(image) for image in images]
+    sizes = {image.shape for image in images}
+    if len(sizes) != 1 or images[0].ndim != 3:
+        raise ValueError(f"images must be (n, H, W, 3) with n >= 1 and equal sizes, got sizes {sorted(sizes)}")
+    return _fill([image[None] for image in images], len(images), images[0].shape[:2], color_space)
 
 
 def style_summary(

@@ -38,6 +38,14 @@ def measured_text(item: Measurement | None) -> str:
     return ", ".join([value_text(item.value, item.interval), *size])
 
 
+def measured_cells(item: Measurement | None) -> list[str]:
+    """A measurement in three cells: value, 95 % interval, n; a missing one reads "not measured"."""
+    if item is None:
+        return ["not measured", "", ""]
+    interval = "" if item.interval is None else f"{item.interval[0]:.3f} to {item.interval[1]:.3f}"
+    return [f"{item.value:.3f}", interval, "" if item.n is None else str(item.n)]
+
+
 def reported_text(paper: Mapping[str, float], name: str | None) -> str:
     """A number of the paper in one cell, with the two decimals that it prints; "not reported" where it has none."""
     return f"{paper[name]:.2f}" if name in paper else "not reported"

@@ -7,11 +7,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
-from .layout import BOOK, BUILD, HTML, SITE, VENDOR, BuildError
+from stylemixseg.foreground import CornerMinority, Saliency
+from stylemixseg.paths import atomic_write
+from stylemixseg.profiles import Profile, load_profile, profile_names
+from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.tables import table
+
+from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
 
 # Settings of _config.yml that name vendored files, dropped where the files could not be had.
 _VENDORED = ("mathjax_path", "nb_ipywidgets_js")
@@ -26,6 +33,7 @@ def build_html() -> None:
         BuildError: Jupyter Book failed or warned.
     """
     SITE.mkdir(parents=True, exist_ok=True)
+    write_defaults()
     with tempfile.TemporaryDirectory() as folder:
         config = _config(Path(folder))
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
@@ -38,6 +46,39 @@ def build_html() -> None:
     # GitHub Pages would drop folders whose names begin with an underscore.
     (HTML / ".nojekyll").touch()
     print(f"the book is at {(HTML / 'index.html').relative_to(BUILD.parent.parent)}")
+
+
+def write_defaults(path: Path = GENERATED / "defaults.md") -> Path:
+    """Write tables of the settings as they stand in the code; the settings page includes the file."""
+    settings = [
+        [f"`{type(part).__name__}`", f"`{item.name}`", _value(getattr(part, item.name))]
+        for part in (SegmenterConfig(), Saliency(), CornerMinority())
+        for item in fields(part)
+    ]
+    profiles = [load_profile(name) for name in profile_names()]
+    sizes = [
+        [f"`{item.name}`", *(_value(getattr(profile, item.name)) for profile in profiles)]
+        for item in fields(Profile)
+        if item.name != "name"
+    ]
+    parts = [
+        "**Defaults of the method.**",
+        table(["part", "setting", "default"], settings),
+        "**Sizes and settings of the profiles.**",
+        table(["setting", *(f"`{profile.name}`" for profile in profiles)], sizes),
+    ]
+    with atomic_write(path) as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def _value(value: object) -> str:
+    """A setting in a table's cell: a list without its brackets, a rule by its name."""
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    if isinstance(value, Saliency | CornerMinority):
+        return f"`{type(value).__name__}`"
+    return "none" if value in (None, "") else str(value)
 
 
 def _config(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """Cluster maps of a set of queries, the expensive half of every experiment: made once, kept on disk, scored later.
 
-For one query and cutoff the style-mixed images are synthesised once and clustered in every colour space and for every
-k of the profile. The maps (one small file a query and cutoff) are what the foreground rules and the metrics need, so
+For one query and cutoff the style-mixed images are synthesised once and clustered for every k of the profile, in every
+colour space where the ablation looks at that query. The maps (one small file a query and cutoff) are what the foreground rules and the metrics need, so
 a rule or a reference can change without a new synthesis, and an interrupted run goes on where it stopped.
 """
 
@@ -34,11 +34,13 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     """Cluster maps of the query of one seed at one cutoff, from disk or made now.
 
     Returns:
-        {map_key(color_space, k): labels (h, w) uint8} for every colour space and k of the profile, and "image": the
-        query X_0 (h, w, 3) uint8, all at the profile's resolution.
+        {map_key(color_space, k): labels (h, w) uint8} for every k of the profile and, where the seed is one of the
+        ablation's, every colour space (else the profile's own); and "image": the query X_0 (h, w, 3) uint8; all at the
+        profile's resolution.
     """
     path = _folder(generator, profile) / f"seed{seed:05d}-c{cutoff:02d}.npz"
-    wanted = {map_key(space, k) for space in profile.color_spaces for k in profile.ks}
+    spaces = profile.color_spaces if seed in profile.ablation_seeds else (profile.color_space,)
+    wanted = {map_key(space, k) for space in spaces for k in profile.ks}
     try:
         with np.load(path, allow_pickle=False) as file:
             maps = {key: file[key] for key in file.files}
@@ -51,7 +53,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     styles = draw_style_latents(generator, profile.n, profile.style_seed, settings.style_truncation)
     images = style_mixed_images(generator, w0, styles, cutoff, resolution=profile.resolution)
     maps = {"image": query_image(generator, w0, profile.resolution)}
-    for space in profile.color_spaces:
+    for space in spaces:
         summary = summary_from_images(images, space)
         for k in profile.ks:
             result = kmeans(

@@ -36,6 +36,10 @@ def run_evaluation(generator: Generator, profile: Profile, results: Path, second
     for rule, scores in score_rules(labels, profile.k, truths).items():
         recorder.add_ious(f"{prefix}.{rule}", scores, average="dataset", note=setting)
         recorder.add_ious(f"{prefix}.{rule}.per_image", scores, average="per_image", note=setting)
+    for k in profile.ks:  # the text names k = 3 and k = 4; the others are at hand
+        scores = score_rules([item[map_key(profile.color_space, k)] for item in maps], k, truths)["saliency"]
+        note = f"c = {profile.cutoff}, k = {k}, {profile.color_space.upper()}, n = {profile.n}"
+        recorder.add_ious(f"{prefix}.saliency.k{k}", scores, average="dataset", note=note)
     for rule_name, rule in RULES.items():
         bands = [
             trimap_confusion(rule_mask(map_, profile.k, rule), truth, TRIMAP_WIDTH)

@@ -20,7 +20,7 @@ RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": C
 # What a profile's reference is, in words for the reader.
 REFERENCES = {
     "truth": "the generator's own exact mask: this toy generator draws its scenes, so it knows every pixel",
-    "face_parser": "the face parser of this package, trained on 700 photos of faces with masks drawn by people",
+    "face_parser": "the face parser of this package, trained on photos of faces with masks drawn by people",
     "deeplab": "DeepLabV3, trained on photos of PASCAL VOC; its class *person* is the foreground",
 }
 

@@ -16,6 +16,7 @@ import numpy as np
 MAX_XML_BYTES = 8 << 20
 MAX_BIN_BYTES = 256 << 20
 MAX_LAYERS = 20_000
+MAX_DIMS = 8
 ELEMENT_TYPES = {"f32": np.dtype("<f4"), "i32": np.dtype("<i4"), "i64": np.dtype("<i8")}
 
 
@@ -89,7 +90,7 @@ def read_ir(xml: bytes, weights: bytes) -> IRGraph:
         raise IRError("the XML holds a document type, an entity or NUL bytes; a network needs none")
     try:
         net = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an odd declared encoding
         raise IRError(f"the XML is malformed: {error}") from error
     if net.tag != "net" or net.get("version") != "10":
         raise IRError(f"expected an OpenVINO IR version 10, got <{net.tag}> version {net.get('version')!r}")
@@ -129,8 +130,11 @@ def _constant(node: ElementTree.Element, weights: bytes) -> np.ndarray | None:
     try:
         shape = tuple(int(part) for part in data.get("shape", "").split(",") if part.strip())
     except ValueError as error:
-        raise IRError(f"constant {node.get('name')!r} has a malformed shape {data.get('shape')!r}") from error
-    if offset < 0 or size < 0 or any(side < 0 for side in shape) or offset + size > len(weights):
+        raise IRError(f"constant {node.get('name')!r} has a malformed shape {data.get('shape')!r:.80}") from error
+    # Bounded without its zeros: one of them would let the other sides be anything.
+    if len(shape) > MAX_DIMS or any(side < 0 for side in shape) or prod(side or 1 for side in shape) > MAX_BIN_BYTES:
+        raise IRError(f"constant {node.get('name')!r} has an impossible shape {data.get('shape')!r:.80}")
+    if offset < 0 or size < 0 or offset + size > len(weights):
         raise IRError(f"constant {node.get('name')!r} lies outside the binary ({offset}+{size} of {len(weights)} B)")
     if prod(shape) * dtype.itemsize != size:
         raise IRError(f"constant {node.get('name')!r}: shape {shape} does not fit {size} B of {dtype}")
@@ -141,4 +145,4 @@ def _int(node: ElementTree.Element, attribute: str) -> int:
     try:
         return int(node.get(attribute, ""))
     except ValueError as error:
-        raise IRError(f"<{node.tag}> has a malformed {attribute}: {node.get(attribute)!r}") from error
+        raise IRError(f"<{node.tag}> has a malformed {attribute}: {node.get(attribute)!r:.80}") from error

