@@ -355,9 +355,9 @@ display(
 # with a dozen layers, six for structure and six for paint, and knows every pixel's object. It was not learnt from photos,
 # so its numbers say how the algorithm behaves, and never how good it is on faces.
 #
-# The score is the *oracle assignment*: each cluster goes to the side on which most of its pixels lie. It is the best
-# that any foreground rule could do, so it judges the clusters alone. mIoU is 1 for a perfect mask (the
-# [evaluation chapter](06_evaluation.ipynb) defines it).
+# The score is that of the *oracle assignment*: each cluster goes to the side on which most of its pixels lie. With these
+# clusters no foreground rule can get more pixels right, so it judges the clusters alone. mIoU is 1 for a perfect mask
+# (the [evaluation chapter](06_evaluation.ipynb) defines it).
 
 # %% tags=["remove-output"]
 toy = load_generator("toy-portrait")
@@ -453,7 +453,7 @@ image_grid(
 
 # %% [markdown]
 # Which of these clusters is an eye is again a question for a foreground rule, now with a map that peaks at the eyes. The
-# [next chapter](05_foreground_rules.ipynb) shows how to give one.
+# [next chapter](05_foreground_rules.ipynb) gives one.
 #
 # ## A soft mask from the distances
 #

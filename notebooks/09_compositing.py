@@ -157,8 +157,8 @@ image_grid(
 # ## The boundary in detail
 #
 # A small picture hides its boundary. The paper zooms in (Figure 6), and so do we: four windows for each query, placed
-# by rule and not by taste. The first is at the highest point of the boundary that leaves room for it, and each further one is as far
-# from the others as it can be. The background is plain, so that every wrong pixel shows.
+# by rule and not by taste. The first is at the highest point of the boundary that leaves room for it, and each
+# further one is as far from the others as it can be. The background is plain, so that every wrong pixel shows.
 
 # %%
 PLAIN = np.full_like(cuts[0].image, (70, 160, 90))

@@ -70,7 +70,7 @@ def iter_style_mixes(
     cutoff: int,
     *,
     resolution: int | None = None,
-    batch_size: int = 4,
+    batch_size: int = 1,
     progress: bool = False,
 ) -> Iterator[np.ndarray]:
     """Yield the style-mixed images X_01..X_0n of one query, a batch at a time.
@@ -80,7 +80,7 @@ def iter_style_mixes(
         styles: style latents (n, num_ws, w_dim).
         cutoff: c in 0..num_ws.
         resolution: side of the images in pixels, a divisor of the generator's; None keeps its own.
-        batch_size: images synthesised at once; bounds the memory.
+        batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
         progress: show a progress bar.
 
     Yields:
@@ -102,7 +102,7 @@ def iter_style_mixes(
 
 
 def style_mixed_images(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=4, progress=False
+    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=1, progress=False
 ) -> np.ndarray:
     """All style-mixed images of one query, (n, h, w, 3) uint8; arguments as `iter_style_mixes`."""
     mixes = iter_style_mixes(

@@ -34,7 +34,7 @@ class SegmenterConfig:
         style_seed, style_truncation: which styles are drawn, and psi for them (not stated; ours: 1.0).
         kmeans_seed, restarts, iterations, max_points_per_cluster, device: see `clustering.kmeans` (not stated).
         rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
-        batch_size: images synthesised at once; bounds the memory.
+        batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
     """
 
     n: int = 50
@@ -51,7 +51,7 @@ class SegmenterConfig:
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER
     device: str = "cpu"
     rule: ForegroundRule = field(default_factory=Saliency)
-    batch_size: int = 4
+    batch_size: int = 1
 
     def __post_init__(self):
         check_int("n", self.n, 1)

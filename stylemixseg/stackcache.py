@@ -14,7 +14,7 @@ from stylemixseg.paths import atomic_write, cache_dir
 
 
 def cached_stack(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=4, progress=False
+    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=1, progress=False
 ) -> np.ndarray:
     """`mixing.style_mixed_images`, computed at most once: (n, h, w, 3) uint8, read-only.
 

@@ -53,7 +53,7 @@ def style_summary(
     color_space: str = "lab",
     include_query: bool = False,
     resolution: int | None = None,
-    batch_size: int = 4,
+    batch_size: int = 1,
     progress: bool = False,
 ) -> np.ndarray:
     """X_s of one query, built as the images come: only one batch of them is in memory beside the tensor.

@@ -142,14 +142,14 @@ def convert(mapping: IRGraph, synthesis: IRGraph) -> dict[str, torch.Tensor]:
     Raises:
         IRError: a layer is missing, or its shape is not what the architecture needs.
     """
-    state = {f"mapping_network.{key}": value for key, value in _mapping_state(mapping).items()}
-    state |= _synthesis_state(synthesis)
     model = MobileStyleGAN()
-    state["w_avg"] = torch.zeros(model.w_dim)
-    tensors = {key: torch.from_numpy(np.array(value, dtype=np.float32)) for key, value in state.items()}
     try:
+        state = {f"mapping_network.{key}": value for key, value in _mapping_state(mapping).items()}
+        state |= _synthesis_state(synthesis)
+        state["w_avg"] = np.zeros(model.w_dim)
+        tensors = {key: torch.from_numpy(np.array(value, dtype=np.float32)) for key, value in state.items()}
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # ValueError: IRError, or a shape that does not fold
         raise IRError(f"the network is not the released MobileStyleGAN: {error}") from error
     if bad := [key for key, value in tensors.items() if not torch.isfinite(value).all()]:
         raise IRError(f"weights hold NaN or infinity: {', '.join(bad)}")

@@ -1,0 +1,139 @@
+"""The style summary tensor: layout, colours against scikit-image, streaming, memory."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from skimage.color import rgb2lab
+
+from stylemixseg.generators.base import seeded_z
+from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
+from stylemixseg.summary import style_summary, summary_from_images, to_color_space
+
+
+@pytest.fixture(scope="module")
+def world():
+    return ToyWorld("portrait", resolution=32)
+
+
+@pytest.fixture(scope="module")
+def latents(world):
+    return world.mapping(seeded_z(7, world.z_dim), 0.7), draw_style_latents(world, 5, seed=1)
+
+
+def test_lab_is_scikit_images():
+    """All corners of the cube, greys, near-black (the linear part of both curves) and random colours."""
+    corners = np.array(np.meshgrid(*[[0, 255]] * 3)).reshape(3, -1).T
+    greys = np.arange(256)[:, None].repeat(3, 1)
+    colours = np.concatenate([corners, greys, np.random.RandomState(0).randint(0, 256, (4000, 3))]).astype(np.uint8)
+    lab = to_color_space(colours[None, None], "lab")
+    assert lab.dtype == np.float32
+    assert np.abs(lab[0, 0] - rgb2lab(colours)).max() < 0.01
+
+
+def test_rgb_is_on_a_scale_of_100():
+    colours = np.array([[[[0, 51, 255]]]], np.uint8)
+    np.testing.assert_allclose(to_color_space(colours, "rgb"), [[[[0, 20, 100]]]], rtol=1e-6)
+    assert to_color_space(colours, "rgb").dtype == np.float32
+
+
+def test_a_pixels_colours_stand_side_by_side():
+    images = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)  # n = 2, H = 3, W = 4
+    summary = summary_from_images(images, "rgb")
+    assert summary.shape == (3, 4, 6) and summary.dtype == np.float32
+    np.testing.assert_allclose(summary[1, 2] * 2.55, [*images[0, 1, 2], *images[1, 1, 2]], rtol=1e-5)
+    lab = summary_from_images(images)  # the default
+    np.testing.assert_allclose(lab[2, 3, 3:], rgb2lab(images[1, 2, 3]), atol=0.01)
+
+
+def test_any_sequence_of_images_is_taken():
+    images = np.random.RandomState(0).randint(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    expected = summary_from_images(images)
+    for other in (list(images), tuple(images), iter(images)):
+        assert np.array_equal(summary_from_images(other), expected)
+    images.flags.writeable = False  # as a cached stack is
+    assert np.array_equal(summary_from_images(images), expected)
+
+
+@pytest.mark.parametrize("color_space", ["lab", "rgb"])
+@pytest.mark.parametrize("resolution", [None, 8])
+@pytest.mark.parametrize("include_query", [False, True])
+def test_streamed_is_what_the_images_give(world, latents, color_space, resolution, include_query):
+    images = style_mixed_images(world, *latents, 6, resolution=resolution)
+    if include_query:
+        images = np.concatenate([images, query_image(world, latents[0], resolution)[None]])
+    streamed = style_summary(
+        world,
+        *latents,
+        6,
+        color_space=color_space,
+        resolution=resolution,
+        include_query=include_query,
+        batch_size=2,
+    )
+    side = resolution or 32
+    assert streamed.shape == (side, side, 15 + 3 * include_query)
+    np.testing.assert_allclose(streamed, summary_from_images(images, color_space), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "images, words",
+    [
+        ([], r"images must be \(n, H, W, 3\) with n >= 1 and equal sizes"),
+        (np.zeros((0, 4, 4, 3), np.uint8), "with n >= 1"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], r"equal sizes, got sizes \[\(4, 4, 3\), \(4, 5"),
+        (np.zeros((4, 4, 3), np.uint8), r"images must be \(n, H, W, 3\).*got sizes \[\(4, 3\)\]"),
+        (np.zeros((2, 4, 4, 4), np.uint8), r"images must be \(n, H, W, 3\) uint8, got \(1, 4, 4, 4\) uint8"),
+        (np.zeros((2, 4, 4, 3), np.float32), "uint8, got .* float32"),
+    ],
+)
+def test_bad_images(images, words):
+    with pytest.raises(ValueError, match=words):
+        summary_from_images(images)
+
+
+def test_an_unknown_colour_space_suggests_the_known(world, latents):
+    with pytest.raises(ValueError, match="color_space must be one of lab, rgb, got 'LAB'"):
+        summary_from_images(np.zeros((1, 4, 4, 3), np.uint8), "LAB")
+    with pytest.raises(ValueError, match="color_space"):
+        style_summary(world, *latents, 6, color_space="hsv")
+
+
+def test_bad_settings_stop_before_the_first_image(world, latents):
+    with pytest.raises(ValueError, match="resolution must divide the generator's 32, got 5"):
+        style_summary(world, *latents, 6, resolution=5)
+    with pytest.raises(ValueError, match=r"cutoff must be in 0\.\.12, got 99"):
+        style_summary(world, *latents, 99)
+
+
+MEMORY = """
+import resource
+import torch
+from stylemixseg.clustering import kmeans
+from stylemixseg.summary import style_summary
+
+class Noise:  # images that cost nothing, as large as the face generator's
+    num_ws, w_dim, resolution = 16, 4, 1024
+    def synthesis(self, ws):
+        small = ws[:, -3:, :1, None].expand(-1, -1, 32, 32) + 0.1 * torch.randn(len(ws), 3, 32, 32)
+        return small.repeat_interleave(32, 2).repeat_interleave(32, 3).clamp(-1, 1)
+
+torch.manual_seed(0)
+summary = style_summary(Noise(), torch.zeros(1, 16, 4), torch.randn(50, 16, 4), 8)
+result = kmeans(summary, 3)
+assert summary.shape == (1024, 1024, 150) and result.distances.shape == (1024, 1024, 3)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_fifty_styles_at_1024_px_fit_in_2_gb():
+    """Of the whole process: interpreter, libraries, summary tensor, clustering. The generator comes on top."""
+    assert resource.getpagesize()  # Unix only, like the number below, which is in kB on Linux
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    gigabytes = int(done.stdout) * 1024 / 1e9
+    assert 0.7 < gigabytes < 2.0

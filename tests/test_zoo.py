@@ -1,0 +1,67 @@
+"""The catalogue, and loading by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from stylemixseg.generators import faces, zoo
+from stylemixseg.generators.base import Generator
+from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.zoo import CATALOGUE, Entry, load_generator
+
+
+@pytest.fixture
+def tiny_faces(tiny, monkeypatch):
+    """The catalogue's faces, replaced by the tiny generator."""
+    entry = CATALOGUE["faces"]
+    fields = {**vars(entry), "load": lambda: tiny}
+    monkeypatch.setitem(CATALOGUE, "faces", Entry(**fields))
+    return tiny
+
+
+def test_the_catalogue_says_what_each_one_is():
+    assert list(CATALOGUE) == ["faces", "toy-portrait", "toy-single", "toy-room"]
+    for name, entry in CATALOGUE.items():
+        assert entry.name == name and entry.domain and entry.source and entry.licence
+    entry = CATALOGUE["faces"]
+    assert entry.sha256 == faces.WHEEL_SHA256 and "Nvidia" in entry.licence and "non-commercial" in entry.licence
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name.startswith("toy-")])
+def test_toys_are_what_the_catalogue_says(name):
+    generator = load_generator(name)
+    entry = CATALOGUE[name]
+    assert isinstance(generator, ToyWorld) and isinstance(generator, Generator)
+    assert (generator.name, generator.resolution, generator.num_ws) == (name, entry.resolution, entry.num_ws)
+    assert load_generator(name, engine="openvino").digest == generator.digest  # nothing to compile
+
+
+def test_faces_are_what_the_catalogue_says(real_faces):
+    entry = CATALOGUE["faces"]
+    assert (real_faces.name, real_faces.resolution, real_faces.num_ws) == ("faces", entry.resolution, entry.num_ws)
+
+
+def test_the_engine_on_a_cpu(tiny_faces, monkeypatch):
+    assert load_generator("faces", engine="torch") is tiny_faces
+    assert isinstance(load_generator("faces"), OpenVINOGenerator)
+    assert isinstance(load_generator("faces", engine="openvino"), OpenVINOGenerator)
+    monkeypatch.setattr(zoo, "find_spec", lambda name: None)  # as where OpenVINO is not installed
+    assert load_generator("faces") is tiny_faces
+
+
+def test_another_device_means_pytorch(tiny_faces, monkeypatch):
+    moved = []
+    monkeypatch.setattr(type(tiny_faces), "to", lambda self, device: moved.append(device) or self)
+    assert load_generator("faces", device="cuda") is tiny_faces and moved == ["cuda"]
+
+
+def test_bad_names():
+    with pytest.raises(ValueError, match="unknown generator 'toy-potrait': did you mean 'toy-portrait'"):
+        load_generator("toy-potrait")
+    with pytest.raises(ValueError, match="unknown generator 'qqq': choose from faces, toy-portrait"):
+        load_generator("qqq")
+    with pytest.raises(ValueError, match="engine must be one of auto, torch, openvino, got 'onnx'"):
+        load_generator("faces", engine="onnx")
+    with pytest.raises(ValueError, match="engine 'openvino' runs on the CPU only, got device='cuda'"):
+        load_generator("faces", device="cuda", engine="openvino")
