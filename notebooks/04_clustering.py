@@ -75,25 +75,26 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## K-means on pixels
 #
-# Section 3.2 of the paper {cite}`feng2023` clusters the pixels of the summary tensor $\mathbf{X}_s$ (equation 2):
+# Section 3.2 of the paper {cite}`feng2023` clusters the pixels of the summary tensor $\mathbf{X}_s$ (equation
+# 2):
 #
 # ```{math}
 # :label: eq-kmeans
 # \mathbf{Y}' = \operatorname{kmeans}(\mathbf{X}_s, k).
 # ```
 #
-# Each pixel $p$ is a point $\mathbf{x}_p$ with $3n$ coordinates: its colour in each of the $n$ style-mixed images.
-# K-means looks for $k$ centroids $\mathbf{m}_1, \dots, \mathbf{m}_k$ and a label $y_p$ for each pixel that make this
-# sum small:
+# Each pixel $p$ is a point $\mathbf{x}_p$ with $3n$ coordinates: its colour in each of the $n$ style-mixed
+# images. K-means looks for $k$ centroids $\mathbf{m}_1, \dots, \mathbf{m}_k$ and a label $y_p$ for each pixel
+# that make this sum small:
 #
 # ```{math}
 # :label: eq-objective
 # J = \sum_p \lVert \mathbf{x}_p - \mathbf{m}_{y_p} \rVert^2 .
 # ```
 #
-# The usual way is *Lloyd's algorithm*. It takes turns: give every pixel to the nearest centroid; move every centroid
-# to the mean of its pixels. Neither step can raise $J$, so it settles. It knows nothing of where a pixel lies in the
-# image, nor of the other images.
+# The usual way is *Lloyd's algorithm*. It takes turns: give every pixel to the nearest centroid; move every
+# centroid to the mean of its pixels. Neither step can raise $J$, so it settles. It knows nothing of where a
+# pixel lies in the image, nor of the other images.
 #
 # The labels are the *cluster map* $\mathbf{Y}'$. Ours count from 0, and 0 is always the largest cluster.
 
@@ -125,8 +126,8 @@ image_row(
 )
 
 # %% [markdown]
-# A centroid is a list of $n$ colours, one for each style. Seen as a strip of colours it shows why the clusters
-# separate: the strips differ in many styles, even where they look alike in some.
+# A centroid is a list of $n$ colours, one for each style. Seen as a strip of colours it shows why the
+# clusters separate: the strips differ in many styles, even where they look alike in some.
 
 # %% mystnb={"image": {"alt": "One strip of coloured cells for each cluster; the strips differ in most of the cells"}, "figure": {"caption": "Mean colour of each cluster (rows) in each style-mixed image (columns). Two clusters that look alike in one style seldom do in all.", "name": "fig-signatures"}}
 signatures = np.stack([np.asarray(stacks[0])[:, clustered.labels == m].mean(1) for m in range(P.k)])  # (k, n, 3)
@@ -140,10 +141,10 @@ figure
 # %% [markdown]
 # ## The number of clusters
 #
-# The paper uses $k=3$ for faces in section 4.1, says "we selected $k=4$" in section 4.6, and uses $k=2$ inside boxes
-# round one object. Move the slider: with each step a region splits. A small $k$ joins parts of the object with the
-# background. A large one splits along shading, which does no harm by itself, but leaves more decisions to the
-# foreground rule.
+# The paper uses $k=3$ for faces in section 4.1, says "we selected $k=4$" in section 4.6, and uses $k=2$
+# inside boxes round one object. Move the slider: with each step a region splits. A small $k$ joins parts of
+# the object with the background. A large one splits along shading, which does no harm by itself, but leaves
+# more decisions to the foreground rule.
 #
 # The slider works on this page without Python. It chooses one of pictures that were made beforehand.
 
@@ -166,8 +167,8 @@ image_grid([[images[0], *maps_of_ks[:3]], maps_of_ks[3:]], row_titles=["query, k
 # %% [markdown]
 # ## What faiss does
 #
-# The paper uses the K-means of faiss {cite}`johnson2019`, and so do we. It is fast, and its defaults are made for
-# searching millions of vectors. What it does, in order:
+# The paper uses the K-means of faiss {cite}`johnson2019`, and so do we. It is fast, and its defaults are made
+# for searching millions of vectors. What it does, in order:
 #
 # 1. It keeps at most `max_points_per_centroid` points for each centroid, 256 unless told otherwise. With $k = 3$ that
 #    is 768 pixels of an image of a million. Which ones is drawn at random. It says nothing about it.
@@ -175,16 +176,16 @@ image_grid([[images[0], *maps_of_ks[:3]], maps_of_ks[3:]], row_titles=["query, k
 # 3. It runs 25 Lloyd iterations, whether they have settled or not.
 # 4. With `nredo` above 1 it repeats steps 2 and 3 and keeps the run with the smallest $J$ *on the sub-sample*.
 #
-# After that every pixel is given to its nearest centroid. The paper states neither the number of points, nor of
-# restarts, nor the seed. So two questions are ours to answer: what does sub-sampling cost, and how good is one random
-# start?
+# After that every pixel is given to its nearest centroid. The paper states neither the number of points, nor
+# of restarts, nor the seed. So two questions are ours to answer: what does sub-sampling cost, and how good is
+# one random start?
 #
 # ### Sub-sampling
 #
-# We train on 256, 1024, 2048 and 8192 points a cluster and on all pixels, from several seeds, and look at three
-# things. First, $J$ over *all* pixels, against the best that training on all of them reached. Second, how far the
-# cluster maps of two seeds agree: the share of equal labels, after the labels of one are renamed for the best match.
-# Third, the time.
+# We train on 256, 1024, 2048 and 8192 points a cluster and on all pixels, from several seeds, and look at
+# three things. First, $J$ over *all* pixels, against the best that training on all of them reached. Second,
+# how far the cluster maps of two seeds agree: the share of equal labels, after the labels of one are renamed
+# for the best match. Third, the time.
 
 
 # %%
@@ -293,14 +294,14 @@ display(
 )
 
 # %% [markdown]
-# A small excess is no large matter by itself. But it is noise that a reader of a paper cannot see, and it falls on the
-# pixels at the borders between clusters, where a mask is judged.
+# A small excess is no large matter by itself. But it is noise that a reader of a paper cannot see, and it
+# falls on the pixels at the borders between clusters, where a mask is judged.
 #
 # ### One random start
 #
-# Lloyd's algorithm ends in *a* minimum of $J$, and which one depends on the start. If two of the first centroids fall
-# into one region, another region may stay without one. So we compare one start with ten, over many seeds. Each run's
-# $J$ is divided by the lowest that any run reached on that image: 1 is the best known.
+# Lloyd's algorithm ends in *a* minimum of $J$, and which one depends on the start. If two of the first
+# centroids fall into one region, another region may stay without one. So we compare one start with ten, over
+# many seeds. Each run's $J$ is divided by the lowest that any run reached on that image: 1 is the best known.
 
 # %% tags=["remove-output"]
 START_SEEDS = range(10)
@@ -351,13 +352,13 @@ display(
 # %% [markdown]
 # ### What a bad start does to a mask
 #
-# To see what this means for a mask we need exact truth. The *toy world* has it: a small generator that draws scenes
-# with a dozen layers, six for structure and six for paint, and knows every pixel's object. It was not learnt from photos,
-# so its numbers say how the algorithm behaves, and never how good it is on faces.
+# To see what this means for a mask we need exact truth. The *toy world* has it: a small generator that draws
+# scenes with a dozen layers, six for structure and six for paint, and knows every pixel's object. It was not
+# learnt from photos, so its numbers say how the algorithm behaves, and never how good it is on faces.
 #
-# The score is that of the *oracle assignment*: each cluster goes to the side on which most of its pixels lie. With these
-# clusters no foreground rule can get more pixels right, so it judges the clusters alone. mIoU is 1 for a perfect mask
-# (the [evaluation chapter](06_evaluation.ipynb) defines it).
+# The score is that of the *oracle assignment*: each cluster goes to the side on which most of its pixels lie.
+# With these clusters no foreground rule can get more pixels right, so it judges the clusters alone. mIoU is 1
+# for a perfect mask (the [evaluation chapter](06_evaluation.ipynb) defines it).
 
 # %% tags=["remove-output"]
 toy = load_generator("toy-portrait")
@@ -412,17 +413,17 @@ image_row(
 # %% [markdown]
 # ### Our defaults
 #
-# `kmeans` has `restarts=10` and `max_points_per_cluster=2048`. With few clusters ten restarts make a bad start rare, at
-# ten times the cost of a run that is short; with many clusters there are more minima, and the table shows what is left.
-# 2048 points a cluster remove most of the sub-sampling noise, and cost far less than all pixels. Together they take a
-# small part of the time that a learnt generator takes for the style-mixed images. Both are our choice; the paper
-# states neither. To have faiss as it comes, write
+# `kmeans` has `restarts=10` and `max_points_per_cluster=2048`. With few clusters ten restarts make a bad
+# start rare, at ten times the cost of a run that is short; with many clusters there are more minima, and the
+# table shows what is left. 2048 points a cluster remove most of the sub-sampling noise, and cost far less
+# than all pixels. Together they take a small part of the time that a learnt generator takes for the
+# style-mixed images. Both are our choice; the paper states neither. To have faiss as it comes, write
 # `kmeans(X_s, k, restarts=1, max_points_per_cluster=256)`.
 #
 # ## Finer parts: a larger k
 #
-# Figure 1 of the paper shows eyes and mouths of faces, from $k = 8$ and the saliency rule (section 4.1). It shows
-# them, but never measures them. What does $k = 8$ give here?
+# Figure 1 of the paper shows eyes and mouths of faces, from $k = 8$ and the saliency rule (section 4.1). It
+# shows them, but never measures them. What does $k = 8$ give here?
 
 # %% mystnb={"image": {"alt": "Rows of query images with their cluster maps for a small number of clusters and for eight clusters"}, "figure": {"caption": "Queries with cluster maps at the profile's k (middle) and at k = 8 (right). The new clusters are partly parts of the object, partly shading and parts of the background.", "name": "fig-fine"}}
 fine = [kmeans(summary, 8) for summary in summaries[:3]]
@@ -435,10 +436,10 @@ image_grid(
 )
 
 # %% [markdown]
-# Much of the budget of eight goes to the background and to shading. K-means spends clusters where they lower $J$ most:
-# on large regions with much variance. Small parts, such as eyes, hardly count. Section 3.3 has the answer to that, for
-# objects in scenes: apply the method *inside a box*. No new image is needed, since a crop of $\mathbf{X}_s$ is the
-# summary tensor of the crop. We take a box round the middle of each image.
+# Much of the budget of eight goes to the background and to shading. K-means spends clusters where they lower
+# $J$ most: on large regions with much variance. Small parts, such as eyes, hardly count. Section 3.3 has the
+# answer to that, for objects in scenes: apply the method *inside a box*. No new image is needed, since a crop
+# of $\mathbf{X}_s$ is the summary tensor of the crop. We take a box round the middle of each image.
 
 # %% mystnb={"image": {"alt": "The middle of three images with cluster maps of eight clusters, once computed on the whole image and once inside the box only"}, "figure": {"caption": "A box round the middle: the picture, the map of the whole image with k = 8, and the map of the box alone with k = 8. Inside the box all eight clusters are spent on what it holds.", "name": "fig-box"}}
 top, bottom, left, right = int(0.36 * height), int(0.84 * height), int(0.26 * width), int(0.74 * width)
@@ -452,21 +453,22 @@ image_grid(
 )
 
 # %% [markdown]
-# Which of these clusters is an eye is again a question for a foreground rule, now with a map that peaks at the eyes. The
-# [next chapter](05_foreground_rules.ipynb) gives one.
+# Which of these clusters is an eye is again a question for a foreground rule, now with a map that peaks at
+# the eyes. The [next chapter](05_foreground_rules.ipynb) gives one.
 #
 # ## A soft mask from the distances
 #
-# K-means gives hard labels, but it knows more: how near each pixel is to each centroid. Let $d_\mathrm{fg}$ be the
-# distance to the nearest foreground centroid, and $d_\mathrm{bg}$ to the nearest background one. Then
+# K-means gives hard labels, but it knows more: how near each pixel is to each centroid. Let $d_\mathrm{fg}$
+# be the distance to the nearest foreground centroid, and $d_\mathrm{bg}$ to the nearest background one. Then
 #
 # ```{math}
 # :label: eq-confidence
 # \frac{d_\mathrm{bg}}{d_\mathrm{fg} + d_\mathrm{bg}}
 # ```
 #
-# is 1 on a foreground centroid, 0 on a background one, and one half where the two are equally far. We call it the
-# *confidence*. It is our addition; the paper uses hard masks only. It is no probability, since nothing calibrates it.
+# is 1 on a foreground centroid, 0 on a background one, and one half where the two are equally far. We call it
+# the *confidence*. It is our addition; the paper uses hard masks only. It is no probability, since nothing
+# calibrates it.
 #
 # To call clusters foreground we use the corner rule that the next chapter explains.
 
@@ -488,9 +490,10 @@ display(Markdown(f"{close.mean():.1%} of the last image's pixels are within 0.05
 # %% [markdown]
 # ## LAB and RGB
 #
-# Distances between colours depend on the colour space. In RGB a highlight moves all three channels at once, so
-# brightness dominates. *LAB* has one axis for lightness and two for hue, and is built so that equal distances look about
-# equally different. Section 4.6 finds that RGB clusters follow highlights, and that LAB helps. A look:
+# Distances between colours depend on the colour space. In RGB a highlight moves all three channels at once,
+# so brightness dominates. *LAB* has one axis for lightness and two for hue, and is built so that equal
+# distances look about equally different. Section 4.6 finds that RGB clusters follow highlights, and that LAB
+# helps. A look:
 
 # %% mystnb={"image": {"alt": "Rows of query images with the cluster map from LAB, the cluster map from RGB, and a picture that marks where the two differ"}, "figure": {"caption": "Cluster maps from the same style-mixed images in LAB and in RGB, with RGB's colours matched to LAB's. White: pixels with another label.", "name": "fig-lab-rgb"}}
 rows, equal = [], []
@@ -515,16 +518,16 @@ display(
 #
 # ```{exercise}
 # :label: ex-clustering-one-image
-# Is it the styles that make the clusters, or would K-means on the query's own colours do? Cluster the query image alone,
-# that is with $n = 1$, and compare the maps.
+# Is it the styles that make the clusters, or would K-means on the query's own colours do? Cluster the query
+# image alone, that is with $n = 1$, and compare the maps.
 # ```
 #
 # ```{solution} ex-clustering-one-image
 # :class: dropdown
-# The cell below does it. Where the parts of the scene differ in colour already, as in many a portrait, the two maps agree
-# more than one might expect. They differ where two things have one colour in the query, and where light and shadow cut
-# through a thing: in other styles the colours part, or the light is another. So look at more than one image before you
-# judge, and at the pixels that change.
+# The cell below does it. Where the parts of the scene differ in colour already, as in many a portrait, the
+# two maps agree more than one might expect. They differ where two things have one colour in the query, and
+# where light and shadow cut through a thing: in other styles the colours part, or the light is another. So
+# look at more than one image before you judge, and at the pixels that change.
 # ```
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Query images with the cluster map from the query alone and from all style-mixed images"}, "figure": {"caption": "Cluster maps from the query's own colours and from the summary tensor. White: pixels with another label.", "name": "fig-one-image"}}
@@ -545,14 +548,16 @@ image_grid(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-clustering-elbow
-# $J$ falls whenever $k$ grows. Plot $J$ against $k$ from 2 to 8. Can you read off the number of semantic segments?
+# $J$ falls whenever $k$ grows. Plot $J$ against $k$ from 2 to 8. Can you read off the number of semantic
+# segments?
 # ```
 #
 # ```{solution} ex-clustering-elbow
 # :class: dropdown
-# The cell below prints $J$ relative to $k = 2$. It falls fast as long as regions of other paint are separated, and slowly
-# once only shading is left to split. In the toy world the bend is sharp, at the number of paints. On photographs and
-# faces it is soft, and it marks colours and not meaning: hair and skin are two segments of one person.
+# The cell below prints $J$ relative to $k = 2$. It falls fast as long as regions of other paint are
+# separated, and slowly once only shading is left to split. In the toy world the bend is sharp, at the number
+# of paints. On photographs and faces it is soft, and it marks colours and not meaning: hair and skin are two
+# segments of one person.
 # ```
 
 # %% tags=["hide-input"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
@@ -104,7 +103,7 @@ def test_an_unknown_colour_space_suggests_the_known(world, latents):
         style_summary(world, *latents, 6, color_space="hsv")
 
 
-def test_bad_settings_stop_before_the_first_image(world, latents):
+def test_bad_settings(world, latents):
     with pytest.raises(ValueError, match="resolution must divide the generator's 32, got 5"):
         style_summary(world, *latents, 6, resolution=5)
     with pytest.raises(ValueError, match=r"cutoff must be in 0\.\.12, got 99"):
@@ -131,9 +130,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory as Linux reports it, in kB")
 def test_fifty_styles_at_1024_px_fit_in_2_gb():
     """Of the whole process: interpreter, libraries, summary tensor, clustering. The generator comes on top."""
-    assert resource.getpagesize()  # Unix only, like the number below, which is in kB on Linux
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     gigabytes = int(done.stdout) * 1024 / 1e9
     assert 0.7 < gigabytes < 2.0

@@ -12,7 +12,7 @@ from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.profiles import Profile
-from stylemixseg.references import DeepLabPerson, FaceParser
+from stylemixseg.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
 # The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
 RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}
@@ -45,6 +45,23 @@ def reference_masks(
         raise ValueError(f"reference must be one of truth, {', '.join(loaders)}, got {name!r}")
     reference = loaders[name]()
     return [np.asarray(reference.foreground(to_generator_range(item["image"]))[0]) for item in maps]
+
+
+def reference_parts(
+    name: str, generator: Generator, profile: Profile, seed: int, image: np.ndarray
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The parts that a reference sees in one query: labels (h, w) int, and the names that they index.
+
+    Args:
+        name: as in `reference_masks`; "deeplab" knows two parts, person and the rest.
+        seed: of the query. image: the query (h, w, 3) uint8, which a network looks at.
+    """
+    if name == "truth":
+        return generator.truth(query_latent(generator, profile, seed))[0].semantic, generator.class_names
+    if name == "face_parser":
+        return FaceParser.load()(to_generator_range(image))[0].numpy(), CLASS_NAMES
+    person = reference_masks(name, generator, profile, [seed], [{"image": image}])[0]
+    return person.astype(np.uint8), ("background", "person")
 
 
 def to_generator_range(image: np.ndarray) -> torch.Tensor:

@@ -1,0 +1,153 @@
+"""K-means: against scikit-learn, deterministic, ordered, with true distances, and explicit about its sub-sampling."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+
+from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, kmeans, squared_distances
+
+SIZES = (900, 400, 236, 64)  # of four blobs; 40 x 40 pixels together
+
+
+def blobs(spread: float = 1.0, dim: int = 6, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Summary (40, 40, dim) float32 of well separated blobs, and which blob each pixel is of, largest first."""
+    random = np.random.RandomState(seed)
+    truth = random.permutation(np.repeat(np.arange(4), SIZES))
+    centres = 20 * np.eye(4, dim)
+    points = centres[truth] + spread * random.randn(len(truth), dim)
+    return points.astype(np.float32).reshape(40, 40, dim), truth.reshape(40, 40)
+
+
+def test_finds_blobs_and_names_them_by_size():
+    summary, truth = blobs()
+    result = kmeans(summary, 4)
+    assert result.k == 4 and result.labels.dtype == np.int32 and result.labels.shape == (40, 40)
+    assert np.array_equal(result.labels, truth)  # the largest is 0
+    for cluster in range(4):
+        np.testing.assert_allclose(result.centroids[cluster], summary[truth == cluster].mean(0), atol=1e-3)
+
+
+@pytest.mark.parametrize("k", [2, 3, 6])
+def test_no_worse_than_scikit_learn_on_overlapping_blobs(k):
+    summary, _ = blobs(spread=8)
+    points = summary.reshape(-1, 6)
+    ours = kmeans(summary, k, iterations=100)
+    theirs = KMeans(k, n_init=10, random_state=0).fit(points)
+    objective = ours.distances.min(-1).sum()
+    assert objective <= 1.01 * theirs.inertia_
+    if k < 4:  # with more, several clusterings are about as good
+        assert adjusted_rand_score(ours.labels.ravel(), theirs.labels_) > 0.9
+
+
+def test_distances_are_to_the_centroids_and_label_the_pixels():
+    summary, _ = blobs(spread=8)
+    result = kmeans(summary, 5)
+    expected = ((summary[:, :, None].astype(float) - result.centroids) ** 2).sum(-1)
+    assert result.distances.shape == (40, 40, 5) and result.distances.dtype == np.float32
+    np.testing.assert_allclose(result.distances, expected, rtol=1e-4, atol=1e-2)
+    assert np.array_equal(result.distances.argmin(-1), result.labels)
+    sizes = np.bincount(result.labels.ravel(), minlength=5)
+    assert (np.diff(sizes) <= 0).all()
+
+
+def test_distances_by_hand_in_blocks():
+    points, centroids = np.array([[0, 0], [3, 4], [1, 0]], np.float32), np.array([[0, 0], [3, 0]], np.float32)
+    for block in (1, 2, 100):
+        assert squared_distances(points, centroids, block).tolist() == [[0, 9], [25, 16], [1, 4]]
+    # Rounding of |x|^2 - 2 x.m + |m|^2 never shows as a negative distance.
+    same = np.random.RandomState(0).randn(1000, 150).astype(np.float32) * 100
+    assert squared_distances(same, same[:50]).min() >= 0
+
+
+def test_equal_seeds_give_equal_results():
+    summary, _ = blobs(spread=10)
+    first, second = kmeans(summary, 6, seed=3, restarts=1), kmeans(summary, 6, seed=3, restarts=1)
+    assert np.array_equal(first.labels, second.labels) and np.array_equal(first.centroids, second.centroids)
+    assert first.objective == second.objective
+    others = [kmeans(summary, 6, seed=seed, restarts=1) for seed in range(4, 8)]
+    assert any(not np.array_equal(first.centroids, other.centroids) for other in others)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_more_restarts_are_never_worse(seed):
+    summary, _ = blobs(spread=10)
+    objectives = [kmeans(summary, 8, seed=seed, restarts=restarts).objective for restarts in (1, 2, 5, 10)]
+    assert all(later <= earlier for earlier, later in zip(objectives, objectives[1:]))
+
+
+def test_sub_sampling_is_ours_to_say_and_faiss_default_is_256(capfd):
+    summary, _ = blobs(spread=10)
+    points = summary.reshape(-1, 6)
+    plain = faiss.Kmeans(6, 3, niter=25, nredo=1, seed=0)
+    plain.train(points)
+    few = kmeans(summary, 3, restarts=1, max_points_per_cluster=256)
+    assert sorted(map(tuple, few.centroids)) == sorted(map(tuple, plain.centroids))  # what faiss does unasked
+    every = kmeans(summary, 3, restarts=1)
+    assert MAX_POINTS_PER_CLUSTER * 3 >= len(points)  # here the default takes all pixels
+    assert not np.allclose(np.sort(few.centroids, 0), np.sort(every.centroids, 0))
+    # The objective sums over the pixels that trained: 3 x 256 of 1600, then all.
+    assert few.objective / every.objective == pytest.approx(768 / 1600, rel=0.1)
+    assert every.objective == pytest.approx(every.distances.min(-1).sum(), rel=1e-3)
+    assert few.labels.shape == (40, 40)  # every pixel is assigned all the same
+
+
+def test_as_many_clusters_as_pixels():
+    summary = np.arange(12, dtype=np.float32).reshape(2, 2, 3) * 10
+    assert sorted(kmeans(summary, 4).labels.ravel()) == [0, 1, 2, 3]
+
+
+def test_a_flat_image_is_one_cluster():
+    result = kmeans(np.ones((4, 4, 3), np.float32), 2)
+    assert len(np.unique(result.labels)) == 1 and result.labels.max() == 0  # the empty one comes last
+
+
+def test_a_transposed_view_is_read_as_it_looks():
+    summary, truth = blobs()
+    assert np.array_equal(kmeans(summary.transpose(1, 0, 2), 4).labels, truth.T)
+
+
+@pytest.mark.parametrize(
+    "change, error, words",
+    [
+        ({"k": 1}, ValueError, r"k must be in 2\.\.1600, got 1"),
+        ({"k": 1601}, ValueError, r"k must be in 2\.\.1600, got 1601"),
+        ({"k": 2.0}, TypeError, "k must be a whole number, got 2.0"),
+        ({"seed": -1}, ValueError, "seed must be in"),
+        ({"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
+        ({"iterations": 0}, ValueError, "iterations must be at least 1, got 0"),
+        ({"max_points_per_cluster": 0}, ValueError, "max_points_per_cluster must be at least 1, got 0"),
+        ({"device": "gpu"}, ValueError, "device must be one of cpu, cuda, got 'gpu'"),
+        ({"summary": np.zeros((4, 4, 3))}, ValueError, r"summary .* float32 array, got \(4, 4, 3\) float64"),
+        ({"summary": np.zeros((4, 4), np.float32)}, ValueError, r"got \(4, 4\) float32"),
+        ({"summary": np.zeros((0, 4, 3), np.float32)}, ValueError, r"got \(0, 4, 3\)"),
+        ({"summary": [[[0.0]]]}, ValueError, "got list"),
+    ],
+)
+def test_bad_input(change, error, words):
+    arguments = {"summary": np.zeros((40, 40, 3), np.float32), "k": 3, **change}
+    with pytest.raises(error, match=words):
+        kmeans(**arguments)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nan_and_infinity_are_refused(value):
+    summary, _ = blobs()
+    summary[7, 8, 2] = value
+    with pytest.raises(ValueError, match="summary must be finite, got NaN or infinite values"):
+        kmeans(summary, 3)
+
+
+def test_a_gpu_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
+    with pytest.raises(ValueError, match="this faiss sees no GPU: install the extra 'gpu' or use device='cpu'"):
+        kmeans(np.zeros((4, 4, 3), np.float32), 2, device="cuda")
+
+
+@pytest.mark.skipif(not getattr(faiss, "get_num_gpus", lambda: 0)(), reason="this faiss sees no GPU")
+def test_a_gpu_gives_the_cpus_clusters():
+    summary, truth = blobs()
+    assert np.array_equal(kmeans(summary, 4, device="cuda").labels, truth)
