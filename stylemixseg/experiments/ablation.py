@@ -8,6 +8,7 @@ from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key
 from stylemixseg.experiments.scoring import reference_masks, score_rules
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou
+from stylemixseg.mixing import check_resolution
 from stylemixseg.profiles import Profile
 from stylemixseg.results import RunRecorder
 
@@ -21,9 +22,10 @@ def run_ablation(generator: Generator, profile: Profile, results: Path) -> Path:
 
     A cell is the mean over images of mIoU against the profile's reference.
     """
+    profile = profile.ablation
     out = Path(results) / profile.name / f"{EXPERIMENT}.json"
     recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
-    seeds = profile.ablation_seeds
+    seeds, side = profile.ablation_seeds, check_resolution(profile.resolution, generator.resolution)
     for cutoff in profile.cutoffs:
         maps = make_cluster_maps(generator, profile, [(seed, cutoff) for seed in seeds], f"c = {cutoff}")
         truths = reference_masks(profile.reference, generator, profile, seeds, maps)
@@ -36,6 +38,6 @@ def run_ablation(generator: Generator, profile: Profile, results: Path) -> Path:
                         mean_iou(confusions, "per_image"),
                         n=len(confusions),
                         interval=bootstrap_interval(confusions, "miou", "per_image"),
-                        note=f"{rule.replace('_', ' ')}, mean over images, n = {profile.n} styles",
+                        note=f"{rule.replace('_', ' ')}, mean over images, n = {profile.n} styles, {side} px",
                     )
     return recorder.write()
