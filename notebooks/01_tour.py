@@ -99,8 +99,8 @@ recorder.add(f"{P.prefix}tour.seconds.summary", result.seconds["summary"], note=
 recorder.add(f"{P.prefix}tour.seconds.clustering", result.seconds["clustering"], note="clustering, rule, query image")
 display(
     Markdown(
-        f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.n} style-mixed images "
-        f"took {result.seconds['summary']:.1f} s, and all the rest {result.seconds['clustering']:.1f} s. "
+        f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.n} style-mixed "
+        f"images took {result.seconds['summary']:.1f} s, and all the rest {result.seconds['clustering']:.1f} s. "
         f"{result.foreground.sum()} of the {P.k} clusters were taken for the object; they cover "
         f"{result.mask.mean():.0%} of the image."
     )
@@ -115,14 +115,14 @@ display(
 # The generator is of the StyleGAN family {cite}`karras2019,karras2020`. It consists of two networks,
 # $G(\cdot) = G_s(G_m(\cdot))$:
 #
-# - The *mapping network* $G_m$ takes an *input latent* $\mathbf{z}$, a vector of independent standard normal numbers, and
-#   gives an *intermediate latent* $\mathbf{w}$. Drawing another $\mathbf{z}$ gives another image. A *seed* of this book
-#   stands for one $\mathbf{z}$.
+# - The *mapping network* $G_m$ takes an *input latent* $\mathbf{z}$, a vector of independent standard normal numbers,
+#   and gives an *intermediate latent* $\mathbf{w}$. Drawing another $\mathbf{z}$ gives another image. A *seed* of
+#   this book stands for one $\mathbf{z}$.
 # - The *synthesis network* $G_s$ draws the image. It starts on a tiny grid and doubles it again and again. Each of its
 #   $l$ layers is told by a vector how to work, and this vector is $\mathbf{w}$.
 #
-# All layers usually get the same $\mathbf{w}$. But nothing says that they must. So we write one row for each layer. In the
-# code this array is called `ws` and has the shape `(N, num_ws, w_dim)`: images, layers, numbers for one layer.
+# All layers usually get the same $\mathbf{w}$. But nothing says that they must. So we write one row for each layer.
+# In the code this array is called `ws` and has the shape `(N, num_ws, w_dim)`: images, layers, numbers for one layer.
 
 # %%
 z = seeded_z(P.example_seeds[0], generator.z_dim)  # (1, z_dim)
@@ -130,8 +130,8 @@ ws = generator.mapping(z)  # (1, num_ws, w_dim)
 assert (ws == ws[:, :1]).all()  # every layer has the same row, so far
 display(
     Markdown(
-        f"`{P.generator}`: z has {generator.z_dim} numbers, ws has {generator.num_ws} layers with {generator.w_dim} numbers "
-        f"each, the image has {generator.resolution} by {generator.resolution} pixels."
+        f"`{P.generator}`: z has {generator.z_dim} numbers, ws has {generator.num_ws} layers with {generator.w_dim} "
+        f"numbers each, the image has {generator.resolution} by {generator.resolution} pixels."
     )
 )
 
@@ -164,8 +164,8 @@ display(
 # %% [markdown]
 # :::{note}
 # **Faces.** Nobody in these pictures exists: a network drew them. The network behind the generator `faces`, and the
-# photos that it learnt from, are for non-commercial use only. Treat the weights, and pictures made with them, in the same
-# way, and say of a picture that it is synthetic. The [start page](../intro.md) says more.
+# photos that it learnt from, are for non-commercial use only. Treat the weights, and pictures made with them, in the
+# same way, and say of a picture that it is synthetic. The [start page](../intro.md) says more.
 # :::
 #
 # ## Step 1: style-mixed images
@@ -227,17 +227,17 @@ image_grid(
 )
 
 # %% [markdown]
-# Colours number the clusters by size, and do not carry over from one map to the next. A larger $k$ separates more, but is
-# not always better: with many clusters some part of the background may touch no corner, and then the rule of the next step
-# takes it for object.
+# Colours number the clusters by size, and do not carry over from one map to the next. A larger $k$ separates more,
+# but is not always better: with many clusters some part of the background may touch no corner, and then the rule of
+# the next step takes it for object.
 #
 # [Clustering pixels](04_clustering.ipynb) has the details.
 #
 # ## Step 4: which clusters are the object?
 #
-# K-means cannot know. The paper gives two simple rules. *Corner minority*: a cluster that fills a corner of the image is
-# background. *Saliency*: a cluster that lies near the middle is foreground. We used the first one here; the paper uses
-# the second one for faces. [Foreground rules](05_foreground_rules.ipynb) compares them.
+# K-means cannot know. The paper gives two simple rules. *Corner minority*: a cluster that fills a corner of the image
+# is background. *Saliency*: a cluster that lies near the middle is foreground. We used the first one here; the paper
+# uses the second one for faces. [Foreground rules](05_foreground_rules.ipynb) compares them.
 
 # %% mystnb={"image": {"alt": "The clusters of one image one by one, each as a white shape on black"}, "figure": {"caption": "The clusters one by one, with the rule's verdict above. The mask is the union of those that it calls object.", "name": "fig-tour-clusters"}}
 image_row(
@@ -251,9 +251,9 @@ image_row(
 #
 # ## How good is it?
 #
-# We compare masks with a reference, on a few images. The *intersection over union* (IoU) of two sets of pixels is the size
-# of what they share, divided by the size of what either covers: 1 where they are equal, 0 where they share nothing. We take it
-# for the foreground (fg) and for the background (bg); *mIoU* is the mean of the two.
+# We compare masks with a reference, on a few images. The *intersection over union* (IoU) of two sets of pixels is the
+# size of what they share, divided by the size of what either covers: 1 where they are equal, 0 where they share
+# nothing. We take it for the foreground (fg) and for the background (bg); *mIoU* is the mean of the two.
 
 # %% tags=["remove-output"]
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
@@ -287,14 +287,14 @@ rows = []
 for name, title in NAMES.items():
     recorder.add_ious(f"{P.prefix}tour.{name}", scores[name], average="per_image")
     cells = [
-        value_text(mean_iou(scores[name], "per_image", statistic), bootstrap_interval(scores[name], statistic, "per_image"))
-        for statistic in ("fg_iou", "bg_iou", "miou")
+        value_text(mean_iou(scores[name], "per_image", item), bootstrap_interval(scores[name], item, "per_image"))
+        for item in IOUS
     ]
     rows.append([title, *cells])
 display(
     Markdown(
         f"Reference: {REFERENCES[P.reference]}. Means over **{len(maps)} images**, with 95 % bootstrap intervals over "
-        "these images.\n\n" + table(["rule", *(IOUS[s] for s in ("fg_iou", "bg_iou", "miou"))], rows)
+        "these images.\n\n" + table(["rule", *IOUS.values()], rows)
         + "\n\nThe mean hides the single images. With corner minority their mIoU is "
         + ", ".join(f"{item.miou:.2f}" for item in scores["corner_minority"])
         + "."
@@ -304,9 +304,10 @@ display(
 # %% [markdown]
 # Read this table with care.
 #
-# - **It is a handful of images.** They were the first seeds, and nobody picked them. But a few others could move the mean
-#   much. An interval from so few images is itself rough, and tends to be too narrow.
-# - **The reference is not the truth** where a network made it. It has errors of its own, which the intervals do not cover.
+# - **It is a handful of images.** They were the first seeds, and nobody picked them. But a few others could move the
+#   mean much. An interval from so few images is itself rough, and tends to be too narrow.
+# - **The reference is not the truth** where a network made it. It has errors of its own, which the intervals do not
+#   cover.
 # - **The last row is no method.** It looks at the reference to choose the clusters. What is missing there to 1 is the
 #   clustering's fault. What a rule has less than that is the rule's.
 #
@@ -318,7 +319,7 @@ display(
 # | chapter | what it does |
 # |---|---|
 # | [Style mixing](02_style_mixing.ipynb) | what the layers hold, and what the cutoff $c$ does |
-# | [The style summary tensor](03_style_summary_tensor.ipynb) | what the $3n$ numbers of a pixel say; LAB and RGB; how many styles |
+# | [The style summary tensor](03_style_summary_tensor.ipynb) | the $3n$ numbers of a pixel; LAB and RGB; how many styles |
 # | [Clustering pixels](04_clustering.ipynb) | K-means, its hidden settings, finer parts |
 # | [Foreground rules](05_foreground_rules.ipynb) | corner minority, saliency, a rule of your own |
 # | [Evaluation](06_evaluation.ipynb) | IoU, references, Table 1 of the paper |
@@ -342,16 +343,16 @@ display(
 #
 # ```{exercise}
 # :label: ex-tour-cutoff
-# Set the cutoff to the number of layers, $c = l$, so that *no* layer takes another style. What are the style-mixed images
-# then, and what does K-means cluster?
+# Set the cutoff to the number of layers, $c = l$, so that *no* layer takes another style. What are the style-mixed
+# images then, and what does K-means cluster?
 # ```
 #
 # ```{solution} ex-tour-cutoff
 # :class: dropdown
-# All style-mixed images equal the query. $\mathbf{X}_s$ holds the query's colours $n$ times over, which says no more than
-# once. K-means groups by the colours of this one picture. Where the things in it differ in colour anyway, the outcome may look
-# much the same. Where two things share a colour, or light and shadow cut through one, it goes wrong. The cell below shows
-# it for the first and the last example.
+# All style-mixed images equal the query. $\mathbf{X}_s$ holds the query's colours $n$ times over, which says no more
+# than once. K-means groups by the colours of this one picture. Where the things in it differ in colour anyway, the
+# outcome may look much the same. Where two things share a colour, or light and shadow cut through one, it goes wrong.
+# The cell below shows it for the first and the last example.
 # ```
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
@@ -364,14 +365,14 @@ image_grid(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-tour-rule
-# A foreground rule is any function `rule(labels, k)` that returns `k` truth values. Write one that takes only the cluster
-# of the pixel in the middle of the image. When would it do, and when not?
+# A foreground rule is any function `rule(labels, k)` that returns `k` truth values. Write one that takes only the
+# cluster of the pixel in the middle of the image. When would it do, and when not?
 # ```
 #
 # ```{solution} ex-tour-rule
 # :class: dropdown
-# The cell below does it. It would do if the object were one cluster. A person is several: skin, hair, cloth. They need a
-# rule that judges each cluster by its place.
+# The cell below does it. It would do if the object were one cluster. A person is several: skin, hair, cloth. They
+# need a rule that judges each cluster by its place.
 # ```
 
 

@@ -67,8 +67,9 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## Two latents
 #
-# Style mixing came up as a way to train StyleGAN {cite}`karras2019`: now and then, an image was made from two latents, so
-# that the layers would not rely on each other. The paper {cite}`feng2023` uses it on the finished generator.
+# Style mixing came up as a way to train StyleGAN {cite}`karras2019`: now and then, an image was made from two
+# latents, so that the layers would not rely on each other. The paper {cite}`feng2023` uses it on the finished
+# generator.
 #
 # Take two layered latents, $\mathbf{w}_0$ and $\mathbf{w}_1$. Each has $l$ rows, one for each layer of the synthesis
 # network $G_s$. Choose a *cutoff* $c \in \{0, \dots, l\}$, and put together
@@ -80,8 +81,9 @@ recorder = RunRecorder(
 # \qquad \mathbf{X}_{01} = G_s(\mathbf{w}_{01}).
 # ```
 #
-# $\mathbf{w}_0$ is the *structure latent*, and its image $\mathbf{X}_0$ is the query. $\mathbf{w}_1$ is the *style latent*,
-# and $\mathbf{X}_{01}$ the *style-mixed image*. In code it is one line, `torch.cat([w0[:, :c], w1[:, c:]], dim=1)`.
+# $\mathbf{w}_0$ is the *structure latent*, and its image $\mathbf{X}_0$ is the query. $\mathbf{w}_1$ is the *style
+# latent*, and $\mathbf{X}_{01}$ the *style-mixed image*. In code it is one line, `torch.cat([w0[:, :c], w1[:, c:]],
+# dim=1)`.
 
 # %%
 styles = draw_style_latents(generator, P.n, P.style_seed)  # (n, num_ws, w_dim)
@@ -110,10 +112,10 @@ figure
 # %% [markdown]
 # ## From one end to the other
 #
-# What does $c$ do? At $c = 0$ no row of the query is left, so the outcome is the style image. At $c = l$ every row is the
-# query's. Both must hold exactly, for latents and for pixels. We check that, with one style for each example query. The pixels
-# also come by a second way: `style_mixed_images` runs the layers below $c$ only once for all styles of a query, and so saves
-# time.
+# What does $c$ do? At $c = 0$ no row of the query is left, so the outcome is the style image. At $c = l$ every row is
+# the query's. Both must hold exactly, for latents and for pixels. We check that, with one style for each example
+# query. The pixels also come by a second way: `style_mixed_images` runs the layers below $c$ only once for all styles
+# of a query, and so saves time.
 
 # %% tags=["remove-output"]
 pairs = list(zip(latents, styles.split(1)))  # query i with style i: no image takes part twice
@@ -141,8 +143,8 @@ image_grid([[images[c] for c in shown] for images in mixed], column_titles=[f"c 
 # a smaller $c$, details and shapes change, and at last it is another scene. The method needs the range where the scene
 # stays and the colours change.
 #
-# Move the slider to see it for the first pair. It shows the query, the style-mixed image at the chosen $c$, and the style
-# image. It steps by two layers, since two layers share a grid (see below).
+# Move the slider to see it for the first pair. It shows the query, the style-mixed image at the chosen $c$, and the
+# style image. It steps by two layers, since two layers share a grid (see below).
 
 # %%
 side = min(256, check_resolution(P.resolution, generator.resolution))
@@ -170,7 +172,8 @@ def difference(first, second):
     return np.abs(first.astype(np.float32) - second).mean()
 
 
-to_query = np.array([[difference(images[c], images[num_ws]) for c in cutoffs] for images in mixed])  # (pairs, num_ws + 1)
+# Both (pairs, num_ws + 1)
+to_query = np.array([[difference(images[c], images[num_ws]) for c in cutoffs] for images in mixed])
 to_style = np.array([[difference(images[c], images[0]) for c in cutoffs] for images in mixed])
 for c in cutoffs:
     recorder.add(f"{P.prefix}mixing.c{c}.to_query", to_query[:, c].mean(), n=len(pairs), note="mean absolute, levels")
@@ -193,15 +196,14 @@ moved = to_query[:, P.cutoff].mean() / to_query[:, 0].mean()
 recorder.add(f"{P.prefix}mixing.default.distance_left", moved, n=len(pairs), note="to the query, as a share of c = 0")
 display(
     Markdown(
-        f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as the style "
-        f"image itself is (n = {len(pairs)} pairs). So most of the difference in pixels remains, though the scene is the "
-        "query's."
+        f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as the "
+        f"style image itself is (n = {len(pairs)} pairs)."
     )
 )
 
 # %% [markdown]
-# A distance of pixels mostly sees colour. It cannot say whether the scene is the same. Where one must stop is a question
-# about masks, and the [ablation](07_ablation.ipynb) answers it.
+# A distance of pixels mostly sees colour. It cannot say whether the scene is the same. Where one must stop is a
+# question about masks, and the [ablation](07_ablation.ipynb) answers it.
 #
 # ## Which layers hold what
 #
@@ -214,9 +216,10 @@ display(
 # ```
 #
 # cells a side, where $R$ is the side of the image. MobileStyleGAN {cite}`belousov2021`, the book's face generator,
-# reads its latent in the same order. Its last layer works on half the size, and gives 4 numbers for each colour there, the
-# coefficients of a wavelet, from which the full image follows. So it has two layers fewer than a StyleGAN2 of its size, and a
-# cutoff $c$ means the same in both. The toy world has no grids: it counts its layers as a StyleGAN2 of its size would.
+# reads its latent in the same order. Its last layer works on half the size, and gives 4 numbers for each colour
+# there, the coefficients of a wavelet, from which the full image follows. So it has two layers fewer than a StyleGAN2
+# of its size, and a cutoff $c$ means the same in both. The toy world has no grids: it counts its layers as a
+# StyleGAN2 of its size would.
 
 
 # %%
@@ -301,8 +304,8 @@ image_grid(
 # reasons:
 #
 # - *A run can be repeated.* Generator, $n$ and seed fix all style-mixed images.
-# - *Images can be compared.* Number $j$ of a pixel then means the same style in all images. With new styles for each query,
-#   the numbers of two images would have nothing in common.
+# - *Images can be compared.* Number $j$ of a pixel then means the same style in all images. With new styles for each
+#   query, the numbers of two images would have nothing in common.
 # - *A change of $n$ changes nothing else.* The first styles of a larger draw are those of a smaller one
 #   (up to rounding):
 
@@ -315,8 +318,8 @@ assert torch.allclose(draw_style_latents(generator, 2, P.style_seed), styles[:2]
 #
 # ## Truncated styles
 #
-# Queries are drawn with truncation, since it gives usual pictures. Should the styles be, too? Truncation pulls all of them
-# towards one mean style, so they differ less. Less difference means less to tell things apart by.
+# Queries are drawn with truncation, since it gives usual pictures. Should the styles be, too? Truncation pulls all of
+# them towards one mean style, so they differ less. Less difference means less to tell things apart by.
 
 # %% tags=["remove-output"]
 mild = draw_style_latents(generator, columns, P.style_seed, truncation=0.5)
@@ -353,8 +356,8 @@ display(
 # ```{solution} ex-mixing-swap
 # :class: dropdown
 # The roles swap: one has the layout of the first and the colours of the second, the other the reverse. They are equal
-# at no $c$, unless the two latents are: each row of one mix is the row that the other one lacks. At $c = 0$ and $c = l$ they are the
-# two images themselves.
+# at no $c$, unless the two latents are: each row of one mix is the row that the other one lacks. At $c = 0$ and $c =
+# l$ they are the two images themselves.
 # ```
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
@@ -370,7 +373,8 @@ image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1
 #
 # ```{solution} ex-mixing-three
 # :class: dropdown
-# Call it twice. First mix the second and the third at the upper cutoff, then the first with the outcome at the lower one.
+# Call it twice. First mix the second and the third at the upper cutoff, then the first with the outcome at the lower
+# one.
 # ```
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
@@ -385,8 +389,8 @@ image_row(
 # %% [markdown]
 # ## Summary
 #
-# - The style-mixed image $\mathbf{X}_{01}$ has rows $0 \dots c-1$ of the structure latent and the other rows of the style
-#   latent. $c = 0$ gives the style image, $c = l$ the query, exactly.
+# - The style-mixed image $\mathbf{X}_{01}$ has rows $0 \dots c-1$ of the structure latent and the other rows of the
+#   style latent. $c = 0$ gives the style image, $c = l$ the query, exactly.
 # - Layers work on grids that grow from 4 by 4. Coarse grids hold the layout, finer ones the colours.
 # - At a middle cutoff the scene is the query's, and most of the difference in colour is still there.
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.

@@ -71,8 +71,8 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## Step by step
 #
-# Section 3.2 of the paper {cite}`feng2023` builds $\mathbf{X}_s \in \mathbb{R}^{H \times W \times 3n}$ "by concatenating
-# style-mixed images at each pixel location". We begin with the $n$ style-mixed images of one query.
+# Section 3.2 of the paper {cite}`feng2023` builds $\mathbf{X}_s \in \mathbb{R}^{H \times W \times 3n}$ "by
+# concatenating style-mixed images at each pixel location". We begin with the $n$ style-mixed images of one query.
 
 # %% tags=["remove-output"]
 styles = draw_style_latents(generator, P.n, P.style_seed)
@@ -99,8 +99,8 @@ display(
 )
 
 # %% [markdown]
-# No number was changed. They stand in another order: numbers $3i$ to $3i + 2$ of a pixel are its colour in image $i$ (we
-# count from 0). The package does the same and scales RGB to 0..100.
+# No number was changed. They stand in another order: numbers $3i$ to $3i + 2$ of a pixel are its colour in image $i$
+# (we count from 0). The package does the same and scales RGB to 0..100.
 
 # %%
 row, column, i = height // 2, width // 3, n - 1
@@ -112,8 +112,9 @@ assert np.allclose(summary_from_images(stack, "rgb"), by_hand * (100 / 255), ato
 #
 # ## Pixel barcodes
 #
-# Now look at single pixels. We take the largest parts that the reference knows in this image, three at most, and in each
-# part two pixels some way apart, both well inside. The reference only chooses *where we look*. The method never sees it.
+# Now look at single pixels. We take the largest parts that the reference knows in this image, three at most, and in
+# each part two pixels some way apart, both well inside. The reference only chooses *where we look*. The method never
+# sees it.
 
 # %%
 parts, part_names = reference_parts(P.reference, generator, P, P.example_seeds[0], images[0])  # (H, W) int
@@ -138,7 +139,7 @@ picture.imshow(images[0])
 picture.set(xticks=[], yticks=[])
 for place, (name, (y, x)) in enumerate(chosen.items()):
     picture.plot(x, y, "o", color=PALETTE[place // 2] / 255, markeredgecolor="white", markersize=7)
-    picture.annotate(name[-1], (x, y), xytext=(5, 4), textcoords="offset points", color="white", fontsize=9, weight="bold")
+    picture.annotate(name[-1], (x, y), (5, 4), textcoords="offset points", color="white", fontsize=9, weight="bold")
 strips.imshow(np.stack([stack[:, y, x] for y, x in chosen.values()]), aspect="auto", interpolation="nearest")
 strips.set_yticks(range(len(chosen)), list(chosen), fontsize=8)
 for tick, place in zip(strips.get_yticklabels(), range(len(chosen))):
@@ -151,9 +152,10 @@ figure
 # %% [markdown]
 # In a single column two parts may well have one colour. Over all columns they hardly can. That is why many styles help.
 #
-# Two pixels of one part are not equal either: light falls on one side, a part may have stripes, and a reference may call two things by one name. What
-# counts is that differences within a part are small beside those between parts. To measure that, draw many pairs of
-# pixels at random from each example image. Sort them by whether the reference puts both into one part, and compare.
+# Two pixels of one part are not equal either: light falls on one side, a part may have stripes, and a reference may
+# call two things by one name. What counts is that differences within a part are small beside those between parts. To
+# measure that, draw many pairs of pixels at random from each example image. Sort them by whether the reference puts
+# both into one part, and compare.
 
 # %%
 PAIRS = 4000
@@ -218,8 +220,9 @@ display(
 #
 # ## RGB and LAB
 #
-# The distance between two pixels depends on how colours become numbers. In *RGB*, the three numbers say how much red, green and
-# blue light there is. Equal steps in RGB do not look equally large. And when light falls on a thing, all three numbers grow at once.
+# The distance between two pixels depends on how colours become numbers. In *RGB*, the three numbers say how much red,
+# green and blue light there is. Equal steps in RGB do not look equally large. And when light falls on a thing, all
+# three numbers grow at once.
 #
 # *CIE LAB* was made so that equal distances look about equally different. $L$ is the lightness, from 0 (black) to 100
 # (white). $a$ goes from green to red, $b$ from blue to yellow; both are 0 for grey. The way from RGB has three steps:
@@ -262,22 +265,22 @@ image_row(
 )
 
 # %% [markdown]
-# Both have their place in the paper. Section 4.6 finds that RGB clusters follow highlights, that is, spots where a surface
-# mirrors the light, and that LAB is better (Table 4). [Clustering](04_clustering.ipynb) shows both in pictures, and the
-# [ablation](07_ablation.ipynb) measures them. K-means does not care about the scale of all numbers together, so 0..100 for RGB
-# changes nothing but makes the two comparable.
+# Both have their place in the paper. Section 4.6 finds that RGB clusters follow highlights, that is, spots where a
+# surface mirrors the light, and that LAB is better (Table 4). [Clustering](04_clustering.ipynb) shows both in
+# pictures, and the [ablation](07_ablation.ipynb) measures them. K-means does not care about the scale of all numbers
+# together, so 0..100 for RGB changes nothing but makes the two comparable.
 #
 # ## Correlation, in words and in code
 #
-# The paper says "correlation" throughout: "the correlation of a set of pixels belonging to the same semantic segment do not
-# change". But equation 2 runs K-means on the colours themselves, and K-means compares by Euclidean distance. The two are
-# not the same:
+# The paper says "correlation" throughout: "the correlation of a set of pixels belonging to the same semantic segment
+# do not change". But equation 2 runs K-means on the colours themselves, and K-means compares by Euclidean distance.
+# The two are not the same:
 #
 # - *raw*: the colours, as the paper computes. Two pixels are near when their colours are near in every style.
-# - *centred*: take each channel's mean over the $n$ images away from each pixel. What is left is how its colour *changes*. A
-#   shadow that all styles share no longer counts.
-# - *centred, length 1*: divide by the length as well. Half the squared distance is then one minus the correlation, so this is what the
-#   paper's word says.
+# - *centred*: take each channel's mean over the $n$ images away from each pixel. What is left is how its colour
+#   *changes*. A shadow that all styles share no longer counts.
+# - *centred, length 1*: divide by the length as well. Half the squared distance is then one minus the correlation, so
+#   this is what the paper's word says.
 #
 # The last two are **our own experiment**. Everything else stays as it is: the same images, $k$, rules and reference.
 
@@ -323,8 +326,8 @@ display(
 
 # %% [markdown]
 # So few images cannot rank the three. They can show that it is a choice, and that the raw colours carry two kinds of
-# information: how a pixel changes, and what its mean colour is. Both help where the parts of the scene differ in colour anyway. We
-# keep raw colours, as the paper does.
+# information: how a pixel changes, and what its mean colour is. Both help where the parts of the scene differ in
+# colour anyway. We keep raw colours, as the paper does.
 #
 # ## Memory
 #
@@ -337,15 +340,19 @@ rows = [
     [f"{side} x {side}", *(f"{side * side * 3 * count * 4 / 1e6:,.0f} MB" for count in style_counts)] for side in sides
 ]
 display(
-    Markdown(table(["resolution", *(f"n = {count}" for count in style_counts)], rows) + f"\n\nHere: {X[0].nbytes / 1e6:,.1f} MB.")
+    Markdown(
+        table(["resolution", *(f"n = {count}" for count in style_counts)], rows)
+        + f"\n\nHere: {X[0].nbytes / 1e6:,.1f} MB."
+    )
 )
 
 # %% [markdown]
 # The paper works at 1024 pixels with $n = 50$ and reports 4 GB of GPU memory for the whole method (section 4.1).
 #
-# The style-mixed images need not all be in memory beside it. `style_summary` *streams*: it makes a few images, converts them, writes
-# them into their place, and forgets them. Beyond $\mathbf{X}_s$ it needs one batch only. `resolution` averages each image
-# down as it comes. A mask at 256 pixels has coarser edges; [compositing](09_compositing.ipynb) shows them.
+# The style-mixed images need not all be in memory beside it. `style_summary` *streams*: it makes a few images,
+# converts them, writes them into their place, and forgets them. Beyond $\mathbf{X}_s$ it needs one batch only.
+# `resolution` averages each image down as it comes. A mask at 256 pixels has coarser edges;
+# [compositing](09_compositing.ipynb) shows them.
 
 # %%
 streamed = style_summary(
@@ -356,8 +363,8 @@ assert np.allclose(streamed, X[0][..., :6], atol=1e-3)  # the same as from image
 # %% [markdown]
 # ### With the query or without
 #
-# Should $\mathbf{X}_0$ itself be among the images? The paper does not say. `include_query=True` appends it; we leave it out.
-# One more image in $n$ can hardly matter. Does it?
+# Should $\mathbf{X}_0$ itself be among the images? The paper does not say. `include_query=True` appends it; we leave
+# it out. One more image in $n$ can hardly matter. Does it?
 
 # %%
 with_query = [
@@ -383,9 +390,9 @@ display(
 # %% [markdown]
 # ## How many styles?
 #
-# The paper sets $n = 50$ and gives no reason. Each style costs a synthesis, so it is worth knowing what it brings. First the
-# pairs of pixels from above. Take a pair within one part and a pair from different parts: how often is the first one
-# nearer? By chance that would be one half. We use the first $m$ styles, for growing $m$.
+# The paper sets $n = 50$ and gives no reason. Each style costs a synthesis, so it is worth knowing what it brings.
+# First the pairs of pixels from above. Take a pair within one part and a pair from different parts: how often is the
+# first one nearer? By chance that would be one half. We use the first $m$ styles, for growing $m$.
 
 
 # %%
@@ -443,13 +450,13 @@ display(
     Markdown(
         f"Mean mIoU over {len(X)} images: "
         + ", ".join(f"{value:.3f} with {m}" for m, value in zip(sizes, agreed.mean(0)))
-        + f". From one style to {sizes[-1]} the worst image goes from {agreed[:, 0].min():.3f} to {agreed[:, -1].min():.3f}."
+        + f". The worst image goes from {agreed[:, 0].min():.3f} to {agreed[:, -1].min():.3f}."
     )
 )
 
 # %% [markdown]
-# The first few styles bring most of what there is to gain; later ones add little. That is for these few images and with the best choice of clusters,
-# which forgives much. The paper's 50 are on the safe side.
+# The first few styles bring most of what there is to gain; later ones add little. That is for these few images and
+# with the best choice of clusters, which forgives much. The paper's 50 are on the safe side.
 #
 # ## Exercises
 #
@@ -461,9 +468,9 @@ display(
 #
 # ```{solution} ex-summary-order
 # :class: dropdown
-# Neither does, in principle. Euclidean distances do not depend on the order of the coordinates, and K-means does not look at where a
-# pixel lies. In practice its random start falls on other pixels when pixels are shuffled, so a few labels may differ. The
-# cell below shuffles the styles.
+# Neither does, in principle. Euclidean distances do not depend on the order of the coordinates, and K-means does not
+# look at where a pixel lies. In practice its random start falls on other pixels when pixels are shuffled, so a few
+# labels may differ. The cell below shuffles the styles.
 # ```
 
 # %% tags=["hide-input"]
@@ -497,7 +504,8 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 # - $\mathbf{X}_s$ holds, for each pixel, its colours in the $n$ style-mixed images: $3n$ numbers.
 # - Pixels of one part have similar rows; those of different parts differ in many styles. The groups overlap.
 # - LAB separates lightness from hue, and makes distances fit what we see.
-# - The paper speaks of correlation and computes Euclidean distances of colours. Centring and scaling give the correlation.
+# - The paper speaks of correlation and computes Euclidean distances of colours. Centring and scaling give the
+#   correlation.
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.
 
 # %%

@@ -10,13 +10,23 @@ import torch
 
 from stylemixseg.experiments import clustermaps
 from stylemixseg.experiments.clustermaps import cluster_maps, make_cluster_maps, map_key, query_latent
+from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import ToyWorld
 from stylemixseg.mixing import query_image
 from stylemixseg.profiles import load_profile
 from stylemixseg.segmenter import StyleMixSegmenter
 
-PROFILE = replace(load_profile("smoke"), n=4, resolution=32, ks=(2, 3), color_spaces=("lab", "rgb"))
+PROFILE = replace(
+    load_profile("smoke"),
+    n=4,
+    resolution=32,
+    ks=(2, 3),
+    color_spaces=("lab", "rgb"),
+    query_seed_first=0,
+    queries=10,
+    ablation_queries=7,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +56,13 @@ def test_one_map_for_each_colour_space_and_k(cache, world):
     assert set(np.unique(maps["lab.k2"])) == {0, 1}
 
 
+def test_colour_spaces_beside_the_profiles_own_are_for_the_ablation(cache, world):
+    last = PROFILE.ablation_seeds[-1]
+    assert last + 1 in PROFILE.query_seeds
+    assert "rgb.k3" in cluster_maps(world, PROFILE, last, 6)
+    assert set(cluster_maps(world, PROFILE, last + 1, 6)) == {"image", "lab.k2", "lab.k3"}
+
+
 def test_the_maps_are_the_segmenters(cache, world):
     maps = cluster_maps(world, PROFILE, seed=5, cutoff=6)
     w0 = query_latent(world, PROFILE, 5)
@@ -53,7 +70,7 @@ def test_the_maps_are_the_segmenters(cache, world):
     assert np.array_equal(maps["image"], query_image(world, w0))
     for space in PROFILE.color_spaces:
         segmenter = StyleMixSegmenter(
-            world, n=4, cutoff=6, k=3, color_space=space, style_seed=PROFILE.style_seed, resolution=32
+            world, n=4, cutoff=6, k=3, color_space=space, style_seed=PROFILE.style_seed, rule=CornerMinority()
         )
         assert np.array_equal(maps[map_key(space, 3)], segmenter(w0).clusters)
 

@@ -92,3 +92,17 @@ def test_a_network_sees_the_maps_images(monkeypatch):
 def test_an_unknown_reference_is_named():
     with pytest.raises(ValueError, match="reference must be one of truth, face_parser, deeplab, got 'people'"):
         reference_masks("people", None, replace(load_profile("smoke")), [0], [{}])
+
+
+def test_parts_of_a_reference_agree_with_its_mask():
+    profile = load_profile("smoke")
+    toy = ToyWorld("portrait")
+    image = to_uint8(toy.synthesis(query_latent(toy, profile, 0)))[0]
+    labels, names = scoring.reference_parts("truth", toy, profile, 0, image)
+    present = {names[label] for label in np.unique(labels)}
+    assert labels.shape == image.shape[:2] and "wall" in present
+    (mask,) = reference_masks("truth", toy, profile, [0], [{"image": image}])
+    assert np.array_equal(labels != names.index("wall"), mask)  # this scene has no floor
+    labels, names = scoring.reference_parts("face_parser", toy, profile, 0, image)
+    (mask,) = reference_masks("face_parser", toy, profile, [0], [{"image": image}])
+    assert np.array_equal(labels != names.index("background"), mask)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,8 +47,8 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
             maps = {key: file[key] for key in file.files}
         if wanted | {"image"} <= set(maps):
             return maps
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        pass  # not there yet, or cut off
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        pass  # not there yet, or damaged
     settings = _settings(profile)
     w0 = query_latent(generator, profile, seed)
     styles = draw_style_latents(generator, profile.n, profile.style_seed, settings.style_truncation)
@@ -72,7 +73,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
 
 def query_latent(generator: Generator, profile: Profile, seed: int):
     """w0 (1, num_ws, w_dim) of a query seed under the profile's truncation."""
-    return generator.mapping(seeded_z(seed, generator.z_dim), profile.truncation)
+    return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), profile.truncation)
 
 
 def make_cluster_maps(

@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 import openvino
 import torch
+from openvino import opset13
 from openvino.frontend import FrontEndManager
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
@@ -65,8 +66,8 @@ class OpenVINOGenerator:
     def _run(self, x: Tensor, ws: Tensor, start: int, stop: int) -> Tensor:
         if start == stop:
             return x
-        compiled = self._compiled(start, stop, tuple(x.shape))
-        image = compiled([x.detach().numpy(), ws.detach().float().numpy()])[0]
+        compiled, noises = self._compiled(start, stop, tuple(x.shape))
+        image = compiled([x.detach().numpy(), ws.detach().float().numpy(), *noises])[0]
         return torch.from_numpy(np.array(image))  # a copy: the next call writes over the output buffer
 
     def _compile(self, start: int, stop: int, shape: tuple[int, ...]):
@@ -79,6 +80,25 @@ class OpenVINOGenerator:
         decoder = TorchScriptPythonDecoder(traced)  # named, so that it outlives `load`
         model = frontend.convert(frontend.load(decoder))
         model.reshape({i: list(part.shape) for i, part in enumerate(example)})
+        noises = _make_noises_inputs(model)
         # bfloat16 would be chosen by itself where the CPU has it; a result must not depend on the machine that much.
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-        return openvino.Core().compile_model(model, "CPU", options)
+        return openvino.Core().compile_model(model, "CPU", options), noises
+
+
+def _make_noises_inputs(model: openvino.Model) -> list[np.ndarray]:
+    """Turn the constant noise maps (1, 1, H, W) into further inputs of the model; return their values in order.
+
+    As constants they would be added to the bias when the model is compiled, one map for every channel: at 1024 px half
+    a gigabyte instead of three megabytes.
+    """
+    noises, inputs = [], []
+    for constant in model.get_ops():
+        shape = tuple(constant.output(0).partial_shape.to_shape()) if constant.get_type_name() == "Constant" else ()
+        if len(shape) == 4 and shape[:2] == (1, 1) and min(shape[2:]) > 1:
+            noises.append(np.array(constant.data))
+            inputs.append(opset13.parameter(shape, openvino.Type.f32))
+            for reader in constant.output(0).get_target_inputs():
+                reader.replace_source_output(inputs[-1].output(0))
+    model.add_parameters(inputs)
+    return noises
