@@ -260,7 +260,7 @@ for grid, layers in groups.items():
 change = {grid: np.abs(image.astype(np.float32) - X_0).mean(-1) for grid, image in exchanged.items()}  # (h, w) each
 brightest = max(np.quantile(values, 0.99) for values in change.values())
 
-# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all). Coarse grids move things, middle ones recolour them, and the finest change little.", "name": "fig-grids"}}
+# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
 image_grid(
     [list(exchanged.values()), [np.clip(values / brightest, 0, 1) for values in change.values()]],
     column_titles=[f"{grid} px" for grid in groups],
@@ -392,7 +392,7 @@ image_row(
 # - The style-mixed image $\mathbf{X}_{01}$ has rows $0 \dots c-1$ of the structure latent and the other rows of the
 #   style latent. $c = 0$ gives the style image, $c = l$ the query, exactly.
 # - Layers work on grids that grow from 4 by 4. Coarse grids hold the layout, finer ones the colours.
-# - At a middle cutoff the scene is the query's, and most of the difference in colour is still there.
+# - At a middle cutoff the scene is the query's, and much of the difference in colour is still there.
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.
 
 # %%

@@ -50,7 +50,7 @@ from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.scoring import REFERENCES, reference_masks, reference_parts, score_rules
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou, trimap_band
-from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
 from stylemixseg.plotting import image_grid, image_row, lines
 from stylemixseg.profiles import load_profile
 from stylemixseg.results import RunRecorder, results_folder
@@ -325,9 +325,10 @@ display(
 )
 
 # %% [markdown]
-# So few images cannot rank the three. They can show that it is a choice, and that the raw colours carry two kinds of
-# information: how a pixel changes, and what its mean colour is. Both help where the parts of the scene differ in
-# colour anyway. We keep raw colours, as the paper does.
+# So few images cannot rank the three. They can show that it is a choice, and what it changes. Centred maps may cut
+# one thing along its light side and its shadow side: the direction of the light is a part of the style, so the two
+# sides change each in its own way, though their mean colours are alike. Raw colours keep the mean colour as a second
+# clue. We stay with them, as the paper does.
 #
 # ## Memory
 #
@@ -355,10 +356,10 @@ display(
 # [compositing](09_compositing.ipynb) shows them.
 
 # %%
-streamed = style_summary(
-    generator, latents[0], styles[:2], P.cutoff, color_space=P.color_space, resolution=P.resolution, batch_size=1
-)  # (H, W, 6)
-assert np.allclose(streamed, X[0][..., :6], atol=1e-3)  # the same as from images at hand
+two = (generator, latents[0], styles[:2], P.cutoff)
+streamed = style_summary(*two, color_space=P.color_space, resolution=P.resolution, batch_size=1)  # (H, W, 6)
+at_hand = summary_from_images(style_mixed_images(*two, resolution=P.resolution), P.color_space)
+assert np.allclose(streamed, at_hand, atol=1e-3)
 
 # %% [markdown]
 # ### With the query or without

@@ -55,6 +55,14 @@ def test_mixes_are_those_of_full_synthesis(engine, cutoff):
     torch.testing.assert_close(torch.cat(batches), expected, rtol=0, atol=1e-5)
 
 
+def test_noise_maps_are_inputs_not_constants(tiny, engine):
+    """As constants each would be kept once a channel; at 1024 px that breaks the memory bar."""
+    compiled, noises = engine._compiled(0, 6, (1, 16, 4, 4))
+    maps = {tuple(value.shape): 0 for name, value in tiny.named_buffers() if name.endswith("noise")}
+    assert {noise.shape for noise in noises} == set(maps) and len(noises) == 5
+    assert len(compiled.inputs) == 2 + len(noises)
+
+
 def test_bad_latents(engine):
     with pytest.raises(ValueError, match=r"ws must have shape \(N, 6, 8\)"):
         engine.synthesis(torch.zeros(1, 6, 9))
