@@ -260,9 +260,9 @@ for grid, layers in groups.items():
 change = {grid: np.abs(image.astype(np.float32) - X_0).mean(-1) for grid, image in exchanged.items()}  # (h, w) each
 brightest = max(np.quantile(values, 0.99) for values in change.values())
 
-# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
+# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all, with a square root so that small changes show). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
 image_grid(
-    [list(exchanged.values()), [np.clip(values / brightest, 0, 1) for values in change.values()]],
+    [list(exchanged.values()), [np.sqrt(np.clip(values / brightest, 0, 1)) for values in change.values()]],
     column_titles=[f"{grid} px" for grid in groups],
 )
 

@@ -24,7 +24,7 @@
 # - State the saliency rule (equation 3), and see what the width of its heat map does.
 # - Give your own saliency map, and write a rule of your own in a few lines.
 # - Understand the warnings about empty and full masks.
-# - Compare rules fairly: on development images, with intervals, against the best that any rule could do.
+# - Compare rules fairly: on development images, with intervals, against the assignment that gets most pixels right.
 #
 # **Prerequisites**
 #

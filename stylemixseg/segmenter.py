@@ -19,7 +19,7 @@ from stylemixseg.summary import COLOR_SPACES, style_summary
 
 @dataclass(frozen=True)
 class SegmenterConfig:
-    """Every setting of the method. Defaults are the paper's for faces (section 4.1); what it does not state is ours.
+    """Every setting of the method, with what the paper says of it; what it leaves open is ours.
 
     Attributes:
         n: number of style latents. Paper: 50.

@@ -75,9 +75,10 @@ def rule_mask(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
 
 
 def oracle_mask(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
-    """Each cluster goes to the side that most of its pixels lie on: the best that any rule could do with it.
+    """Each cluster goes to the side that most of its pixels lie on: no choice of clusters gets more pixels right.
 
-    It reads the reference, so it is a bound on the clustering, not a method.
+    It reads the reference, so it says what the clustering allows and is not a method. It maximises pixels, not IoU, so
+    a rule may pass it by a little in mIoU.
     """
     inside = np.bincount(labels.ravel(), truth.ravel(), minlength=k)
     return (inside * 2 > np.bincount(labels.ravel(), minlength=k))[labels]
