@@ -319,7 +319,7 @@ display(
 # | chapter | what it does |
 # |---|---|
 # | [Style mixing](02_style_mixing.ipynb) | what the layers hold, and what the cutoff $c$ does |
-# | [The style summary tensor](03_style_summary_tensor.ipynb) | the $3n$ numbers of a pixel; LAB and RGB; how many styles |
+# | [The style summary tensor](03_style_summary_tensor.ipynb) | a pixel's $3n$ numbers; LAB and RGB; how many styles |
 # | [Clustering pixels](04_clustering.ipynb) | K-means, its hidden settings, finer parts |
 # | [Foreground rules](05_foreground_rules.ipynb) | corner minority, saliency, a rule of your own |
 # | [Evaluation](06_evaluation.ipynb) | IoU, references, Table 1 of the paper |

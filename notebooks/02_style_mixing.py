@@ -196,8 +196,8 @@ moved = to_query[:, P.cutoff].mean() / to_query[:, 0].mean()
 recorder.add(f"{P.prefix}mixing.default.distance_left", moved, n=len(pairs), note="to the query, as a share of c = 0")
 display(
     Markdown(
-        f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as the "
-        f"style image itself is (n = {len(pairs)} pairs)."
+        f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
+        f"the style image itself is (n = {len(pairs)} pairs)."
     )
 )
 

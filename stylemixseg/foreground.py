@@ -115,7 +115,8 @@ class Saliency:
             raise ValueError(f"center must be two fractions (vertical, horizontal), got {self.center}")
         if self.saliency_map is not None:
             saliency = np.asarray(self.saliency_map)
-            if saliency.ndim != 2 or saliency.size == 0 or not (np.isfinite(saliency).all() and 0 <= saliency.min() <= saliency.max() <= 1):
+            # all() of an empty map is True, hence size; NaN compares false
+            if saliency.ndim != 2 or saliency.size == 0 or not ((saliency >= 0) & (saliency <= 1)).all():
                 raise ValueError(f"saliency_map must be (H, W) with values in 0..1, got shape {saliency.shape}")
             object.__setattr__(self, "saliency_map", saliency)  # the class is frozen
 

@@ -34,7 +34,8 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
         TypeError, ValueError: latents of the wrong type or unequal shape, NaN, c out of range.
     """
     layered = isinstance(ws_structure, Tensor) and ws_structure.ndim == 3
-    num_ws, w_dim = ws_structure.shape[1:] if layered else ("num_ws", "w_dim")  # names: then the check fails, and says so
+    # Names in place of sizes: then the check fails, and says what shape is right.
+    num_ws, w_dim = ws_structure.shape[1:] if layered else ("num_ws", "w_dim")
     check_latents("ws_structure", ws_structure, num_ws, w_dim)
     check_latents("ws_style", ws_style, num_ws, w_dim)
     n, m = ws_structure.shape[0], ws_style.shape[0]

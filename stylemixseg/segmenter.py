@@ -170,6 +170,7 @@ class StyleMixSegmenter:
             max_points_per_cluster=config.max_points_per_cluster,
             device=config.device,
         )
+        del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
         foreground = foreground_clusters(result.labels, config.k, config.rule)
         image = query_image(generator, ws)
         clusters = enlarge(result.labels, len(image))

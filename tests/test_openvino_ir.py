@@ -145,10 +145,10 @@ def test_sizes_are_bounded(monkeypatch):
     "filling", [b"<a>" * 1_000_000, b"<a/>" * 2_000_000, b"x" * 8_000_000], ids=["deep", "wide", "text"]
 )
 def test_the_largest_file_ends_soon(filling):
-    started = time.perf_counter()
+    started = time.process_time()  # not wall time: other programs may take the machine
     closing = b"</a>" * filling.count(b"<a>")
     assert read_ir(b'<net version="10">' + filling + closing + b"</net>", b"").layers == {}
-    assert time.perf_counter() - started < 20  # 1.5 s on two slow cores
+    assert time.process_time() - started < 10  # 1.5 s on a slow core
 
 
 def must_be_an_ir_or_an_error(xml: bytes, weights: bytes) -> None:
@@ -160,7 +160,7 @@ def must_be_an_ir_or_an_error(xml: bytes, weights: bytes) -> None:
         array.sum()  # every element can be read
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, len(XML) - 1), st.integers(0, 7)), max_size=6), st.integers(0, len(WEIGHTS)))
 def test_fuzz_flipped_bits(flips, kept):
     xml = bytearray(XML)
@@ -169,7 +169,7 @@ def test_fuzz_flipped_bits(flips, kept):
     must_be_an_ir_or_an_error(bytes(xml), WEIGHTS[:kept])
 
 
-@settings(max_examples=200, deadline=1000)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, len(XML)), st.integers(0, len(XML)), st.binary(max_size=12))
 def test_fuzz_cut_and_spliced(start, stop, inserted):
     must_be_an_ir_or_an_error(XML[:start] + inserted + XML[stop:], WEIGHTS)
@@ -178,7 +178,7 @@ def test_fuzz_cut_and_spliced(start, stop, inserted):
 NUMBERS = st.one_of(st.integers(-(2**70), 2**70), st.integers(-4, 50), st.text(max_size=6)).map(str)
 
 
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(NUMBERS, max_size=10), NUMBERS, NUMBERS, st.sampled_from(["f32", "i32", "i64", "u1", ""]))
 def test_fuzz_constants(sides, offset, size, element_type):
     values = {"element_type": element_type, "shape": ",".join(sides), "offset": offset, "size": size}

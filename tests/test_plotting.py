@@ -79,9 +79,8 @@ def test_strip_shows_every_value():
 
 
 def test_lines_with_intervals():
-    figure = lines(
-        [0, 10], {"a": [1, 2], "b": [3, 4]}, xlabel="c", ylabel="mIoU", intervals={"a": [(0, 2), (1, 3)], "b": [(2, 4)] * 2}
-    )
+    intervals = {"a": [(0, 2), (1, 3)], "b": [(2, 4)] * 2}
+    figure = lines([0, 10], {"a": [1, 2], "b": [3, 4]}, xlabel="c", ylabel="mIoU", intervals=intervals)
     (axis,) = figure.axes
     assert [line.get_label() for line in axis.lines] == ["a", "b"]
     assert axis.lines[1].get_ydata().tolist() == [3, 4]

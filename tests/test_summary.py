@@ -85,7 +85,7 @@ def test_streamed_is_what_the_images_give(world, latents, color_space, resolutio
     [
         ([], r"images must be \(n, H, W, 3\) with n >= 1 and equal sizes"),
         (np.zeros((0, 4, 4, 3), np.uint8), "with n >= 1"),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], r"equal sizes, got sizes \[\(4, 4, 3\), \(4, 5"),
+        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], r"equal sizes, .*\[\(4, 4, 3\), \(4, 5, 3\)\]"),
         (np.zeros((4, 4, 3), np.uint8), r"images must be \(n, H, W, 3\).*got sizes \[\(4, 3\)\]"),
         (np.zeros((2, 4, 4, 4), np.uint8), r"images must be \(n, H, W, 3\) uint8, got \(1, 4, 4, 4\) uint8"),
         (np.zeros((2, 4, 4, 3), np.float32), "uint8, got .* float32"),
@@ -111,7 +111,6 @@ def test_bad_settings(world, latents):
 
 
 MEMORY = """
-import resource
 import torch
 from stylemixseg.clustering import kmeans
 from stylemixseg.summary import style_summary
@@ -126,11 +125,12 @@ torch.manual_seed(0)
 summary = style_summary(Noise(), torch.zeros(1, 16, 4), torch.randn(50, 16, 4), 8)
 result = kmeans(summary, 3)
 assert summary.shape == (1024, 1024, 150) and result.distances.shape == (1024, 1024, 3)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: its peak counts the process that started this one, too.
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of resident memory as Linux reports it, in kB")
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 def test_fifty_styles_at_1024_px_fit_in_2_gb():
     """Of the whole process: interpreter, libraries, summary tensor, clustering. The generator comes on top."""
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
