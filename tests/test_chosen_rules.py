@@ -17,6 +17,12 @@ def test_defaults_are_the_chosen_settings(name, rule):
     assert CHOSEN[f"rules.{name}.miou"].note == repr(rule)
 
 
+@pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
+def test_profiles_have_the_chosen_cutoff_and_k(profile):
+    assert load_profile(profile).cutoff == CHOSEN["rules.cutoff"].value
+    assert load_profile(profile).k == CHOSEN["rules.k"].value
+
+
 def test_they_were_chosen_on_development_images():
     first, count = RUN.seed, CHOSEN["rules.saliency.miou"].n
     for profile in ("cpu", "full", "paper"):
