@@ -8,6 +8,9 @@ SHELL := bash
 PYTHON ?= python3
 PROFILE ?= cpu
 
+# Threads that wait give up their core: on a shared machine the libraries' pools would spin against each other.
+export OMP_WAIT_POLICY ?= passive
+
 VENV := .venv
 RUN := $(VENV)/bin/python
 LOCK := requirements/lock.txt
