@@ -250,7 +250,7 @@ def _runs_table(runs: Mapping[str, list[Run]]) -> str:
             rows.append([profile, run.experiment, generator, run.device, run.created[:10], f"{run.seconds / 60:.1f}"])
     if not rows:
         return "Nothing has been run here."
-    return table(["profile", "experiment", "generator", "device", "date", "minutes"], rows)
+    return table(["profile", "experiment", "generator", "device", "date", "minutes, less what was on disk"], rows)
 
 
 def _comparison(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]]) -> str:
