@@ -190,8 +190,8 @@ def _generators(args) -> None:
 def _segment(args) -> None:
     import time
 
-    from stylemixseg.export import read_latent, save_segmentation
     from stylemixseg.experiments.scoring import RULES
+    from stylemixseg.export import read_latent, save_segmentation
     from stylemixseg.generators.base import seeded_z
     from stylemixseg.generators.zoo import load_generator
     from stylemixseg.segmenter import StyleMixSegmenter
