@@ -31,7 +31,7 @@
 # - [Clustering](04_clustering.ipynb): $k$, RGB and LAB.
 # - [Evaluation](06_evaluation.ipynb): mIoU, the reference, the bootstrap, the oracle assignment.
 #
-# **Run time:** about 7 minutes on two CPU cores (profile `cpu`), nearly all of it synthesis and clustering.
+# **Run time:** about 4 minutes on two CPU cores (profile `cpu`), nearly all of it synthesis and clustering.
 # :::
 
 # %% tags=["parameters"]
