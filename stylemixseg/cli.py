@@ -215,11 +215,11 @@ def _segment(args) -> None:
 def _reproduce(args) -> None:
     from stylemixseg.experiments.reproduce import reproduce
     from stylemixseg.results import measurements
+    from stylemixseg.tables import measured_text
 
     path = reproduce(args.table, args.profile, args.results)
     for item in measurements(path).values():
-        interval = "" if item.interval is None else f"  [{item.interval[0]:.3f}, {item.interval[1]:.3f}]"
-        print(f"{item.name:50} {item.value:.3f}{interval}  n = {item.n}")
+        print(f"{item.name:50} {measured_text(item)}")
     print(path)
 
 
