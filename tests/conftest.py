@@ -10,6 +10,7 @@ import torch
 
 from stylemixseg.generators import faces
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
 
 
 @pytest.fixture
@@ -88,3 +89,27 @@ def _layer_of(weight: str | None) -> int:
         return 15
     _, _, block, part, *_ = weight.split(".")  # m.layers.<block>.<up|conv1|conv2>....
     return 2 * int(block) + (2 if part == "conv2" else 1)
+
+
+@pytest.fixture(scope="session")
+def make_stylegan():
+    """StyleGAN2 with random weights, every mechanism in use (noise, clamp, two mapping layers): 64 px unless told."""
+
+    def make(channels=(16, 16, 16, 12, 8), noise_mode="const") -> StyleGAN2:
+        architecture = Architecture(z_dim=8, w_dim=8, mapping_layers=2, channels=channels, conv_clamp=8.0)
+        random = torch.Generator().manual_seed(5)
+        weights = {}
+        for name, value in StyleGAN2(architecture).weights().items():
+            weights[name] = torch.randn(value.shape, generator=random)
+            if name.startswith("mapping.fc") or name.endswith("noise_strength"):
+                weights[name] = weights[name] * (100 if name.endswith("weight") else 0.3)
+            elif name.endswith("affine.bias"):
+                weights[name] = 1 + 0.1 * weights[name]
+        return StyleGAN2.from_weights(architecture, weights, name="stylegan", noise_mode=noise_mode)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stylegan(make_stylegan) -> StyleGAN2:
+    return make_stylegan()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -63,3 +64,12 @@ def check_z(z: torch.Tensor, z_dim: int) -> torch.Tensor:
     if not torch.isfinite(z).all():
         raise ValueError("z must be finite, got NaN or infinite values")
     return z
+
+
+def weights_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, shapes and values: the same for the same weights, whatever the file's layout."""
+    digest = hashlib.sha256()
+    for key in sorted(state):
+        digest.update(f"{key}{tuple(state[key].shape)}".encode())
+        digest.update(state[key].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,99 @@
+"""StyleGAN2 checkpoints of every common format, read without running anything of them.
+
+`read_checkpoint` finds the format from the content:
+
+- NVIDIA's PyTorch pickles (stylegan2-ada-pytorch, the StyleGAN2 files of stylegan3),
+- NVIDIA's TensorFlow pickles (stylegan2 configurations E and F, stylegan2-ada),
+- rosinality's .pt files, also as they stand in pSp, e4e and ReStyle checkpoints,
+- our own safetensors, written by `save_checkpoint`.
+
+Files are untrusted. Pickles are read by a machine that calls nothing (`restricted`); storages are views into the
+file, with every offset and size checked (`storages`, `tensors`); only names and shapes of a StyleGAN2 pass
+(`layout`). Nothing is decompressed. Reading takes at most MAX_MEMORY_FACTOR times the size of the file plus
+MAX_MEMORY_FLOOR bytes of memory, whatever the file says; files larger than MAX_FILE_BYTES are refused. A real file
+takes its own size plus that of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+from stylemixseg.generators.checkpoints.checkpoint import Checkpoint, CheckpointError
+from stylemixseg.generators.checkpoints.layout import MISSING_W_AVG, Found, assemble
+from stylemixseg.generators.checkpoints.nvidia_tf import is_nvidia_tf, read_nvidia_tf
+from stylemixseg.generators.checkpoints.nvidia_torch import is_nvidia_torch, read_nvidia_torch
+from stylemixseg.generators.checkpoints.own import is_safetensors, read_own, save_checkpoint
+from stylemixseg.generators.checkpoints.restricted import parse_pickle
+from stylemixseg.generators.checkpoints.rosinality import read_rosinality
+from stylemixseg.generators.checkpoints.storages import LEGACY_MAGIC, ZIP_MAGIC, read_torch_legacy, read_torch_zip
+
+MAX_FILE_BYTES = (4 << 30) - 1  # the official files have at most 0.4 GB
+MAX_MEMORY_FACTOR = 6
+MAX_MEMORY_FLOOR = 96 << 20
+
+__all__ = ["Checkpoint", "CheckpointError", "read_checkpoint", "save_checkpoint"]
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a StyleGAN2 generator from a file of any supported format; the file's name does not matter.
+
+    Raises:
+        CheckpointError: not such a file; the message says what it is, or what in it was refused.
+        OSError: the path is absent or unreadable.
+    """
+    contents = _read(Path(path))
+    data, stated = memoryview(contents), None
+    if is_safetensors(data):
+        kind, (found, stated) = "stylemixseg", read_own(data)
+    elif contents.startswith(ZIP_MAGIC):
+        kind, found = "rosinality", read_rosinality(read_torch_zip(data))
+    elif contents.startswith(LEGACY_MAGIC):
+        kind, found = "rosinality", read_rosinality(read_torch_legacy(data))
+    elif contents.startswith(b"\x80"):
+        kind, found = _read_pickle(data)
+    else:
+        raise CheckpointError(f"not a StyleGAN2 checkpoint: {_what_is(contents)}")
+    architecture, weights = assemble(found, len(data))
+    if stated is not None and stated != architecture:
+        raise CheckpointError("the architecture in the metadata is not that of the tensors")
+    notes = found.notes
+    if "mapping.w_avg" not in weights and MISSING_W_AVG not in notes:
+        notes += (MISSING_W_AVG,)
+    digest = hashlib.sha256(contents).hexdigest()
+    return Checkpoint(kind, architecture, weights, digest, notes, found.licence)
+
+
+def _read_pickle(data: memoryview) -> tuple[str, Found]:
+    value = parse_pickle(data).value
+    if is_nvidia_torch(value):
+        return "nvidia-pytorch", read_nvidia_torch(value)
+    if is_nvidia_tf(value):
+        return "nvidia-tensorflow", read_nvidia_tf(value)
+    raise CheckpointError(f"a pickle of {type(value).__name__}, but not one of NVIDIA's StyleGAN2 networks")
+
+
+def _read(path: Path) -> bytes:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise CheckpointError(f"{path} is not a file")
+    if status.st_size > MAX_FILE_BYTES:
+        raise CheckpointError(f"the file has {status.st_size} bytes, {MAX_FILE_BYTES} are the limit")
+    with open(path, "rb") as file:
+        return file.read(status.st_size)
+
+
+def _what_is(contents: bytes) -> str:
+    if not contents:
+        return "the file is empty"
+    if contents.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer; the file itself was not downloaded (git lfs pull)"
+    head = contents[:512].lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "a web page; the download failed"
+    if all(byte in b"\t\n\r\f" or 32 <= byte < 127 for byte in head):
+        return "a text file"
+    known = {b"\x1f\x8b": "a gzip archive", b"\x89HDF": "an HDF5 file", b"\x93NUMPY": "a NumPy array"}
+    found = next((words for magic, words in known.items() if contents.startswith(magic)), "its kind is unknown")
+    return f"{found}; it begins with {contents[:8].hex(' ')}"

@@ -1,0 +1,191 @@
+"""From named views into a file to the weights of a network: what must be there, in which shape, with which values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
+from stylemixseg.generators.checkpoints.storages import BFLOAT16
+from stylemixseg.generators.checkpoints.tensors import number
+from stylemixseg.generators.stylegan2 import Architecture
+
+MAX_RESOLUTION = 2048
+MISSING_W_AVG = "latent_avg is missing: the file has no mean latent, truncation needs one computed from samples"
+FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64  # the resampling filter of every StyleGAN2
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader found in a file, unchecked.
+
+    Attributes:
+        views: arrays of any floating-point width by canonical name, without copies. `*.resample_filter` may be among
+            them, `mapping.w_avg` may be absent.
+        conv_clamp: as `clamp_value` gives it.
+        style_offset: to be added to the biases of the styles.
+    """
+
+    views: dict[str, np.ndarray]
+    conv_clamp: float | None = None
+    style_offset: float = 0
+    notes: tuple[str, ...] = ()
+    licence: str | None = None
+
+
+def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all weights, in the order of the layers; `mapping.w_avg` comes first."""
+    w_dim = architecture.w_dim
+    shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (w_dim,)}
+    for i in range(architecture.mapping_layers):
+        shapes[f"mapping.fc{i}.weight"] = (w_dim, w_dim if i else architecture.z_dim)
+        shapes[f"mapping.fc{i}.bias"] = (w_dim,)
+
+    def modulated(name: str, inputs: int, outputs: int, kernel: int) -> None:
+        shapes[f"{name}.weight"] = (outputs, inputs, kernel, kernel)
+        shapes[f"{name}.bias"] = (outputs,)
+        shapes[f"{name}.affine.weight"], shapes[f"{name}.affine.bias"] = (inputs, w_dim), (inputs,)
+
+    for j, channels in enumerate(architecture.channels):
+        side = 4 << j
+        if j == 0:
+            shapes["synthesis.b4.const"] = (channels, 4, 4)
+        for conv, inputs in ((0, architecture.channels[j - 1]), (1, channels)):
+            if j or conv:
+                name = f"synthesis.b{side}.conv{conv}"
+                modulated(name, inputs, channels, 3)
+                shapes[f"{name}.noise_const"], shapes[f"{name}.noise_strength"] = (side, side), ()
+        modulated(f"synthesis.b{side}.torgb", channels, 3, 1)
+    return shapes
+
+
+def assemble(found: Found, file_bytes: int) -> tuple[Architecture, dict[str, Tensor]]:
+    """Check a generator's arrays, and copy them to float32 tensors. They may take at most twice as much as the file.
+
+    Raises:
+        CheckpointError: not a StyleGAN2 with skip connections, conditional, names missing or left over, a wrong shape
+            or type, NaN or infinity, another resampling filter.
+    """
+    filters = {name: view for name, view in found.views.items() if name.endswith(".resample_filter")}
+    views = {name: view for name, view in found.views.items() if name not in filters}
+    _refuse_other_networks(views.keys())
+    for name, view in filters.items():
+        check_filter(name, view)
+    architecture = _architecture(views, found.conv_clamp)
+    shapes = expected_shapes(architecture)
+    if "mapping.w_avg" not in views:
+        del shapes["mapping.w_avg"]
+    if missing := shapes.keys() - views.keys():
+        raise CheckpointError(f"the generator lacks {_listed(missing)}")
+    if extra := views.keys() - shapes.keys():
+        raise CheckpointError(f"the generator has parts that StyleGAN2 has not: {_listed(extra)}")
+    for name, shape in shapes.items():
+        if views[name].shape != shape:
+            raise CheckpointError(f"{name} has shape {views[name].shape}, the other layers ask for {shape}")
+    needed = 4 * sum(map(prod, shapes.values()))
+    if needed > 2 * file_bytes:
+        raise CheckpointError(f"{needed} bytes of weights in a file of {file_bytes}: its layers share their numbers")
+    weights = {name: torch.from_numpy(to_float32(name, views[name])) for name in shapes}
+    for name, weight in weights.items():
+        if name.endswith(".affine.bias"):
+            weight += found.style_offset
+    if bad := [name for name, weight in weights.items() if not torch.isfinite(weight).all()]:
+        raise CheckpointError(f"weights hold NaN or infinity: {_listed(bad)}")
+    return architecture, weights
+
+
+def make_architecture(**fields: object) -> Architecture:
+    """An `Architecture` out of untrusted numbers; CheckpointError where they are impossible."""
+    try:
+        return Architecture(**fields)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"no StyleGAN2 can be built so: {shown(str(error), 200)}") from error
+
+
+def clamp_value(value: object) -> float | None:
+    """conv_clamp out of a file's settings; CheckpointError where it is neither a number nor None."""
+    value = number(value)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= 1e6:  # False for NaN as well
+        raise CheckpointError("conv_clamp must be None or a number up to 1e6")
+    return float(value)
+
+
+def to_float32(name: str, view: np.ndarray) -> np.ndarray:
+    """A contiguous copy in single precision; CheckpointError where the numbers are not floating-point ones."""
+    if view.dtype == BFLOAT16:
+        bits = view["bfloat16"].astype("<u4", order="C")
+        bits <<= 16
+        return bits.view("<f4").astype(np.float32, copy=False)
+    if view.dtype.kind != "f":
+        raise CheckpointError(f"{shown(name)} holds {view.dtype}, weights are floating-point numbers")
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is found as infinity afterwards
+        return np.array(view, np.float32, order="C")
+
+
+def check_filter(name: str, view: np.ndarray) -> None:
+    """Raise CheckpointError unless a resampling filter is the outer product of [1, 3, 3, 1], whatever its sum."""
+    if view.shape == FILTER.shape:
+        values = to_float32(name, view).astype(np.float64)
+        if np.isfinite(values).all() and values.sum() > 0 and np.abs(values / values.sum() - FILTER).max() < 1e-5:
+            return
+    raise CheckpointError(f"{shown(name)} is not the filter [1, 3, 3, 1] of StyleGAN2")
+
+
+def squeezed(name: str, view: np.ndarray, *axes: int) -> np.ndarray:
+    """The view without the given axes of length 1; CheckpointError where they are not so."""
+    if view.ndim <= max(axes) or any(view.shape[axis] != 1 for axis in axes):
+        raise CheckpointError(f"{shown(name)} has shape {view.shape}, expected length 1 along {axes}")
+    return view.squeeze(axes)
+
+
+def _refuse_other_networks(names: Iterable[str]) -> None:
+    names = set(names)
+    if any(re.match(r"synthesis\.(input\.|L\d)", name) for name in names):
+        raise CheckpointError("this is a StyleGAN3 network; StyleGAN2 is needed")
+    if any(name.startswith("mapping.embed.") for name in names):
+        raise CheckpointError("this network is conditional (it has class labels); an unconditional StyleGAN2 is needed")
+    if any(re.match(r"synthesis\.b\d+\.skip\.", name) for name in names):
+        raise CheckpointError("this generator has residual connections (architecture 'resnet'); 'skip' is needed")
+    images = [name for name in names if re.match(r"synthesis\.b\d+\.torgb\.weight", name)]
+    if len(images) == 1 and "synthesis.b4.const" in names and "synthesis.b4.torgb.weight" not in names:
+        raise CheckpointError("this generator has one RGB layer (architecture 'orig'); 'skip' is needed")
+
+
+def _architecture(views: Mapping[str, np.ndarray], conv_clamp: float | None) -> Architecture:
+    sides = {int(match[1]) for name in views if (match := re.match(r"synthesis\.b(\d{1,5})\.", name))}
+    if not sides:
+        raise CheckpointError("there is no synthesis network of a StyleGAN2 in the file")
+    resolution = max(sides)
+    if resolution & (resolution - 1) or not 8 <= resolution <= MAX_RESOLUTION:
+        raise CheckpointError(f"a resolution of {resolution}; powers of two from 8 to {MAX_RESOLUTION} are supported")
+    layers = {int(match[1]) for name in views if (match := re.match(r"mapping\.fc(\d{1,3})\.", name))}
+    blocks = [f"synthesis.b{4 << j}.conv1.weight" for j in range(resolution.bit_length() - 2)]
+    return make_architecture(
+        z_dim=_length(views, "mapping.fc0.weight", 1),
+        w_dim=_length(views, "mapping.fc0.weight", 0),
+        mapping_layers=max(layers, default=0) + 1,
+        channels=tuple(_length(views, name, 0) for name in blocks),
+        conv_clamp=conv_clamp,
+    )
+
+
+def _length(views: Mapping[str, np.ndarray], name: str, axis: int) -> int:
+    if name not in views:
+        raise CheckpointError(f"the generator lacks {name}")
+    if views[name].ndim <= axis:
+        raise CheckpointError(f"{name} has the impossible shape {views[name].shape}")
+    return views[name].shape[axis]
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(shown(name) for name in names[:3]) + more
