@@ -1,4 +1,4 @@
-"""The command line: `stylemixseg fetch | generators | segment | reproduce | ledger`."""
+"""The command line: `stylemixseg fetch | generators | inspect | convert | segment | reproduce | ledger`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from pathlib import Path
 from stylemixseg import __version__
 
 DEFAULT_RESULTS = Path("book/results")
+_FORMATS = """
+    Formats, found from the content: NVIDIA's PyTorch and TensorFlow pickles, rosinality's .pt (pSp, e4e and ReStyle
+    files too), this package's safetensors. Nothing in the file is run.
+"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,10 +59,19 @@ def _parser() -> argparse.ArgumentParser:
         """
         stylemixseg fetch faces
         stylemixseg fetch faces --wheel random_face-2021.7.21.1-py3-none-any.whl    no network needed
+        stylemixseg fetch ffhq-1024                   an official StyleGAN2; shows its licence, goes on where it was cut
+        stylemixseg fetch ffhq-1024 --file stylegan2-ffhq-config-f.pkl              no network needed
+        """,
+        """
+        Official checkpoints are read without running anything in them and converted to safetensors. No hash of them is
+        published: the first one is recorded, and every later one must be the same.
         """,
     )
     fetch.add_argument("name", metavar="GENERATOR", help="a name that `stylemixseg generators` lists")
-    fetch.add_argument("--wheel", type=Path, help="take the package from this file instead of downloading it")
+    fetch.add_argument("--wheel", type=Path, help="faces: take the package from this file, do not download it")
+    fetch.add_argument("--file", type=Path, help="official checkpoint: take it from this file, do not download it")
+    fetch.add_argument("--accept-licence", action="store_true", help="you have read the licence and accept it")
+    fetch.add_argument("--keep", action="store_true", help="keep the downloaded checkpoint beside the converted one")
 
     generators = _command(
         commands,
@@ -68,6 +81,34 @@ def _parser() -> argparse.ArgumentParser:
         "stylemixseg generators --json",
     )
     generators.add_argument("--json", action="store_true", help="as JSON")
+
+    inspect = _command(
+        commands,
+        "inspect",
+        _inspect,
+        "say what a StyleGAN2 checkpoint holds, without running anything in it",
+        """
+        stylemixseg inspect stylegan2-ffhq-config-f.pkl
+        stylemixseg inspect model.pt --json
+        """,
+        _FORMATS,
+    )
+    inspect.add_argument("file", type=Path, metavar="FILE", help="the checkpoint")
+    inspect.add_argument("--json", action="store_true", help="as JSON")
+
+    convert = _command(
+        commands,
+        "convert",
+        _convert,
+        "write a StyleGAN2 checkpoint as safetensors, which holds numbers only and loads fast",
+        """
+        stylemixseg convert stylegan2-ffhq-config-f.pkl ffhq.safetensors
+        stylemixseg segment --generator ffhq.safetensors --seed 7 -o out/
+        """,
+        _FORMATS,
+    )
+    convert.add_argument("source", type=Path, metavar="IN", help="the checkpoint")
+    convert.add_argument("target", type=Path, metavar="OUT.safetensors", help="file to write")
 
     segment = _command(
         commands,
@@ -79,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
         stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
         stylemixseg segment --latent w.npy -o out/                    a latent of yours, (num_ws, w_dim) float32
+        stylemixseg segment --generator stylegan2.pkl --seed 7 -c 8 -o out/              a checkpoint of yours
         """,
         """
         Writes image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json (settings, seed,
@@ -86,7 +128,12 @@ def _parser() -> argparse.ArgumentParser:
         """,
     )
     query = segment.add_argument_group("query image")
-    query.add_argument("--generator", default="faces", metavar="NAME", help="see `stylemixseg generators` (faces)")
+    query.add_argument(
+        "--generator",
+        default="faces",
+        metavar="NAME",
+        help="a name that `stylemixseg generators` lists, or the path of a StyleGAN2 checkpoint (faces)",
+    )
     which = query.add_mutually_exclusive_group(required=True)
     which.add_argument("--seed", type=int, help="seed of the query's latent z")
     which.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
@@ -162,29 +209,84 @@ def _profile_and_results(parser: argparse.ArgumentParser) -> None:
 
 def _fetch(args) -> None:
     from stylemixseg.checks import check_choice
-    from stylemixseg.generators import faces
+    from stylemixseg.generators import faces, official
     from stylemixseg.generators.zoo import CATALOGUE
 
-    check_choice("generator", args.name, CATALOGUE)
-    if CATALOGUE[args.name].sha256 is None:
+    if args.name == "deeprooms":
+        raise ValueError(official.NOT_PUBLIC)
+    entry = CATALOGUE[check_choice("generator", args.name, CATALOGUE)]
+    if args.wheel and args.name != "faces":
+        raise ValueError(f"--wheel is for faces only; a checkpoint that you have goes to --file, got {args.wheel}")
+    if args.file and args.name not in official.OFFICIAL:
+        raise ValueError(f"--file is for official checkpoints: {', '.join(official.OFFICIAL)}; got {args.name}")
+    if entry.drawn:
         print(f"{args.name} is drawn by this package: there is nothing to fetch")
-        return
-    print(faces.fetch_faces(args.wheel))
+    elif args.name in official.OFFICIAL:
+        given = {"file": args.file, "accept_licence": args.accept_licence, "keep": args.keep}
+        print(official.fetch_official(args.name, **given))
+    else:
+        print(faces.fetch_faces(args.wheel))
 
 
 def _generators(args) -> None:
+    from stylemixseg.generators.official import NOT_PUBLIC, OFFICIAL, recorded_sha256
     from stylemixseg.generators.zoo import CATALOGUE
 
     fields = ("domain", "resolution", "num_ws", "source", "sha256", "licence")
     entries = {name: {field: getattr(entry, field) for field in fields} for name, entry in CATALOGUE.items()}
+    for name in OFFICIAL:
+        entries[name]["sha256"] = recorded_sha256(name)
     if args.json:
         print(json.dumps(entries, indent=1))
         return
     for name, entry in entries.items():
         print(f"{name}: {entry['domain']}, {entry['resolution']} px, num_ws {entry['num_ws']}")
+        if name in OFFICIAL:
+            entry["sha256"] = f"{entry['sha256'] or 'none is published'}: recorded at the first download, then checked"
         for field in ("source", "sha256", "licence"):
             if entry[field]:
-                print(textwrap.fill(entry[field], 100, initial_indent=f"  {field:8}", subsequent_indent=" " * 10))
+                indents = {"initial_indent": f"  {field:8}", "subsequent_indent": " " * 10}
+                print(textwrap.fill(entry[field], 100, break_on_hyphens=False, break_long_words=False, **indents))
+    print(NOT_PUBLIC)
+
+
+def _inspect(args) -> None:
+    from dataclasses import asdict
+
+    from stylemixseg.generators.checkpoints import read_checkpoint
+
+    checkpoint = read_checkpoint(args.file)
+    architecture = checkpoint.architecture
+    facts = {
+        "format": checkpoint.format,
+        "resolution": architecture.resolution,
+        "num_ws": architecture.num_ws,
+        **asdict(architecture),
+        "parameters": sum(value.numel() for value in checkpoint.weights.values()),
+        "licence": checkpoint.licence,
+        "sha256": checkpoint.sha256,
+        "notes": list(checkpoint.notes),
+    }
+    if args.json:
+        print(json.dumps(facts, indent=1))
+        return
+    facts["channels"] = ", ".join(f"{count} at {4 << i} px" for i, count in enumerate(architecture.channels))
+    facts["licence"] = facts["licence"] or "unknown; ask whoever published the file"
+    for name, value in facts.items():
+        for line in value if isinstance(value, list) else [value]:
+            print(textwrap.fill(str(line), 100, initial_indent=f"{name:15}", subsequent_indent=" " * 15))
+
+
+def _convert(args) -> None:
+    from stylemixseg.generators.checkpoints import read_checkpoint, save_checkpoint
+
+    if args.target.suffix != ".safetensors":
+        raise ValueError(f"OUT must end in .safetensors, got {args.target.name}")
+    checkpoint = read_checkpoint(args.source)
+    save_checkpoint(checkpoint, args.target)
+    for note in checkpoint.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(args.target)
 
 
 def _segment(args) -> None:
@@ -198,6 +300,8 @@ def _segment(args) -> None:
 
     started = time.perf_counter()
     generator = load_generator(args.generator, engine=args.engine, device=args.device)
+    for note in getattr(generator, "notes", ()):
+        print(f"note: {note}", file=sys.stderr)
     if args.latent is not None:
         ws, query = read_latent(args.latent, generator), {"latent": args.latent.name}
     else:

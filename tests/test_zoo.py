@@ -6,6 +6,7 @@ import pytest
 
 from stylemixseg.generators import faces, zoo
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.official import OFFICIAL
 from stylemixseg.generators.openvino_engine import OpenVINOGenerator
 from stylemixseg.generators.toyworld import ToyWorld
 from stylemixseg.generators.zoo import CATALOGUE, Entry, load_generator
@@ -21,9 +22,10 @@ def tiny_faces(tiny, monkeypatch):
 
 
 def test_the_catalogue_says_what_each_one_is():
-    assert list(CATALOGUE) == ["faces", "toy-portrait", "toy-single", "toy-room"]
+    assert list(CATALOGUE) == ["faces", "toy-portrait", "toy-single", "toy-room", *OFFICIAL]
     for name, entry in CATALOGUE.items():
         assert entry.name == name and entry.domain and entry.source and entry.licence
+        assert entry.drawn == name.startswith("toy-")
     entry = CATALOGUE["faces"]
     assert entry.sha256 == faces.WHEEL_SHA256 and "Nvidia" in entry.licence and "non-commercial" in entry.licence
 

