@@ -24,8 +24,8 @@ from stylemixseg.profiles import load_profile
 def step_fetch(profile: str) -> None:
     """get the generator that the profile uses"""
     name = load_profile(profile).generator
-    if name in CATALOGUE and CATALOGUE[name].sha256 is None:
-        print(f"nothing to get: {name} is drawn by the package")
+    if name not in CATALOGUE:
+        print(f"nothing to get: {name} is a file of yours")
     else:
         _cli("fetch", name)
 

@@ -56,7 +56,7 @@ from stylemixseg.results import RunRecorder, load_run, measurements, results_fol
 from stylemixseg.tables import table
 from stylemixseg.widgets import picture_slider
 
-P = load_profile(profile).ablation
+P = load_profile(profile)
 generator = load_generator(P.generator)
 folder = results_folder(results)
 recorder = RunRecorder("07_ablation", P.name, folder / P.name / "07_ablation.json", generator, seed=P.query_seed_first)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from stylemixseg.checks import check_choice, check_int, check_real, suggest
@@ -35,7 +35,6 @@ class Profile:
         cutoff, k, color_space: the method's settings outside the ablation.
         query_seed_first, queries: evaluation images, one seed each, counted up from the first.
         ablation_queries: how many of them, from the first, the ablation grid uses (Table 4: 500).
-        ablation_n, ablation_resolution: n and resolution of the ablation grid, which synthesises most of all.
         development_seed_first, development_queries: images on which settings may be chosen; never evaluation images.
         example_seeds: images for figures.
         cutoffs, ks, color_spaces: the ablation grid of Table 4.
@@ -60,8 +59,6 @@ class Profile:
     query_seed_first: int
     queries: int
     ablation_queries: int
-    ablation_n: int
-    ablation_resolution: int | None
     development_seed_first: int
     development_queries: int
     example_seeds: tuple[int, ...]
@@ -76,9 +73,8 @@ class Profile:
         for name in ("name", "generator", "prefix"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
-        for name in ("resolution", "ablation_resolution"):
-            if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), 1)
+        if self.resolution is not None:
+            check_int("resolution", self.resolution, 1)
         check_real("truncation", self.truncation, 0, 1)
         for name, low in _AT_LEAST.items():
             check_int(name, getattr(self, name), low)
@@ -107,11 +103,6 @@ class Profile:
         return self.query_seeds[: self.ablation_queries]
 
     @property
-    def ablation(self) -> Profile:
-        """This profile with the n and the resolution of the ablation grid."""
-        return replace(self, n=self.ablation_n, resolution=self.ablation_resolution)
-
-    @property
     def development_seeds(self) -> range:
         """Seeds of the images on which settings are chosen."""
         return range(self.development_seed_first, self.development_seed_first + self.development_queries)
@@ -125,7 +116,6 @@ _AT_LEAST = {
     "query_seed_first": 0,
     "queries": 1,
     "ablation_queries": 1,
-    "ablation_n": 1,
     "development_seed_first": 0,
     "development_queries": 1,
     "max_minutes": 1,
@@ -143,16 +133,29 @@ def profile_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
+def profile_file(name: str) -> Path:
+    """The file of a profile: of one of this package by name, or one of your own, `path/to/NAME.toml`.
+
+    Raises:
+        ValueError: an unknown name (the nearest ones are suggested). FileNotFoundError: no such file.
+    """
+    if name.endswith(".toml"):
+        if not Path(name).is_file():
+            raise FileNotFoundError(f"no profile at {name}")
+        return Path(name)
+    if name not in profile_names():
+        raise ValueError(f"unknown profile {name!r}: {suggest(name, profile_names())}, or give a .toml file of your own")
+    return FOLDER / f"{name}.toml"
+
+
 def load_profile(name: str) -> Profile:
-    """Read a profile by name.
+    """Read a profile by name, or from a file of your own (a name that ends in .toml).
 
     Raises:
         ValueError: an unknown name (the nearest ones are suggested), or a file with a wrong, missing or unknown
-            setting; the message names file and setting.
+            setting; the message names file and setting. FileNotFoundError: no such file.
     """
-    if name not in profile_names():
-        raise ValueError(f"unknown profile {name!r}: {suggest(name, profile_names())}")
-    return read_profile(FOLDER / f"{name}.toml")
+    return read_profile(profile_file(name))
 
 
 def read_profile(path: str | Path) -> Profile:
@@ -166,8 +169,7 @@ def read_profile(path: str | Path) -> Profile:
             raise ValueError(f"unknown setting {unknown[0]!r}: {suggest(unknown[0], names)}")
         if missing := [key for key in names if key not in settings]:
             raise ValueError(f"missing setting {missing[0]!r}")
-        for key in ("resolution", "ablation_resolution"):
-            settings[key] = settings[key] or None  # TOML has no null, so the files say 0
+        settings["resolution"] = settings["resolution"] or None  # TOML has no null, so the files say 0
         return Profile(name=path.stem, **settings)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

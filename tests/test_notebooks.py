@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
+from stylemixseg.profiles import profile_file
 from stylemixseg.results import load_runs
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
 from bookbuild.execute import execute  # noqa: E402
@@ -45,3 +53,26 @@ def test_runs(source: Path, tmp_path: Path) -> None:
     runs = load_runs(tmp_path / "results" / "smoke")
     assert runs, "the notebook recorded no result"
     assert {run.profile for run in runs} == {"smoke"}
+
+
+@pytest.fixture(scope="module")
+def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
+    """The profile `paper` with its checkpoint replaced by random weights (256 px), and sizes that take seconds."""
+    folder = tmp_path_factory.mktemp("stylegan")
+    generator = make_stylegan(channels=(16, 16, 16, 12, 8, 8, 8))
+    weights, checkpoint = generator.weights(), folder / "random-256.safetensors"
+    save_checkpoint(Checkpoint("stylemixseg", generator.architecture, weights, "0" * 64, (), None), checkpoint)
+    settings = tomllib.loads(profile_file("paper").read_text()) | {
+        "generator": str(checkpoint), "n": 4, "queries": 3, "ablation_queries": 2, "development_queries": 3,
+        "example_seeds": [0, 1], "reference": "face_parser", "resolution": 64, "prefix": "random.",
+    }
+    path = folder / "random.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    return path
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=_name)
+def test_runs_on_a_stylegan2(source: Path, stylegan_profile: Path, tmp_path: Path) -> None:
+    """Runs on StyleGAN2 as the profile `paper` does, so that nothing breaks on the day that the weights are there."""
+    execute(source, tmp_path / "out.ipynb", profile=str(stylegan_profile), results=tmp_path / "results")
+    assert load_runs(tmp_path / "results" / "random"), "the notebook recorded no result"

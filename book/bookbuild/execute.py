@@ -43,7 +43,8 @@ def _counts(path: Path) -> bool:
 def execute(source: Path, output: Path, *, profile: str, results: Path) -> float:
     """Run one chapter and write the executed notebook, ready for the book; gives the wall time in seconds.
 
-    `results` is the folder of all results; the chapter writes to `<results>/<profile>/`.
+    `profile` is a name or a .toml file; `results` is the folder of all results, the chapter writes to
+    `<results>/<name of the profile>/`.
 
     Raises:
         BuildError: a cell failed. Names the notebook, the cell and the exception; `output` is left as it was.
@@ -67,7 +68,7 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
             raise BuildError(_failure(source, executed, error)) from error
         notebook = nbformat.read(executed, as_version=4)
     seconds = time.time() - started
-    written = sorted(p.name for p in (results / profile).glob("*.json") if p.stat().st_mtime >= started - 1)
+    written = sorted(p.name for p in (results / profile_file(profile).stem).glob("*.json") if p.stat().st_mtime >= started - 1)
     _tidy(notebook, source.stem)
     notebook.metadata["stylemixseg"] = {"key": cache_key(source, profile), "seconds": seconds, "results": written}
     with atomic_write(output) as temporary:
@@ -81,14 +82,14 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None
     Raises:
         BuildError: there is no chapter, a chapter failed, or (where CI is set) took far longer than it states.
     """
-    sources = notebook_sources()
+    sources, name = notebook_sources(), profile_file(profile).stem
     if not sources:
         raise BuildError("no notebook sources in notebooks/: expected files named like 01_tour.py")
     results = results.resolve()
-    times, slow = RunRecorder("run_times", profile, results / profile / "run_times.json"), []
+    times, slow = RunRecorder("run_times", name, results / name / "run_times.json"), []
     for source in sources:
         output = folder / f"{source.stem}.ipynb"
-        seconds = _up_to_date(source, output, profile, results / profile)
+        seconds = _up_to_date(source, output, profile, results / name)
         if seconds is None:
             print(f"running {source.stem} (profile {profile})", flush=True)
             seconds = execute(source, output, profile=profile, results=results)

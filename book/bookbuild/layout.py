@@ -6,8 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from stylemixseg.profiles import FOLDER as PROFILES
-from stylemixseg.profiles import load_profile
+from stylemixseg import profiles
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
@@ -35,16 +34,17 @@ def notebook_sources(folder: Path = NOTEBOOKS) -> list[Path]:
 
 
 def profile_file(profile: str) -> Path:
-    """Settings file of a profile.
+    """Settings file of a profile, given by its name or as a .toml file.
 
     Raises:
         BuildError: no such profile (the message suggests the nearest names), or a wrong setting in it.
     """
     try:
-        load_profile(profile)
-    except ValueError as error:
+        path = profiles.profile_file(profile)
+        profiles.read_profile(path)
+    except (OSError, ValueError) as error:
         raise BuildError(str(error)) from error
-    return PROFILES / f"{profile}.toml"
+    return path
 
 
 def repository_url() -> str:

@@ -22,7 +22,6 @@ def run_ablation(generator: Generator, profile: Profile, results: Path) -> Path:
 
     A cell is the mean over images of mIoU against the profile's reference.
     """
-    profile = profile.ablation
     out = Path(results) / profile.name / f"{EXPERIMENT}.json"
     recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
     seeds, side = profile.ablation_seeds, check_resolution(profile.resolution, generator.resolution)
