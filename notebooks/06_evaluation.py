@@ -215,7 +215,9 @@ display(Markdown(table(["class", "IoU", "photos with it"], rows)))
 # A second reference shows how far a first one can be trusted. Where DeepLabV3 is at hand (a file in the data folder
 # and the extra `references`), the run below scores against it too, and compares the two references with each other.
 # Their agreement is a *noise floor*: differences between methods that are smaller than the disagreement of the
-# references cannot be called real, however narrow the interval.
+# references cannot be called real, however narrow the interval. The two are not strangers to each other: the parser
+# is another network and learnt its classes from other masks, but its encoder started from a DeepLabV3 that had seen
+# PASCAL VOC. What both took from there, they can get wrong together, and the floor does not show it.
 #
 # ## Table 1, FFHQ column
 #

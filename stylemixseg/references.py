@@ -5,9 +5,9 @@ Here there are two: `FaceParser`, a small network that `data_scripts/train_face_
 human masks (CelebAMask-HQ, 19 classes), and `DeepLabPerson`, DeepLabV3 trained on PASCAL VOC, the paper's own kind.
 How far the two agree with each other is the noise floor of every number measured against them.
 
-The network: MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381) as encoder, with torchvision's
-parameter names so that ImageNet weights load as they are, and a light U-shaped decoder
-(Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597) of depthwise-separable convolutions.
+The network: MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381) with DeepLabV3's context head (Chen et
+al. 2017, https://arxiv.org/abs/1706.05587) as encoder, shaped so that weights trained on PASCAL VOC load into it, and a
+light U-shaped decoder (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597) of depthwise-separable convolutions.
 """
 from __future__ import annotations
 
@@ -32,39 +32,45 @@ MIRRORED_CLASSES = torch.tensor([0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 1
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "face_parser.safetensors"
 PROVENANCE_FILE = WEIGHTS_FILE.with_suffix(".json")
-INPUT_SIZE = 320  # px; the network saw photos at this size, so every image is brought to it and its logits back
+# px; the network saw photos at this size, so every image is brought to it and its scores back. One more than a multiple
+# of 16: then a stride of 2 keeps the first and the last pixel, and all grids of the network share their corners.
+INPUT_SIZE = 321
 
-# MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat.
-_INVERTED_RESIDUALS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+# MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat. DeepLabV3 keeps 1/16 of
+# the size: it drops the last stride and spreads the filters of the blocks behind it instead (dilation 2).
+_INVERTED_RESIDUALS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1),
                        (6, 320, 1, 1))
-_SKIPS = {1: 16, 3: 24, 6: 32, 13: 96, 17: 320}  # index of the last block at strides 2, 4, 8, 16, 32: its channels
+_DILATED_FROM = 15  # index of the first block behind the dropped stride
+_SKIPS = (1, 3, 6)  # index of the last block at strides 2, 4, 8 (16, 24, 32 channels)
 
 
-def _conv_bn(c_in: int, c_out: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(c_out),
-        nn.ReLU6(inplace=True),
-    )
+def _conv(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A convolution with the bias that its batch normalisation was folded into."""
+    return nn.Conv2d(c_in, c_out, kernel, stride, dilation * (kernel // 2), dilation, groups)
 
 
 class InvertedResidual(nn.Module):
     """Widen by t, filter each channel, project back; add the input where the shapes allow (MobileNetV2, figure 4)."""
 
-    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int):
+    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int, dilation: int):
         super().__init__()
         hidden = c_in * expansion
-        layers: list[nn.Module] = [_conv_bn(c_in, hidden, kernel=1)] if expansion != 1 else []
-        layers += [
-            _conv_bn(hidden, hidden, stride=stride, groups=hidden),
-            nn.Conv2d(hidden, c_out, 1, bias=False),
-            nn.BatchNorm2d(c_out),
-        ]
+        layers: list[nn.Module] = [_conv(c_in, hidden), nn.ReLU6(inplace=True)] if expansion != 1 else []
+        layers += [_conv(hidden, hidden, 3, stride, groups=hidden, dilation=dilation), nn.ReLU6(inplace=True),
+                   _conv(hidden, c_out)]
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and c_in == c_out
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, c_in, H, W) -> (N, c_out, H/stride, W/stride)
         return x + self.conv(x) if self.residual else self.conv(x)
+
+
+def _conv_bn(c_in: int, c_out: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(c_out),
+        nn.ReLU6(inplace=True),
+    )
 
 
 class DecoderBlock(nn.Module):
@@ -79,48 +85,47 @@ class DecoderBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
         return self.mix(torch.cat([x, skip], dim=1))  # (N, c_out, h, w), the size of `skip`
 
 
 class FaceParserNet(nn.Module):
-    """(N, 3, S, S) in ImageNet normalisation -> logits (N, 19, S/2, S/2)."""
+    """(N, 3, S, S) in [-1, 1] -> scores (N, 19, (S + 1) / 2, (S + 1) / 2), the corners of both grids together.
+
+    S should be a multiple of 16, plus 1.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [_conv_bn(3, 32, stride=2)]
+        blocks: list[nn.Module] = [nn.Sequential(_conv(3, 32, 3, stride=2), nn.ReLU6(inplace=True))]
         c_in = 32
         for expansion, c_out, repeats, stride in _INVERTED_RESIDUALS:
             for i in range(repeats):
-                blocks.append(InvertedResidual(c_in, c_out, stride if i == 0 else 1, expansion))
+                dilation = 2 if len(blocks) >= _DILATED_FROM else 1
+                blocks.append(InvertedResidual(c_in, c_out, stride if i == 0 else 1, expansion, dilation))
                 c_in = c_out
         self.features = nn.Sequential(*blocks)
-        self.context = _conv_bn(320, 128, kernel=1)  # what the whole picture shows, added to every pixel
-        self.bottom = _conv_bn(320, 128, kernel=1)
-        self.decoder = nn.ModuleList([DecoderBlock(128, 96, 128), DecoderBlock(128, 32, 96),
-                                      DecoderBlock(96, 24, 64), DecoderBlock(64, 16, 48)])
+        self.near = _conv(320, 256)
+        self.context = _conv(320, 256)  # what the whole picture shows, told to every pixel
+        self.join = _conv(512, 256)
+        self.decoder = nn.ModuleList([DecoderBlock(256, 32, 96), DecoderBlock(96, 24, 64), DecoderBlock(64, 16, 48)])
         self.head = nn.Conv2d(48, NUM_CLASSES, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def encoder(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """DeepLabV3 without its last layer: features (N, 256, h, w) at 1/16, and the skips at 1/2, 1/4, 1/8."""
         skips = []
         for i, block in enumerate(self.features):
             x = block(x)
             if i in _SKIPS:
-                skips.append(x)  # strides 2, 4, 8, 16, 32
-        x = skips.pop()  # (N, 320, S/32, S/32)
-        x = self.bottom(x) + self.context(x.mean(dim=(2, 3), keepdim=True))
+                skips.append(x)
+        near, context = F.relu6(self.near(x)), F.relu6(self.context(x.mean(dim=(2, 3), keepdim=True)))
+        return F.relu6(self.join(torch.cat([context.expand_as(near), near], dim=1))), skips
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, skips = self.encoder(x)
         for block in self.decoder:
             x = block(x, skips.pop())
         return self.head(x)
-
-
-_IMAGENET_MEAN = torch.tensor((0.485, 0.456, 0.406)).view(1, 3, 1, 1)
-_IMAGENET_STD = torch.tensor((0.229, 0.224, 0.225)).view(1, 3, 1, 1)
-
-
-def imagenet_normalised(images: torch.Tensor) -> torch.Tensor:
-    """(N, 3, H, W) in [-1, 1] -> the same in the scale that the ImageNet weights were trained with."""
-    return ((images + 1) / 2 - _IMAGENET_MEAN.to(images)) / _IMAGENET_STD.to(images)
 
 
 def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
@@ -182,11 +187,12 @@ class FaceParser:
         With `flip`, the mean with the mirrored image's scores (twice the time, a little better).
         """
         images = check_images(images).float().clamp(-1, 1)
-        small = imagenet_normalised(resized(images, (INPUT_SIZE, INPUT_SIZE)))
-        small = small.contiguous(memory_format=torch.channels_last)
+        small = resized(images, (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
         scores = self.network(small)  # (N, 19, S/2, S/2)
         if flip:
             scores = (scores + self.network(small.flip(3)).flip(3)[:, MIRRORED_CLASSES]) / 2
+        # first to the network's own grid, corners together, then as `resized` came
+        scores = F.interpolate(scores, size=small.shape[-2:], mode="bilinear", align_corners=True)
         return F.interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
     def __call__(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from stylemixseg.references import CLASS_NAMES, MIRRORED_CLASSES, DeepLabPerson,
 
 PHOTO = "data/celebamask_hq_800"
 DEEPLAB = "models/deeplabv3_voc_257_float.tflite"
+START = "models/deeplabv3_mnv2_pascal_quant.tflite"
 
 
 def needs(relative):
@@ -48,13 +50,36 @@ def test_class_names_and_mirroring():
     assert mirrored == ["_".join(swap.get(word, word) for word in name.split("_")) for name in CLASS_NAMES]
 
 
-def test_network_uses_torchvision_names_and_keeps_half_the_size():
+def test_network_keeps_half_the_size_and_its_corners():
     network = FaceParserNet().eval()
-    names = set(network.state_dict())
-    assert {"features.0.0.weight", "features.1.conv.0.0.weight", "features.1.conv.1.weight",
-            "features.17.conv.1.1.running_mean", "features.17.conv.3.weight"} <= names
     with torch.inference_mode():
-        assert network(torch.zeros(1, 3, 64, 96)).shape == (1, 19, 32, 48)
+        features, skips = network.encoder(torch.zeros(1, 3, 65, 97))
+        assert network(torch.zeros(1, 3, 65, 97)).shape == (1, 19, 33, 49)
+    assert features.shape == (1, 256, 5, 7)
+    assert [tuple(skip.shape[1:]) for skip in skips] == [(16, 33, 49), (24, 17, 25), (32, 9, 13)]
+
+
+@needs(PHOTO)
+@needs(START)
+def test_encoder_starts_as_deeplab(photo, monkeypatch):
+    """The encoder with the start weights, and DeepLab's own last layer behind it, sees what the TFLite file sees."""
+    litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "data_scripts")
+    import train_face_parser
+
+    network = train_face_parser.new_network(seed=0).eval()
+    weight, bias = train_face_parser.stored_convolutions()[-1]
+    image = references.resized(photo[0], (513, 513))
+    whole = (image * 127.5 + 127.5).round()
+    with torch.inference_mode():
+        scores = torch.nn.functional.conv2d(network.encoder(whole / 128 - 1)[0], weight, bias)
+        found = torch.nn.functional.interpolate(scores, size=(513, 513), mode="bilinear", align_corners=True).argmax(1)
+    original = litert.Interpreter(str(paths.data_file(*train_face_parser.START_FILE)))
+    original.allocate_tensors()
+    original.set_tensor(original.get_input_details()[0]["index"], whole.byte().permute(0, 2, 3, 1).contiguous().numpy())
+    original.invoke()
+    expected = original.get_tensor(original.get_output_details()[0]["index"])
+    assert (found.numpy() == expected).mean() > 0.97  # the rest: the file computes in 8 bits
 
 
 def test_parser_output(parser):
