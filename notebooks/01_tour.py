@@ -154,10 +154,11 @@ image_row(
 )
 
 # %%
+licence = CATALOGUE[P.generator].licence if P.generator in CATALOGUE else "ask whoever published the checkpoint"
 display(
     Markdown(
         f"The queries of this run have psi = {P.truncation}, the styles psi = {segmenter.config.style_truncation}. "
-        f"Licence of the generator: {CATALOGUE[P.generator].licence.rstrip('.')}."
+        f"Licence of the generator: {licence.rstrip('.')}."
     )
 )
 

@@ -48,6 +48,16 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
     return value
 
 
+def check_device(name: str, value: str) -> str:
+    """Return `value` when PyTorch can use that device here ("cpu", "cuda", "cuda:1", ...)."""
+    try:
+        torch.empty(0, device=value)
+    except (RuntimeError, AssertionError, TypeError) as error:  # an unknown name, no driver, a CPU build
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name} must be a device that PyTorch can use here, got {value!r}: {reason}") from error
+    return value
+
+
 def check_latents(name: str, ws: torch.Tensor, num_ws: int, w_dim: int) -> torch.Tensor:
     """Return layered latents `ws (N, num_ws, w_dim)` when shape, type and values are right.
 

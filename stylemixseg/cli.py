@@ -148,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
-    segment.add_argument("--device", default="cpu", help="for --engine torch and faiss-gpu: cpu or cuda (cpu)")
+    segment.add_argument("--device", default="cpu", help="cpu, or cuda: then everything stays on the GPU (cpu)")
+    segment.add_argument("--batch-size", type=int, metavar="N", help="images synthesised at once; more suits a GPU (1)")
 
     reproduce = _command(
         commands,
@@ -307,7 +308,7 @@ def _segment(args) -> None:
     else:
         ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), args.truncation)
         query = {"seed": args.seed, "truncation": args.truncation}
-    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device")
+    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     rule = RULES["saliency" if args.rule == "saliency" else "corner_minority"]
     segmenter = StyleMixSegmenter(generator, rule=rule, **given)

@@ -64,6 +64,27 @@ def draw_style_latents(generator: Generator, n: int, seed: int, truncation: floa
 
 
 @torch.no_grad()  # as a decorator: inside a generator function it would leak to the caller between two batches
+def iter_mixed_images(
+    generator: Generator,
+    w0: Tensor,
+    styles: Tensor,
+    cutoff: int,
+    *,
+    resolution: int | None = None,
+    batch_size: int = 1,
+) -> Iterator[Tensor]:
+    """Yield the style-mixed images as the generator gives them, (b, 3, h, w) in about [-1, 1], on its device.
+
+    Arguments as `iter_style_mixes`, which gives them as an image file would hold them.
+    """
+    resolution = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
+    # A generator that can, computes the layers that all mixes share once.
+    mixed = getattr(generator, "iter_mixed_synthesis", None) or partial(_mix_and_synthesise, generator)
+    for images in mixed(w0, styles, cutoff, batch_size):
+        yield _resize(images, resolution)
+
+
+@torch.no_grad()
 def iter_style_mixes(
     generator: Generator,
     w0: Tensor,
@@ -87,19 +108,16 @@ def iter_style_mixes(
     Yields:
         (b, h, w, 3) uint8, b <= batch_size.
     """
-    check_latents("w0", w0, generator.num_ws, generator.w_dim)
-    if w0.shape[0] != 1:
-        raise ValueError(f"w0 must hold one query, shape (1, num_ws, w_dim), got {tuple(w0.shape)}")
-    check_latents("styles", styles, generator.num_ws, generator.w_dim)
-    check_int("cutoff", cutoff, 0, generator.num_ws)
-    check_int("batch_size", batch_size, 1)
-    resolution = check_resolution(resolution, generator.resolution)
-    # A generator that can, computes the layers that all mixes share once.
-    mixed = getattr(generator, "iter_mixed_synthesis", None) or partial(_mix_and_synthesise, generator)
+    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
+    if side == generator.resolution and hasattr(generator, "iter_mixed_bytes"):  # it rounds the images itself
+        batches = generator.iter_mixed_bytes(w0, styles, cutoff, batch_size)
+    else:
+        images = iter_mixed_images(generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size)
+        batches = map(to_uint8, images)
     with tqdm(total=len(styles), desc="style mixes", unit="image", disable=not progress) as bar:
-        for images in mixed(w0, styles, cutoff, batch_size):
-            yield to_uint8(_resize(images, resolution))
-            bar.update(len(images))
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
 
 
 def style_mixed_images(
@@ -121,8 +139,12 @@ def query_image(generator: Generator, w0: Tensor, resolution: int | None = None)
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """(N, 3, H, W) float in [-1, 1] to (N, H, W, 3) uint8, clipped and rounded: what an image file would hold."""
-    scaled = (images.permute(0, 2, 3, 1) * 127.5 + 127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).cpu().numpy()
+    return byte_levels(images.permute(0, 2, 3, 1)).to(torch.uint8).cpu().numpy()
+
+
+def byte_levels(images: Tensor) -> Tensor:
+    """Floats in [-1, 1] to the floats 0, 1, ..., 255, clipped and rounded."""
+    return (images * 127.5 + 127.5).round_().clamp_(0, 255)
 
 
 def check_resolution(resolution: int | None, native: int) -> int:
@@ -133,6 +155,17 @@ def check_resolution(resolution: int | None, native: int) -> int:
     if native % resolution:
         raise ValueError(f"resolution must divide the generator's {native}, got {resolution}")
     return resolution
+
+
+def _check_mixes(generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, resolution, batch_size: int) -> int:
+    """Check what is to be mixed; the side to work at."""
+    check_latents("w0", w0, generator.num_ws, generator.w_dim)
+    if w0.shape[0] != 1:
+        raise ValueError(f"w0 must hold one query, shape (1, num_ws, w_dim), got {tuple(w0.shape)}")
+    check_latents("styles", styles, generator.num_ws, generator.w_dim)
+    check_int("cutoff", cutoff, 0, generator.num_ws)
+    check_int("batch_size", batch_size, 1)
+    return check_resolution(resolution, generator.resolution)
 
 
 def _mix_and_synthesise(

@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
-from stylemixseg.checks import check_choice, check_int, check_latents, check_real
+from stylemixseg.checks import check_choice, check_device, check_int, check_latents, check_real
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, kmeans
 from stylemixseg.foreground import ForegroundRule, Saliency, foreground_clusters
 from stylemixseg.generators.base import Generator
-from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.summary import COLOR_SPACES, style_summary
+from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
+from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns
+from stylemixseg.summary import COLOR_SPACES, StyleStack, style_stack, style_summary
+
+Summary = np.ndarray | StyleStack | SummaryColumns  # X_s, or what stands for it
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,12 @@ class SegmenterConfig:
         resolution: side in pixels at which pixels are clustered, a divisor of the generator's; None: native, as in
             the paper.
         style_seed, style_truncation: which styles are drawn, and psi for them (not stated; ours: 1.0).
-        kmeans_seed, restarts, iterations, max_points_per_cluster, device: see `clustering.kmeans` (not stated).
+        kmeans_seed, restarts, iterations, max_points_per_cluster: see `clustering.kmeans` (not stated).
+        device: where colours and clusters are computed: "cpu", or "cuda" to keep everything on the GPU.
         rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
         batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
+        memory_limit: bytes for the feature maps of one batch; in place of batch_size, the largest that fits is taken
+            (StyleGAN2 only).
     """
 
     n: int = 50
@@ -52,6 +59,7 @@ class SegmenterConfig:
     device: str = "cpu"
     rule: ForegroundRule = field(default_factory=Saliency)
     batch_size: int = 1
+    memory_limit: int | None = None
 
     def __post_init__(self):
         check_int("n", self.n, 1)
@@ -59,6 +67,9 @@ class SegmenterConfig:
         check_int("k", self.k, 2)
         check_choice("color_space", self.color_space, COLOR_SPACES)
         check_real("style_truncation", self.style_truncation, 0, 1)
+        check_device("device", self.device)
+        if self.memory_limit is not None:
+            check_int("memory_limit", self.memory_limit, 1)
         if not callable(self.rule):
             raise TypeError(f"rule must be callable, rule(labels, k) -> (k,) bool, got {type(self.rule).__name__}")
 
@@ -123,6 +134,13 @@ class StyleMixSegmenter:
         self.generator = generator
         self.config = replace(config or SegmenterConfig(), **overrides)
         check_int("cutoff", self.config.cutoff, 0, generator.num_ws)
+        side = check_resolution(self.config.resolution, generator.resolution)
+        check_int("k", self.config.k, 2, side * side)
+        self.batch_size = self.config.batch_size
+        if self.config.memory_limit is not None:
+            if not hasattr(generator, "batch_size_for"):
+                raise ValueError(f"memory_limit needs a StyleGAN2 that runs in PyTorch, got {generator.name}")
+            self.batch_size = generator.batch_size_for(self.config.memory_limit)
         # Drawn once and shared by all queries, so that summary tensors of different images can be compared.
         self.styles = draw_style_latents(
             generator, self.config.n, self.config.style_seed, self.config.style_truncation
@@ -135,12 +153,17 @@ class StyleMixSegmenter:
             ws: w0 (1, num_ws, w_dim).
             progress: show a progress bar.
         """
-        return self.from_summary(ws, lambda: self.summary(ws, progress))
+        # On the CPU the images as bytes in place of X_s: a quarter of the memory, and the same clusters.
+        build = style_stack if self.config.device == "cpu" else partial(summary_columns, device=self.config.device)
+        return self.from_summary(ws, lambda: self._mixes(build, ws, progress))
 
     def summary(self, ws: Tensor, progress: bool = False) -> np.ndarray:
         """The style summary tensor X_s (h, w, 3n) float32 of one query under this segmenter's settings."""
+        return self._mixes(style_summary, ws, progress)
+
+    def _mixes(self, build: Callable, ws: Tensor, progress: bool):
         config = self.config
-        return style_summary(
+        return build(
             self.generator,
             ws,
             self.styles,
@@ -148,12 +171,14 @@ class StyleMixSegmenter:
             color_space=config.color_space,
             include_query=config.include_query,
             resolution=config.resolution,
-            batch_size=config.batch_size,
+            batch_size=self.batch_size,
             progress=progress,
         )
 
-    def from_summary(self, ws: Tensor, summary: np.ndarray | Callable[[], np.ndarray]) -> Segmentation:
-        """As calling the segmenter, with an X_s that is at hand (or a function that makes it), e.g. from a cache."""
+    def from_summary(
+        self, ws: Tensor, summary: Summary | Callable[[], Summary]
+    ) -> Segmentation:
+        """As calling the segmenter, with an X_s that is at hand, or its images, or a function that makes either."""
         config, generator = self.config, self.generator
         check_latents("ws", ws, generator.num_ws, generator.w_dim)
         if ws.shape[0] != 1:
@@ -161,18 +186,20 @@ class StyleMixSegmenter:
         started = time.perf_counter()
         summary = summary() if callable(summary) else summary
         synthesised = time.perf_counter()
-        result = kmeans(
+        on_device = isinstance(summary, SummaryColumns)
+        cluster = kmeans_columns if on_device else partial(kmeans, device=config.device)
+        result = cluster(
             summary,
             config.k,
             seed=config.kmeans_seed,
             restarts=config.restarts,
             iterations=config.iterations,
             max_points_per_cluster=config.max_points_per_cluster,
-            device=config.device,
         )
         del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
         foreground = foreground_clusters(result.labels, config.k, config.rule)
-        image = query_image(generator, ws)
+        # X_0 as the mix with its own style: what a generator has compiled for the mixes serves for it, too.
+        image = style_mixed_images(generator, ws, ws, config.cutoff)[0]
         clusters = enlarge(result.labels, len(image))
         finished = time.perf_counter()
         return Segmentation(

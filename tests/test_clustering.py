@@ -9,6 +9,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, kmeans, squared_distances
+from stylemixseg.summary import StyleStack
 
 SIZES = (900, 400, 236, 64)  # of four blobs; 40 x 40 pixels together
 
@@ -54,10 +55,10 @@ def test_distances_are_to_the_centroids_and_label_the_pixels():
     assert (np.diff(sizes) <= 0).all()
 
 
-def test_distances_by_hand_in_blocks():
+def test_distances_by_hand():
     points, centroids = np.array([[0, 0], [3, 4], [1, 0]], np.float32), np.array([[0, 0], [3, 0]], np.float32)
-    for block in (1, 2, 100):
-        assert squared_distances(points, centroids, block).tolist() == [[0, 9], [25, 16], [1, 4]]
+    for order in ("C", "F"):
+        assert squared_distances(np.array(points, order=order), centroids).tolist() == [[0, 9], [25, 16], [1, 4]]
     # Rounding of |x|^2 - 2 x.m + |m|^2 never shows as a negative distance.
     same = np.random.RandomState(0).randn(1000, 150).astype(np.float32) * 100
     assert squared_distances(same, same[:50]).min() >= 0
@@ -93,6 +94,36 @@ def test_sub_sampling_is_ours_to_say_and_faiss_default_is_256(capfd):
     assert few.objective / every.objective == pytest.approx(768 / 1600, rel=0.1)
     assert every.objective == pytest.approx(every.distances.min(-1).sum(), rel=1e-3)
     assert few.labels.shape == (40, 40)  # every pixel is assigned all the same
+
+
+def picture_stack(n: int = 4, side: int = 96) -> np.ndarray:
+    """Images (n, 3, side, side) uint8 of three regions that change colour together, with noise."""
+    random = np.random.RandomState(5)
+    regions = np.add.outer(np.arange(side), 2 * np.arange(side)) * 3 // (3 * side)
+    colours = random.randint(30, 220, (n, 3, 3))
+    return (colours[:, :, regions] + random.randint(-25, 26, (n, 3, side, side))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("limit", [256, 10**6])  # 768 of 9216 pixels train, and all of them
+def test_the_pixels_that_train_are_those_that_faiss_draws(limit):
+    """To the last bit: faiss is given the sample only, and must not notice."""
+    summary = StyleStack(picture_stack()).tensor()
+    for seed in (0, 7):
+        plain = faiss.Kmeans(12, 3, niter=25, nredo=3, seed=seed, max_points_per_centroid=limit)
+        plain.train(summary.reshape(-1, 12))
+        ours = kmeans(summary, 3, seed=seed, restarts=3, max_points_per_cluster=limit)
+        assert sorted(map(tuple, ours.centroids)) == sorted(map(tuple, plain.centroids))
+        assert ours.objective == plain.obj[-1]
+
+
+@pytest.mark.parametrize("color_space", ["lab", "rgb"])
+def test_a_stack_gives_the_tensors_clusters(color_space):
+    stack = StyleStack(picture_stack(), color_space)
+    lazy, full = (kmeans(summary, 3, max_points_per_cluster=1000) for summary in (stack, stack.tensor()))
+    assert np.array_equal(lazy.centroids, full.centroids) and lazy.objective == full.objective
+    assert lazy.labels.shape == (96, 96) and (lazy.labels == full.labels).mean() > 0.9999
+    # The sums run in another order; beside |x|^2 the difference is in the last digits.
+    np.testing.assert_allclose(lazy.distances, full.distances, atol=1e-6 * (stack.tensor() ** 2).sum(-1).max())
 
 
 def test_as_many_clusters_as_pixels():

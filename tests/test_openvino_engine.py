@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.openvino_engine import OpenVINOGenerator
-from stylemixseg.mixing import iter_style_mixes, mix_styles
+from stylemixseg.mixing import iter_style_mixes, mix_styles, style_mixed_images, to_uint8
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +56,58 @@ def test_mixes_are_those_of_full_synthesis(engine, cutoff):
     torch.testing.assert_close(torch.cat(batches), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("cutoff, factor", [*((cutoff, 1) for cutoff in range(7)), (5, -5)])
+def test_bytes_are_the_rounded_images(tiny, engine, cutoff, factor):
+    """Apart from values that lie between two bytes to within rounding."""
+    w0, styles = tiny.mapping(seeded_z(0, 8)), factor * tiny.mapping(seeded_z(range(1, 6), 8))
+    expected = to_uint8(tiny.synthesis(mix_styles(w0, styles, cutoff)))
+    batches = list(engine.iter_mixed_bytes(w0, styles, cutoff, batch_size=2))
+    assert [batch.shape for batch in batches] == [(2, 32, 32, 3)] * 2 + [(1, 32, 32, 3)]
+    images = style_mixed_images(engine, w0, styles, cutoff)
+    assert images.dtype == np.uint8 and np.array_equal(images, np.concatenate(batches))
+    assert np.abs(images.astype(int) - expected).max() <= 1 and (images == expected).mean() > 0.999
+    assert factor == 1 or {0, 255} < set(images.ravel())  # clipped at both ends
+    assert style_mixed_images(engine, w0, styles, cutoff, resolution=8).shape == (5, 8, 8, 3)
+
+
+def test_iterators_may_be_left_early_and_run_at_once(engine):
+    w0, styles = engine.mapping(seeded_z(0, 8)), engine.mapping(seeded_z(range(1, 6), 8))
+    expected = torch.cat(list(engine.iter_mixed_synthesis(w0, styles, 2, 1)))
+    left = engine.iter_mixed_synthesis(w0, styles, 2, 1)
+    next(left)
+    del left
+    both = zip(engine.iter_mixed_synthesis(w0, styles, 2, 1), engine.iter_mixed_synthesis(w0, styles.flip(0), 2, 1))
+    for i, (one, other) in enumerate(both):
+        torch.testing.assert_close(one[0], expected[i], rtol=0, atol=1e-6)
+        torch.testing.assert_close(other[0], expected[-1 - i], rtol=0, atol=1e-6)
+
+
 def test_noise_maps_are_inputs_not_constants(tiny, engine):
     """As constants each would be kept once a channel; at 1024 px that breaks the memory bar."""
-    compiled, noises = engine._compiled(0, 6, (1, 16, 4, 4))
+    compiled, noises = engine._compiled(0, 6, False)
     maps = {tuple(value.shape): 0 for name, value in tiny.named_buffers() if name.endswith("noise")}
     assert {noise.shape for noise in noises} == set(maps) and len(noises) == 5
     assert len(compiled.inputs) == 2 + len(noises)
+
+
+@pytest.mark.parametrize("noise_mode", ["const", "none"])
+def test_stylegan2_mixes_are_the_modules(make_stylegan, noise_mode):
+    module = make_stylegan(noise_mode=noise_mode)
+    engine = OpenVINOGenerator(module)
+    w0, styles = module.mapping(seeded_z(0, 8)), module.mapping(seeded_z(range(1, 4), 8))
+    for cutoff in range(module.num_ws + 1):
+        expected = module.synthesis(mix_styles(w0, styles, cutoff))
+        mixes = torch.cat(list(engine.iter_mixed_synthesis(w0, styles, cutoff, batch_size=2)))
+        torch.testing.assert_close(mixes, expected, rtol=1e-4, atol=1e-4)
+        images = style_mixed_images(engine, w0, styles, cutoff)
+        assert np.abs(images.astype(int) - to_uint8(expected)).max() <= 1
+    torch.testing.assert_close(engine.synthesis(w0), module.synthesis(w0), rtol=1e-4, atol=1e-4)
+
+
+def test_random_noise_has_no_graph(make_stylegan):
+    with pytest.raises(ValueError, match="noise_mode 'random'"):
+        engine = OpenVINOGenerator(make_stylegan(noise_mode="random"))
+        engine.synthesis(engine.mapping(seeded_z(0, 8)))
 
 
 def test_bad_latents(engine):

@@ -19,6 +19,7 @@ from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.tables import table
 
 from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
+from .performance import write_performance
 
 # Settings of _config.yml that name vendored files, dropped where the files could not be had.
 _VENDORED = ("mathjax_path", "nb_ipywidgets_js")
@@ -34,6 +35,7 @@ def build_html() -> None:
     """
     SITE.mkdir(parents=True, exist_ok=True)
     write_defaults()
+    write_performance()
     with tempfile.TemporaryDirectory() as folder:
         config = _config(Path(folder))
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]

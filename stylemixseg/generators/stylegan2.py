@@ -355,9 +355,17 @@ class StyleGAN2(nn.Module):
                 x = self.blocks[layer // 2 + 1].conv0(x, w, self.noise_mode)
         return x, image
 
-    def bytes_per_image(self) -> int:
-        """About what one more image in a batch takes, in bytes: the three largest maps that are alive together."""
-        return 3 * self.feature_dtype.itemsize * max(count * (4 << i) ** 2 for i, count in enumerate(self.architecture.channels))
+    def batch_size_for(self, memory: int) -> int:
+        """The most images at once whose feature maps take about `memory` bytes or less; at least one.
+
+        Raises:
+            ValueError: not even one fits.
+        """
+        largest = max(count * (4 << i) ** 2 for i, count in enumerate(self.architecture.channels))
+        each = 3 * self.feature_dtype.itemsize * largest  # what a layer reads, writes, and has in between
+        if memory < each:
+            raise ValueError(f"memory_limit must be at least {each} bytes, what one image takes, got {memory}")
+        return memory // each
 
 
 @torch.no_grad()

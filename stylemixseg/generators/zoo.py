@@ -8,9 +8,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from stylemixseg.checks import check_choice, suggest
+from stylemixseg.checks import check_choice, check_device, suggest
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.official import NOT_PUBLIC, OFFICIAL, load_official
 from stylemixseg.generators.stylegan2 import StyleGAN2
 from stylemixseg.generators.toyworld import ToyWorld
@@ -99,11 +100,17 @@ def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto
         not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
     """
     check_choice("engine", engine, ("auto", "torch", "openvino"))
+    check_device("device", device)
     if engine == "openvino" and device != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
     generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)
     if isinstance(generator, ToyWorld):  # drawn, not learnt: there is nothing to move or compile
         return generator
+    return with_engine(generator, engine, device)
+
+
+def with_engine(generator: MobileStyleGAN | StyleGAN2, engine: str, device: str) -> Generator:
+    """A learnt generator on its engine and device; arguments as `load_generator`."""
     if engine == "openvino" or (engine == "auto" and device == "cpu" and find_spec("openvino")):
         from stylemixseg.generators.openvino_engine import OpenVINOGenerator
 

@@ -1,0 +1,183 @@
+"""The performance page, written from the benchmarks' result files."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from stylemixseg.paths import atomic_write
+from stylemixseg.tables import table
+
+from .layout import GENERATED, ROOT, BuildError
+
+BENCHMARKS = ROOT / "benchmarks" / "results"
+# The steps of both pipelines, in order, under the names that the page uses.
+_PEER = {"load": "start", "synthesis": "mixes", "lab": "LAB", "concatenate": "LAB", "kmeans": "clusters", "rule": "clusters"}
+_OURS = {"summary": "mixes", "clustering": "LAB and clusters"}
+_COLORS = {"start": "0.8", "mixes": "#4477aa", "LAB": "#ccbb44", "clusters": "#aa3377", "LAB and clusters": "#ee6677"}
+
+
+def write_performance(folder: Path = GENERATED, results: Path = BENCHMARKS) -> Path:
+    """Write `performance.md` and its figure into the folder of generated pages.
+
+    Raises:
+        BuildError: a result file is missing.
+    """
+    faces, growth, stylegan = (_read(results / f"{name}.json") for name in ("cpu_faces", "growth", "cpu_stylegan2"))
+    gpu = results / "gpu.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    _figure(faces, growth, folder / "performance.png")
+    parts = [_INTRODUCTION, *_faces(faces), *_growth(growth), *_stylegan(stylegan), *_gpu(_read(gpu) if gpu.exists() else None)]
+    with atomic_write(folder / "performance.md") as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return folder / "performance.md"
+
+
+def _read(path: Path) -> dict:
+    if not path.is_file():
+        raise BuildError(f"no {path.relative_to(ROOT)}: run benchmarks/{path.stem}.py and commit what it writes")
+    return json.loads(path.read_text())
+
+
+_INTRODUCTION = """# What it costs
+
+The paper gives one figure: less than a second and 4 GB for one image, on an A100. This page is made from the result
+files of the scripts in `benchmarks/`. It reports **ratios**: two ways to do the same work, run in turns on the same
+machine, since seconds on a shared machine say little. One query to one mask counts, synthesis of all mixes included."""
+
+
+def _faces(run: dict) -> list[str]:
+    bars, names = run["bars"], {"wall_s": "time", "cpu_s": "processor time", "peak_bytes": "peak memory"}
+    rows = [
+        [names[key], *(f"{ratio[part]:.2f}" for part in ("median", "min", "max")), str(ratio["n"]),
+         f"at most {bars[key]}" if key in bars else "none"]
+        for key, ratio in run["ratios"].items()
+    ]
+    agreement = [
+        [str(item["seed"]), f"{item['iou']:.4f}", f"{item['same_cluster']:.4f}", f"{item['objective_ours_over_peer']:.4f}"]
+        for item in run["agreement"]
+    ]
+    settings, limits = run["settings"], run["limits"]
+    ours = [item["query"]["summary"] for item in run["runs"] if item["variant"] == "ours"]
+    bound = (
+        f"What bounds the rest: the convolutions of the {settings['n']} mixes are {settings['n'] * limits['flops_per_mix'] / 1e9:.0f} "
+        f"GFLOP, which these cores do in {limits['arithmetic_s']:.1f} s at the speed that they reach in a large matrix "
+        f"product; their feature maps are {settings['n'] * limits['map_bytes_per_mix'] / 1e9:.0f} GB, which they move in "
+        f"{limits['traffic_s']:.1f} s. The mixes took {statistics.median(ours):.1f} s (median)."
+    )
+    return [
+        f"## The face generator on a CPU\n\n{_where(run)} n = {settings['n']}, c = {settings['cutoff']}, "
+        f"k = {settings['k']}, native resolution. The *peer* is what one would write: OpenVINO runs the published "
+        "network once for each mix, scikit-image converts to LAB, faiss clusters all pixels, and the same rule picks the "
+        "clusters. Each run is a fresh process, start included.",
+        table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
+        ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: ours "
+        "is well under half as long as the peer's. Right, time and memory over the number of styles, both straight lines\n\n"
+        "Left: where the time of one mask goes, as shares of the peer's whole time. Ours saves most on colour conversion "
+        "and clustering, which the peer does on a tensor that ours never writes down. Right: time and memory of one mask "
+        "grow in proportion to the number of styles.\n:::",
+        "Do both give the same mask? The last column compares what K-means minimises, over all pixels; above 1 the "
+        "peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the best of ten starts on a "
+        "sample of the pixels. Where they differ by much, one of them stopped in another local minimum.",
+        table(["seed", "IoU of the masks", "pixels of the same cluster", "objective, ours over the peer's"], agreement),
+        bound,
+    ]
+
+
+def _growth(run: dict) -> list[str]:
+    first = {}
+    rows = []
+    for row in run["table"]:
+        base = first.setdefault(row["varied"], row)
+        rows.append([row["varied"], str(row[row["varied"]]), f"{row['summary_s'] / base['summary_s']:.2f}",
+                     f"{row['clustering_s'] / base['clustering_s']:.2f}", f"{row['peak_bytes'] / 1e9:.2f}"])
+    fits = [
+        [f"{fit['number'].removesuffix('_s').replace('peak_bytes', 'memory')} over "
+         f"{fit['varied']}{'²' if fit['power'] == 2 else ''}",
+         f"{fit['slope']:.3g}", "none" if fit["expected"] is None else f"{fit['expected']:.3g}", f"{fit['r2']:.3f}", fit["reason"]]
+        for fit in run["fits"]
+    ]
+    fixed = ", ".join(f"{name} = {value}" for name, value in run["settings"]["fixed"].items())
+    return [
+        f"## How it grows\n\nOne setting varies, the others stay at {fixed}. Times are relative to the first row of "
+        "each setting; memory is that of the whole process.",
+        table(["setting", "value", "time of the mixes", "time of the clustering", "peak memory, GB"], rows),
+        "Straight lines through these, in seconds or bytes a unit, and the slope that follows from the sizes of the arrays:",
+        table(["line", "slope", "expected", "R²", "why"], fits),
+    ]
+
+
+def _stylegan(run: dict) -> list[str]:
+    settings = run["settings"]
+    rows = [
+        [str(row["cutoff"]), *(f"{row['ratios'][name]['median']:.2f}" for name in ("shared", "ours")),
+         f"{row['arithmetic_above']:.2f}", f"{max(row['largest_difference'].values()):.1e}"]
+        for row in run["by_cutoff"]
+    ]
+    earlier = [[str(row["resolution"]), f"{row['correlation']:.2f}"] for row in run["earlier"]]
+    return [
+        f"## StyleGAN2 on a CPU\n\n{_where(run)} {settings['resolution']} px, random weights, {settings['n']} mixes, "
+        f"{settings['repeats']} rounds. *Straightforward* is the same network in PyTorch, one image at a time, all layers "
+        "for each. *Shared* computes the layers below c once. *Ours* does that in OpenVINO, which is what "
+        "`load_generator` gives on a CPU. The fourth column is the share of the arithmetic that lies above c: no sharing "
+        "can do better.",
+        table(["c", "shared over straightforward", "ours over straightforward", "arithmetic above c", "largest difference"],
+              rows),
+        "The difference is in units of the image's range. Most of the arithmetic of StyleGAN2 stands in its later, "
+        "larger layers, so a cutoff in the usual range saves little by sharing alone.",
+        "Could an image of fewer pixels, the sum of the RGB images up to r, stand for the whole? It costs a fraction. How "
+        "alike the two are can only be told on trained weights; on random ones, where each resolution adds equal noise, "
+        "the correlation of their pixels is:",
+        table(["r", "correlation with the whole image, random weights"], earlier),
+    ]
+
+
+def _gpu(run: dict | None) -> list[str]:
+    if run is None:
+        return ["## On a GPU\n\nNot measured: no GPU was at hand. `python benchmarks/gpu.py` measures it with StyleGAN2 "
+                "config-f at 1024 px: the whole method on the device in half precision, against a plain loop in single "
+                "precision. A test runs the same code on a CPU."]
+    rows = [[name, f"{value['median']:.3f}", f"{value['min']:.3f}", f"{value['max']:.3f}"] for name, value in run["ratios"].items()]
+    return [f"## On a GPU\n\n{run['device']}.", table(["ours over the plain loop's", "median", "least", "most"], rows)]
+
+
+def _where(run: dict) -> str:
+    machine = run["machine"]
+    return f"Measured on {run['date'][:10]}, {machine['cpu']}, {machine['cores']} cores."
+
+
+def _figure(faces: dict, growth: dict, path: Path) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.4), layout="constrained", width_ratios=(3, 2))
+    runs = faces["runs"]
+    whole = statistics.median(run["wall_s"] for run in runs if run["variant"] == "peer")
+    labelled = set()
+    for place, variant in enumerate(("ours", "peer")):
+        mine = [run for run in runs if run["variant"] == variant]
+        steps = dict.fromkeys(("start",), 0.0)
+        for name, step in (_PEER if variant == "peer" else _OURS).items():
+            seconds = statistics.median((run["laps"] if variant == "peer" else run["query"])[name] for run in mine)
+            steps[step] = steps.get(step, 0.0) + seconds
+        # What no step accounts for: the interpreter, imports, reading files.
+        steps["start"] += statistics.median(run["wall_s"] for run in mine) - sum(steps.values())
+        begun = 0.0
+        for step, seconds in steps.items():
+            left.barh(place, seconds / whole, left=begun, color=_COLORS[step], label=None if step in labelled else step)
+            labelled.add(step)
+            begun += seconds / whole
+    left.set(yticks=(0, 1), yticklabels=("ours", "peer"), xlabel="share of the peer's time")
+    left.legend(fontsize=7, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    rows = [row for row in growth["table"] if row["varied"] == "n"]
+    styles = [row["n"] for row in rows]
+    seconds = [row["summary_s"] + row["clustering_s"] for row in rows]
+    right.plot(styles, [value / seconds[-1] for value in seconds], "o-", color="#4477aa", label="time")
+    right.plot(styles, [row["peak_bytes"] / rows[-1]["peak_bytes"] for row in rows], "s--", color="#aa3377", label="memory")
+    right.set(xlabel="number of styles n", ylabel=f"relative to n = {styles[-1]}", xlim=(0, None), ylim=(0, None))
+    right.legend(fontsize=7, frameon=False)
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, dpi=160)
+    plt.close(figure)
