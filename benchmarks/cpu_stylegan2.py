@@ -27,7 +27,9 @@ VARIANTS = ("straightforward", "shared", "ours")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--resolution", type=int, default=256, help="of the network (default: 256)")
-    parser.add_argument("--channel-base", type=int, default=16384, help="16384: paper256, 32768: config-f (default: 16384)")
+    parser.add_argument(
+        "--channel-base", type=int, default=16384, help="16384: paper256, 32768: config-f (default: 16384)"
+    )
     parser.add_argument("--cutoffs", type=int, nargs="+", default=[0, 4, 6, 8, 10, 12], help="(default: 0 4 6 8 10 12)")
     parser.add_argument("--n", type=int, default=10, help="styles (default: 10)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (default: 5)")
@@ -75,21 +77,23 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
             begun = time.perf_counter()
             mixes(name, cutoff)
             runs.append({"round": number, "variant": name, "wall_s": time.perf_counter() - begun})
-        by_cutoff.append({
-            "cutoff": cutoff,
-            "ratios": {
-                name: measure.paired_ratios(runs, name, "straightforward", keys=("wall_s",))["wall_s"]
-                for name in VARIANTS[1:]
-            },
-            "seconds_per_mix": {
-                name: measure.spread(run["wall_s"] / settings["n"] for run in runs if run["variant"] == name)
-                for name in VARIANTS
-            },
-            "arithmetic_above": convolution_flops(module, cutoff) / convolution_flops(module, 0),
-            "largest_difference": {
-                name: float((images[name] - images["straightforward"]).abs().max()) / span for name in VARIANTS[1:]
-            },
-        })
+        by_cutoff.append(
+            {
+                "cutoff": cutoff,
+                "ratios": {
+                    name: measure.paired_ratios(runs, name, "straightforward", keys=("wall_s",))["wall_s"]
+                    for name in VARIANTS[1:]
+                },
+                "seconds_per_mix": {
+                    name: measure.spread(run["wall_s"] / settings["n"] for run in runs if run["variant"] == name)
+                    for name in VARIANTS
+                },
+                "arithmetic_above": convolution_flops(module, cutoff) / convolution_flops(module, 0),
+                "largest_difference": {
+                    name: float((images[name] - images["straightforward"]).abs().max()) / span for name in VARIANTS[1:]
+                },
+            }
+        )
         measure.say(f"c = {cutoff} done")
         laps(f"c{cutoff}")
     return {"by_cutoff": by_cutoff, "earlier": earlier_images(module, w0)}

@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try the script (default: cuda)")
     parser.add_argument("--resolution", type=int, default=1024, help="of the network (default: 1024)")
     parser.add_argument("--channel-base", type=int, default=32768, help="config-f: 32768 (default)")
-    parser.add_argument("--dtype", default="float16", choices=("float16", "bfloat16"), help="half precision (default: float16)")
+    parser.add_argument(
+        "--dtype", default="float16", choices=("float16", "bfloat16"), help="half precision (default: float16)"
+    )
     parser.add_argument("--batch-size", type=int, default=4, help="images at once, except plain (default: 4)")
     parser.add_argument("--n", type=int, default=50, help="styles (default: 50)")
     parser.add_argument("--cutoff", type=int, default=6, help="c (default: 6)")
@@ -50,7 +52,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     import torch
     from random_weights import random_stylegan2
 
-    from stylemixseg import StyleMixSegmenter, mix_styles
+    from stylemixseg import StyleMixSegmenter
     from stylemixseg.generators.base import seeded_z
 
     device, cuda = settings["device"], settings["device"].startswith("cuda")
@@ -109,7 +111,8 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
         "device": torch.cuda.get_device_name() if cuda else "CPU",
         "ratios": {name: measure.paired_ratios(runs, name, "plain", keys=("wall_s",))["wall_s"] for name in others},
         "seconds": {
-            name: measure.spread(run["wall_s"] for run in runs if run["variant"] == name) for name in settings["variants"]
+            name: measure.spread(run["wall_s"] for run in runs if run["variant"] == name)
+            for name in settings["variants"]
         },
         "memory_bytes": memory,
         "agreement": {

@@ -104,4 +104,3 @@ def _distances(centroids: Tensor, columns: Tensor, norms: Tensor) -> Tensor:
     """Squared distances (C, P) of points (D, P), whose squared norms are (P,), to centroids (C, D)."""
     square = norms - 2 * centroids @ columns + centroids.square().sum(1, keepdim=True)
     return square.clamp_(min=0)
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bs4 import BeautifulSoup
 from stylemixseg.results import load_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
-from bookbuild import check, execute, layout, notebooks, vendor  # noqa: E402
+from bookbuild import check, execute, layout, notebooks, performance, vendor  # noqa: E402
 
 CHAPTER = """\
 # %% [markdown]
@@ -200,3 +201,13 @@ def test_links_run_the_chapter_on_the_published_branch() -> None:
     assert colab.endswith(f"/github/{owner}/blob/gh-pages/notebooks/01_tour.ipynb")
     assert binder.endswith(f"/gh/{owner}/gh-pages?labpath=notebooks%2F01_tour.ipynb")
     assert download == "../notebooks/01_tour.ipynb"
+
+
+def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> None:
+    page = performance.write_performance(tmp_path).read_text()
+    faces = json.loads((performance.BENCHMARKS / "cpu_faces.json").read_text())
+    assert f"| peak memory | {faces['ratios']['peak_bytes']['median']:.2f} |" in page
+    assert "alt: Left" in page and (tmp_path / "performance.png").stat().st_size > 10_000
+    assert "Not measured: no GPU was at hand" in page or "ours over the plain loop's" in page
+    with pytest.raises(layout.BuildError, match="run benchmarks/cpu_faces.py"):
+        performance.write_performance(tmp_path, layout.ROOT / "tests")

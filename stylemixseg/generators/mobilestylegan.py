@@ -158,7 +158,7 @@ class MobileStyleGAN(nn.Module):
     def run_layers(self, x: Tensor, ws: Tensor, start: int, stop: int) -> Tensor:
         """Run the layers that read ws[:, start] .. ws[:, stop - 1] on a feature map.
 
-        No argument is checked, so that exporters can trace it. `x` is `const` for start = 0, else what
+        No argument is checked. `x` is `const` for start = 0, else what
         `run_layers(..., stop=start)` gave; stop = num_ws gives the image.
         """
         for layer in range(start, stop):

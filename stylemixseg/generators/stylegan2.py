@@ -341,7 +341,7 @@ class StyleGAN2(nn.Module):
     def run_layers(self, state: State, ws: Tensor, start: int, stop: int) -> State:
         """Run what reads ws[:, start] .. ws[:, stop - 1], from the state that `run_layers(..., stop=start)` gave.
 
-        No argument is checked, so that exporters can trace it. After stop = num_ws the image is complete.
+        No argument is checked. After stop = num_ws the image is complete.
         """
         x, image = state
         for layer in range(start, stop):
