@@ -99,9 +99,9 @@ def _faces(run: dict) -> list[str]:
         table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
         ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: ours "
         "is well under half as long as the peer's. Right, time and memory over the number of styles, both straight lines\n\n"
-        "Left: where the time of one mask goes, as shares of the peer's whole time. Ours saves most on colour conversion "
-        "and clustering, which the peer does on a tensor that ours never writes down. Right: time and memory of one mask "
-        "grow in proportion to the number of styles.\n:::",
+        "Left: where the time of one mask goes, as shares of the peer's whole time. Ours needs about half of "
+        "it for the mixes, and hardly any for colours and clusters, which the peer works out on a tensor that ours never "
+        "writes down. Right: time and memory of one mask grow with the number of styles along straight lines.\n:::",
         f"Do both give the same mask? The aim is an IoU of {bars['iou']}. The objective is what K-means minimises, over all "
         "pixels; above 1 the peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the best "
         "of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local minimum: "
