@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import zipfile
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache folder for one test."""
     monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def interruptible():
+    """SIGINT raises KeyboardInterrupt, as at a terminal; a job in the background of a script starts deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -108,7 +108,7 @@ def test_the_next_run_goes_on(server, target, monkeypatch):
     assert [(bar["initial"], bar["total"]) for bar in bars] == [(0, len(CONTENT)), (size, len(CONTENT))]
 
 
-def test_ctrl_c_keeps_the_part(server, target):
+def test_ctrl_c_keeps_the_part(server, target, interruptible):
     """A real SIGINT while the server is silent in the middle of the file."""
 
     def interrupt():

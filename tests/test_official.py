@@ -170,7 +170,7 @@ def test_a_file_of_yours_ends_an_unfinished_download(server, cache, contents, tm
     assert files(cache) == CONVERTED
 
 
-def test_ctrl_c_on_the_command_line(server, cache, contents, capsys):
+def test_ctrl_c_on_the_command_line(server, cache, contents, capsys, interruptible):
     part = cache / "generators" / f"{NAME}.pkl.part"
 
     def interrupt():

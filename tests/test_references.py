@@ -123,10 +123,21 @@ def test_parser_on_a_real_photo(parser, photo, size):
 
 
 @needs(PHOTO)
-def test_left_is_the_persons_left(parser, photo):
-    labels = parser(photo[0])[0].numpy()
-    left, right = (np.nonzero(labels == CLASS_NAMES.index(f"{side}_eye"))[1].mean() for side in ("left", "right"))
-    assert left > right  # the person's left eye is on the picture's right
+def test_left_is_the_persons_left(parser):
+    """On the first ten photos, in the order of their names' hashes, in whose human masks both eyes are wide open."""
+    photos, seen = read_celebamask(), 0
+    eyes = [CLASS_NAMES.index(f"{side}_eye") for side in ("left", "right")]
+    for name in sorted(photos.names, key=lambda n: hashlib.sha256(n.encode()).hexdigest()):
+        image, truth = photos[name]
+        if min((truth == eye).sum() for eye in eyes) < 500:
+            continue
+        labels = parser(torch.from_numpy(image.copy()).permute(2, 0, 1)[None] / 127.5 - 1)[0].numpy()
+        left, right = (np.nonzero(labels == eye)[1].mean() for eye in eyes)
+        assert left > right, name  # the person's left eye is on the picture's right
+        seen += 1
+        if seen == 10:
+            break
+    assert seen == 10
 
 
 def test_tampered_weights_are_refused(tmp_path):

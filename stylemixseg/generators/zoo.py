@@ -100,9 +100,9 @@ def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto
         not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
     """
     check_choice("engine", engine, ("auto", "torch", "openvino"))
-    check_device("device", device)
     if engine == "openvino" and device != "cpu":
         raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
+    check_device("device", device)
     generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)
     if isinstance(generator, ToyWorld):  # drawn, not learnt: there is nothing to move or compile
         return generator
