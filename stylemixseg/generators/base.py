@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
@@ -64,6 +65,17 @@ def check_z(z: torch.Tensor, z_dim: int) -> torch.Tensor:
     if not torch.isfinite(z).all():
         raise ValueError("z must be finite, got NaN or infinite values")
     return z
+
+
+@torch.no_grad()
+def mean_latent(mapping: torch.nn.Module, z_dim: int, samples: int, seed: int) -> torch.Tensor:
+    """w_avg (w_dim,) float32: mean of seeded samples under a mapping network z -> w.
+
+    In double precision and rounded, so that every machine gets the same.
+    """
+    z = torch.from_numpy(np.random.RandomState(seed).randn(samples, z_dim))
+    w_avg = copy.deepcopy(mapping).double()(z).mean(0)
+    return (w_avg * 1e6).round().div(1e6).float()
 
 
 def weights_digest(state: Mapping[str, torch.Tensor]) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from stylemixseg.paths import sha256_file
+from stylemixseg.paths import atomic_write, sha256_file
 
 
 class WeightsError(RuntimeError):
@@ -15,6 +16,19 @@ class WeightsError(RuntimeError):
 def record_path(path: Path) -> Path:
     """The record of a converted file: where it came from, its licence, its SHA-256 as `sha256`."""
     return path.with_suffix(".json")
+
+
+def write_converted(path: Path, save: Callable[[Path], None], record: dict[str, str]) -> None:
+    """Write a converted file by `save(temporary)`, and its record with the file's SHA-256: both, or neither.
+
+    Raises:
+        OSError: no space, or no right to write there.
+    """
+    with atomic_write(path) as temporary:
+        save(temporary)
+        record = {**record, "sha256": sha256_file(temporary)}
+        with atomic_write(record_path(path)) as sidecar:
+            sidecar.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def verify_converted(path: Path, name: str) -> None:

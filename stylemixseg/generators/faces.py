@@ -7,11 +7,11 @@ four files are taken out of the wheel, read by `openvino_ir`, and written as one
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from stylemixseg.generators import converted
-from stylemixseg.generators.base import weights_digest
+from stylemixseg.generators.base import mean_latent, weights_digest
 from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino_ir import IRError, IRGraph, read_ir
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.paths import cache_dir, sha256_file
 
 DISTRIBUTION = "random-face"
 VERSION = "2021.7.21.1"
@@ -111,12 +111,8 @@ def _convert_wheel(wheel: Path, target: Path) -> None:
         read_ir(part["SynthesisNetwork.xml"], part["SynthesisNetwork.bin"]),
     )
     try:
-        with atomic_write(target) as temporary:
-            save_file(state, temporary)
-            digest = sha256_file(temporary)
-            record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "sha256": digest}
-            with atomic_write(converted.record_path(target)) as sidecar:
-                sidecar.write_text(json.dumps({**record, "licence": LICENCE}, indent=1) + "\n")
+        record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "licence": LICENCE}
+        converted.write_converted(target, partial(save_file, state), record)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"could not write {target} ({error}): about 45 MB must be free there") from error
 
@@ -141,11 +137,7 @@ def convert(mapping: IRGraph, synthesis: IRGraph) -> dict[str, torch.Tensor]:
         raise IRError(f"the network is not the released MobileStyleGAN: {error}") from error
     if bad := [key for key, value in tensors.items() if not torch.isfinite(value).all()]:
         raise IRError(f"weights hold NaN or infinity: {', '.join(bad)}")
-    # In double precision and rounded, so that every machine writes the same mean.
-    z = torch.from_numpy(np.random.RandomState(W_AVG_SEED).randn(W_AVG_SAMPLES, model.z_dim))
-    with torch.no_grad():
-        w_avg = model.mapping_network.double()(z).mean(0)
-    return {**tensors, "w_avg": (w_avg * 1e6).round().div(1e6).float()}
+    return {**tensors, "w_avg": mean_latent(model.mapping_network, model.z_dim, W_AVG_SAMPLES, W_AVG_SEED)}
 
 
 def _mapping_state(graph: IRGraph) -> dict[str, np.ndarray]:

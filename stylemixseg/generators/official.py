@@ -20,12 +20,13 @@ import json
 import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from stylemixseg.checks import check_choice
 from stylemixseg.download import DeadURLError, DownloadError, discard_part, download, locked
 from stylemixseg.generators.checkpoints import Checkpoint, CheckpointError, read_checkpoint, save_checkpoint
-from stylemixseg.generators.converted import WeightsError, record_path, verify_converted
+from stylemixseg.generators.converted import WeightsError, verify_converted, write_converted
 from stylemixseg.generators.stylegan2 import StyleGAN2
 from stylemixseg.paths import atomic_write, cache_dir, sha256_file
 
@@ -200,11 +201,7 @@ def _read_source(name: str) -> dict[str, str]:
 
 def _add_to_source(name: str, **fields: str) -> None:
     record = _read_source(name) | fields
-    _write_json(_source_path(name), record)
-
-
-def _write_json(path: Path, record: dict) -> None:
-    with atomic_write(path) as temporary:
+    with atomic_write(_source_path(name)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -258,10 +255,8 @@ def _convert(item: Official, original: Path, path: Path, downloaded: bool) -> tu
         origin = item.url if downloaded else f"file {original.name}"
         if "sha256" not in source:
             _add_to_source(item.name, sha256=digest, origin=origin, recorded=_today())
-        with atomic_write(path) as temporary:
-            save_checkpoint(replace(checkpoint, licence=item.terms), temporary)
-            record = {"source": origin, "source_sha256": digest, "sha256": sha256_file(temporary)}
-            _write_json(record_path(path), {**record, "licence": item.terms, "date": _today()})
+        record = {"source": origin, "source_sha256": digest, "licence": item.terms, "date": _today()}
+        write_converted(path, partial(save_checkpoint, replace(checkpoint, licence=item.terms)), record)
     except OSError as error:
         size = f"{CONVERTED_BYTES / 1e6:.0f} MB"
         raise WeightsError(f"could not write {path} ({error}): about {size} must be free there") from error

@@ -22,13 +22,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylemixseg.checks import check_choice, check_int, check_latents, check_real
-from stylemixseg.generators.base import check_z, weights_digest
+from stylemixseg.generators.base import check_z, mean_latent, weights_digest
 
 GAIN = 2**0.5  # keeps the variance after a leaky ReLU
 LEAK = 0.2
@@ -239,7 +238,7 @@ class StyleGAN2(nn.Module):
             raise ValueError(f"the weights do not fit {architecture}: {error}") from error
         generator.eval().requires_grad_(False)
         if computed:
-            generator.w_avg.copy_(mean_latent(generator.mapping_network))
+            generator.w_avg.copy_(mean_latent(generator.mapping_network, generator.z_dim, W_AVG_SAMPLES, W_AVG_SEED))
             generator.notes += (f"w_avg is not in the file: mean of {W_AVG_SAMPLES} samples of seed {W_AVG_SEED}",)
         generator.digest = weights_digest(generator.state_dict())
         return generator
@@ -366,17 +365,6 @@ class StyleGAN2(nn.Module):
         if memory < each:
             raise ValueError(f"memory_limit must be at least {each} bytes, what one image takes, got {memory}")
         return memory // each
-
-
-@torch.no_grad()
-def mean_latent(network: MappingNetwork) -> Tensor:
-    """w_avg (w_dim,): mean of 10,000 mapped samples, in double precision and rounded, the same on every machine."""
-    parameter = next(network.parameters())
-    z = np.random.RandomState(W_AVG_SEED).randn(W_AVG_SAMPLES, network.fc[0].weight.shape[1])
-    double = MappingNetwork(z.shape[1], parameter.shape[0], len(network.fc)).double()
-    double.load_state_dict(network.state_dict())
-    w_avg = torch.cat([double(part) for part in torch.from_numpy(z).split(1000)]).mean(0)
-    return (w_avg * 1e6).round().div(1e6).to(parameter)
 
 
 def ours(name: str) -> str:
