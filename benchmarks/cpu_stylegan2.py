@@ -50,7 +50,7 @@ def main() -> None:
 def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     """All variants in one process, in turns."""
     import torch
-    from random_weights import random_stylegan2
+    from stylemixseg.generators.random_weights import random_stylegan2
 
     from stylemixseg import mix_styles
     from stylemixseg.generators.base import seeded_z

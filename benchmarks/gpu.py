@@ -51,7 +51,7 @@ def main() -> None:
 
 def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     import torch
-    from random_weights import random_stylegan2
+    from stylemixseg.generators.random_weights import random_stylegan2
 
     from stylemixseg import StyleMixSegmenter
     from stylemixseg.generators.base import seeded_z

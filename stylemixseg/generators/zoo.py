@@ -13,6 +13,7 @@ from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.official import NOT_PUBLIC, OFFICIAL, load_official
+from stylemixseg.generators.random_weights import random_stylegan2
 from stylemixseg.generators.stylegan2 import StyleGAN2
 from stylemixseg.generators.toyworld import ToyWorld
 
@@ -67,6 +68,17 @@ CATALOGUE = {
                 ("room", "a toy: a room with several objects"),
             )
         ),
+        Entry(
+            "toy-stylegan",
+            "a toy: the noise that StyleGAN2 with random weights draws; it has gradients, so photos can be inverted",
+            64,
+            10,
+            "stylemixseg: weights drawn from a seed, nothing learnt",
+            None,
+            "Apache-2.0, as this package",
+            partial(random_stylegan2, 64, 1024, channel_max=16, name="toy-stylegan"),
+            drawn=True,
+        ),
         *(
             Entry(
                 item.name,
@@ -104,7 +116,7 @@ def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto
         raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
     check_device("device", device)
     generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)
-    if isinstance(generator, ToyWorld):  # drawn, not learnt: there is nothing to move or compile
+    if isinstance(generator, ToyWorld):  # no network: there is nothing to move or compile
         return generator
     return with_engine(generator, engine, device)
 
