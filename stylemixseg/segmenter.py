@@ -12,6 +12,7 @@ from torch import Tensor
 
 from stylemixseg.checks import check_choice, check_device, check_int, check_latents, check_real
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, kmeans
+from stylemixseg.discriminant import StyleDiscriminant, soft_mask
 from stylemixseg.foreground import ForegroundRule, Saliency, foreground_clusters
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
@@ -39,6 +40,8 @@ class SegmenterConfig:
         kmeans_seed, restarts, iterations, max_points_per_cluster: see `clustering.kmeans` (not stated).
         device: where colours and clusters are computed: "cpu", or "cuda" to keep everything on the GPU.
         rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
+        discriminant: judges pixels in place of clusters, so that mask and confidence come from it and not from the
+            rule (ours; see `discriminant`). The clusters are made all the same.
         batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
         memory_limit: bytes for the feature maps of one batch; in place of batch_size, the largest that fits is taken
             (StyleGAN2 only).
@@ -58,6 +61,7 @@ class SegmenterConfig:
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER
     device: str = "cpu"
     rule: ForegroundRule = field(default_factory=Saliency)
+    discriminant: StyleDiscriminant | None = None
     batch_size: int = 1
     memory_limit: int | None = None
 
@@ -83,7 +87,7 @@ class Segmentation:
         clusters: cluster map Y' (H, W) int32 in 0..k-1, largest first.
         mask: foreground mask Y (H, W) bool.
         confidence: (H, W) float32 in 0..1, how much nearer a pixel is to a foreground centroid than to a background
-            one; above 0.5 inside the mask, 0.5 at a tie.
+            one, or the discriminant's probability; above 0.5 inside the mask, 0.5 at a tie.
         foreground: (k,) bool, which clusters the rule took.
         kmeans: the clustering at (h, w), with centroids and distances.
         config: the settings used. generator_name, generator_digest: the generator.
@@ -104,8 +108,10 @@ class Segmentation:
     def describe(self) -> dict:
         """Settings, generator, mask share and timings, as plain values for a JSON file."""
         settings = {item.name: getattr(self.config, item.name) for item in fields(self.config)}
+        judge = self.config.discriminant
+        settings |= {"rule": repr(self.config.rule), "discriminant": judge and f"n = {len(judge.weights) // 3}"}
         return {
-            "settings": {**settings, "rule": repr(self.config.rule)},
+            "settings": settings,
             "generator": {"name": self.generator_name, "sha256": self.generator_digest},
             "image_size": list(self.mask.shape),
             "clustering_size": list(self.kmeans.labels.shape),
@@ -196,17 +202,22 @@ class StyleMixSegmenter:
             iterations=config.iterations,
             max_points_per_cluster=config.max_points_per_cluster,
         )
+        score = config.discriminant.score(summary) if config.discriminant else None
         del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
         foreground = foreground_clusters(result.labels, config.k, config.rule)
         # X_0 as the mix with its own style: what a generator has compiled for the mixes serves for it, too.
         image = style_mixed_images(generator, ws, ws, config.cutoff)[0]
         clusters = enlarge(result.labels, len(image))
+        if score is None:
+            mask, certainty = foreground[clusters], confidence(result.distances, foreground)
+        else:
+            mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
         finished = time.perf_counter()
         return Segmentation(
             image=image,
             clusters=clusters,
-            mask=foreground[clusters],
-            confidence=enlarge(confidence(result.distances, foreground), len(image)),
+            mask=mask,
+            confidence=enlarge(certainty, len(image)),
             foreground=foreground,
             kmeans=result,
             config=config,
