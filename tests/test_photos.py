@@ -1,0 +1,298 @@
+"""Photographs of every kind become RGB or a clear error; memory stays bounded."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stylemixseg import photos
+from stylemixseg.photos import PhotoError, list_photos, read_photo
+
+SIZE = (40, 60)  # (H, W)
+
+
+@pytest.fixture
+def colours() -> np.ndarray:
+    """(40, 60, 3) uint8, smooth, and different at every corner."""
+    y, x = np.mgrid[0 : SIZE[0], 0 : SIZE[1]]
+    return np.stack([4 * x, 6 * y, 255 - 2 * x - 3 * y], axis=-1).astype(np.uint8)
+
+
+def png_bytes(array: np.ndarray, size: tuple[int, int] | None = None) -> bytes:
+    """A PNG by hand: (H, W) or (H, W, 3), uint8 or uint16; `size` writes another (H, W) into the header."""
+    height, width = size or array.shape[:2]
+    rows = array.astype(">u2" if array.dtype == np.uint16 else "u1").reshape(len(array), -1)
+    header = struct.pack(">IIBBBBB", width, height, 8 * array.dtype.itemsize, 2 if array.ndim == 3 else 0, 0, 0, 0)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)  # 0: this row is not filtered
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def refused(path: Path, *words: str) -> None:
+    """Reading `path` raises a PhotoError that names the file and says each of `words`."""
+    with pytest.raises(PhotoError) as caught:
+        read_photo(path)
+    for word in (str(path), *words):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".webp"])
+def test_lossless_formats_come_back_as_they_were(tmp_path, colours, suffix):
+    path = tmp_path / f"photo{suffix}"
+    Image.fromarray(colours).save(path, **({"lossless": True} if suffix == ".webp" else {}))
+    photo = read_photo(str(path))
+    np.testing.assert_array_equal(photo.pixels, colours)
+    assert photo.pixels.dtype == np.uint8 and photo.pixels.flags.writeable
+    assert photo.notes == ()
+
+
+def test_jpeg_is_told_by_content_not_by_suffix(tmp_path, colours):
+    path = tmp_path / "photo.txt"
+    Image.fromarray(colours).save(path, format="JPEG", quality=98, subsampling=0)
+    photo = read_photo(path)
+    assert np.abs(photo.pixels.astype(int) - colours).mean() < 2
+    assert photo.notes == ()
+
+
+def test_grey_and_black_and_white(tmp_path, colours):
+    grey = colours[..., 0]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey > 99).save(tmp_path / "bits.png")
+    photo = read_photo(tmp_path / "grey.png")
+    np.testing.assert_array_equal(photo.pixels, np.repeat(grey[..., None], 3, axis=2))
+    assert photo.notes == ("grey converted to RGB",)
+    np.testing.assert_array_equal(read_photo(tmp_path / "bits.png").pixels[..., 1], np.where(grey > 99, 255, 0))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path, colours, channels, suffix):
+    values = (colours if channels == 3 else colours[..., 0]).astype(np.uint16) * 256 + 100
+    path = tmp_path / f"deep{suffix}"
+    if suffix == ".png":
+        path.write_bytes(png_bytes(values))
+    else:
+        pytest.importorskip("tifffile", reason="tifffile writes 16-bit TIFF").imwrite(path, values)
+    photo = read_photo(path)
+    expected = np.broadcast_to((values / 257.0).reshape(*SIZE, channels), (*SIZE, 3))
+    assert np.abs(photo.pixels - expected).max() <= 1
+    assert photo.notes[0] == "16-bit values scaled to 8 bits"
+
+
+def test_transparency_is_composed_on_white(tmp_path, colours):
+    alpha = np.linspace(0, 255, SIZE[0] * SIZE[1]).reshape(*SIZE).astype(np.uint8)
+    Image.fromarray(np.dstack([colours, alpha])).save(tmp_path / "rgba.png")
+    photo = read_photo(tmp_path / "rgba.png")
+    a = alpha[..., None] / 255
+    assert np.abs(photo.pixels - (colours * a + 255 * (1 - a))).max() <= 1
+    assert photo.notes == ("transparency composed on white",)
+    Image.fromarray(np.dstack([colours[..., 0], alpha])).save(tmp_path / "la.png")
+    assert read_photo(tmp_path / "la.png").notes == ("grey converted to RGB", "transparency composed on white")
+
+
+def test_palette_with_and_without_transparency(tmp_path):
+    indices = np.zeros(SIZE, np.uint8)
+    indices[:, 30:] = 1
+    image = Image.fromarray(indices)
+    image.putpalette([200, 10, 20, 30, 140, 50])
+    image.save(tmp_path / "palette.png")
+    image.save(tmp_path / "palette.gif", transparency=1)
+    photo = read_photo(tmp_path / "palette.png")
+    assert photo.pixels[0, 0].tolist() == [200, 10, 20] and photo.pixels[0, 59].tolist() == [30, 140, 50]
+    assert photo.notes == ("palette converted to RGB",)
+    photo = read_photo(tmp_path / "palette.gif")
+    assert photo.pixels[0, 0].tolist() == [200, 10, 20] and photo.pixels[0, 59].tolist() == [255, 255, 255]
+
+
+def test_cmyk(tmp_path):
+    Image.new("CMYK", SIZE[::-1], (0, 255, 255, 0)).save(tmp_path / "ink.jpg", quality=95)
+    photo = read_photo(tmp_path / "ink.jpg")
+    assert np.abs(photo.pixels.astype(int) - (255, 0, 0)).max() < 10  # no cyan, all magenta and yellow: red
+    assert "CMYK converted to RGB" in photo.notes[0]
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", SIZE[::-1], colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    photo = read_photo(tmp_path / "moving.gif")
+    assert photo.pixels[5, 5].tolist() == [255, 0, 0]
+    assert "first of several frames" in photo.notes
+
+
+UPRIGHT = {  # what EXIF 2.3 (tag 274) asks of a viewer
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_exif_orientation_is_applied_once(tmp_path, colours, orientation, suffix):
+    image = Image.fromarray(colours)
+    exif = image.getexif()
+    exif[274] = orientation
+    image.save(tmp_path / f"turned{suffix}", exif=exif)
+    photo = read_photo(tmp_path / f"turned{suffix}")
+    np.testing.assert_array_equal(photo.pixels, UPRIGHT[orientation](colours))
+    assert photo.notes == (() if orientation == 1 else (f"turned upright (EXIF orientation {orientation})",))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_large_photos_are_reduced_without_a_shift(tmp_path, monkeypatch, suffix):
+    """A smooth photo of 500 x 300 at MAX_SIDE = 100: the reduced one samples it at the centres of its larger pixels."""
+    monkeypatch.setattr(photos, "MAX_SIDE", 100)
+    monkeypatch.setattr(photos, "_STRIP_PIXELS", 7000)  # several strips
+    y, x = np.mgrid[0:300, 0:500] + 0.5
+
+    def smooth(x, y):
+        return np.stack([128 + 100 * np.sin(x / 60), 128 + 100 * np.cos(y / 50), 0.4 * x], axis=-1)
+
+    Image.fromarray(smooth(x, y).round().astype(np.uint8)).save(tmp_path / f"big{suffix}", quality=98)
+    photo = read_photo(tmp_path / f"big{suffix}")
+    assert photo.pixels.shape == (60, 100, 3)
+    assert photo.notes == ("reduced from 500 x 300 to 100 x 60 pixels",)
+    y, x = (np.mgrid[0:60, 0:100] + 0.5) * 5
+    error = np.abs(photo.pixels - smooth(x, y))[2:-2, 2:-2]
+    assert error.max() < 6 and error.mean() < 1.5  # a shift of half a reduced pixel would give 4 on average
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc (Linux)")
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_memory_for_12000_x_9000_pixels(tmp_path, suffix):
+    """Pillow holds 4 bytes a pixel of RGB, 432 MB for the whole: none of the two is ever that at once."""
+    path = tmp_path / f"huge{suffix}"
+    huge = Image.new("RGB", (12000, 9000), (200, 100, 50)) if suffix == ".jpg" else Image.new("P", (12000, 9000))
+    if huge.mode == "P":
+        huge.putpalette([200, 100, 50])
+    huge.save(path, compress_level=1)
+    code = """
+import sys
+from stylemixseg.photos import read_photo
+def status(key):
+    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
+before = status("VmRSS")
+photo = read_photo(sys.argv[1])
+assert photo.pixels.shape == (3072, 4096, 3) and abs(photo.pixels[99, 99].astype(int) - (200, 100, 50)).max() < 4
+print(status("VmHWM") - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 50 < float(done.stdout) < 350
+
+
+def test_more_pixels_than_the_limit_are_refused_before_decoding(tmp_path):
+    path = tmp_path / "bomb.png"
+    for height, width in ((13_000, 12_000), (100_000, 100_000)):  # under and over Pillow's own limit
+        path.write_bytes(png_bytes(np.zeros((1, 1), np.uint8), size=(height, width)))
+        with warnings.catch_warnings(record=True) as warned:
+            refused(path, "more than", "150,000,000", "reduce it first")
+        assert warned == []
+
+
+def test_refused_shapes(tmp_path):
+    Image.new("RGB", (31, 400)).save(tmp_path / "narrow.png")
+    Image.new("RGB", (400, 39)).save(tmp_path / "wide.png")
+    refused(tmp_path / "narrow.png", "31 x 400", "at least 32")
+    refused(tmp_path / "wide.png", "400 x 39", "at most 10 times")
+    Image.new("RGB", (390, 39)).save(tmp_path / "wide.png")
+    assert read_photo(tmp_path / "wide.png").pixels.shape == (39, 390, 3)
+
+
+def test_refused_contents(tmp_path, colours):
+    with pytest.raises(FileNotFoundError, match="missing.jpg does not exist"):
+        read_photo(tmp_path / "missing.jpg")
+    refused(tmp_path, "is a folder", "list_photos")
+    (tmp_path / "empty.jpg").touch()
+    refused(tmp_path / "empty.jpg", "is empty")
+    (tmp_path / "letter.jpg").write_text("Dear reader, this is no photo.")
+    refused(tmp_path / "letter.jpg", "no image of a known format", "Dear reader", "save it as JPEG or PNG")
+    for name in ("drawing.eps", "icon.ico"):  # Pillow could open these: the first by starting another program
+        Image.fromarray(colours).save(tmp_path / name)
+        refused(tmp_path / name, "no image of a known format", "JPEG, PNG")
+    Image.fromarray(np.full(SIZE, 0.5, np.float32)).save(tmp_path / "float.tif")
+    refused(tmp_path / "float.tif", "'F'", "8 or 16 bits")
+
+
+def test_unreadable_files(tmp_path, colours, monkeypatch):
+    path = tmp_path / "secret.png"
+    Image.fromarray(colours).save(path)
+
+    def deny(*_):  # root may read anything, so permissions alone test nothing there
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", deny)
+    refused(path, "may not be read by this user")
+    monkeypatch.setattr(Path, "iterdir", deny)
+    with pytest.raises(PhotoError, match="may not be read by this user"):
+        list_photos(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    refused(tmp_path / "pipe.jpg", "not an ordinary file")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp", ".gif"])
+def test_truncated_files_are_refused(tmp_path, colours, suffix):
+    noisy = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    Image.fromarray(noisy).save(tmp_path / f"whole{suffix}")
+    data = (tmp_path / f"whole{suffix}").read_bytes()
+    path = tmp_path / f"part{suffix}"
+    for part in (0.9, 0.5, 0.2):
+        path.write_bytes(data[: int(part * len(data))])
+        refused(path)
+    path.write_bytes(data[: len(data) // 2])
+    refused(path, "truncated or broken", "whole copy")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".gif"])
+def test_damaged_files_give_a_photo_or_a_photo_error(tmp_path, colours, suffix):
+    Image.fromarray(colours).save(tmp_path / f"whole{suffix}")
+    data = np.frombuffer((tmp_path / f"whole{suffix}").read_bytes(), np.uint8)
+    path = tmp_path / f"damaged{suffix}"
+    random = np.random.default_rng(1)
+    errors = 0
+    for _ in range(60):
+        damaged = data.copy()
+        damaged[random.integers(0, len(data), 4)] = random.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert read_photo(path).pixels.ndim == 3
+        except PhotoError as error:
+            assert str(path) in str(error)
+            errors += 1
+    assert errors > 0
+
+
+def test_list_photos(tmp_path):
+    for name in ("b.JPG", "a.png", "c.tiff", ".hidden.jpg", "notes.txt", "mask.npy"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "d.webp").symlink_to(tmp_path / "nowhere")
+    assert [p.name for p in list_photos(str(tmp_path))] == ["a.png", "b.JPG", "c.tiff", "d.webp"]
+    with pytest.raises(PhotoError, match="folder.jpg holds no photo: 0 entries"):
+        list_photos(tmp_path / "folder.jpg")
+    with pytest.raises(FileNotFoundError, match="none does not exist"):
+        list_photos(tmp_path / "none")
+    with pytest.raises(PhotoError, match="notes.txt is a file"):
+        list_photos(tmp_path / "notes.txt")
+
+
