@@ -27,13 +27,19 @@ from stylemixseg.generators.checkpoints.nvidia_torch import is_nvidia_torch, rea
 from stylemixseg.generators.checkpoints.own import is_safetensors, read_own, save_checkpoint
 from stylemixseg.generators.checkpoints.restricted import parse_pickle
 from stylemixseg.generators.checkpoints.rosinality import read_rosinality
-from stylemixseg.generators.checkpoints.storages import LEGACY_MAGIC, ZIP_MAGIC, read_torch_legacy, read_torch_zip
+from stylemixseg.generators.checkpoints.storages import (
+    LEGACY_MAGIC,
+    ZIP_MAGIC,
+    TorchFile,
+    read_torch_legacy,
+    read_torch_zip,
+)
 
-MAX_FILE_BYTES = (4 << 30) - 1  # the official files have at most 0.4 GB
+MAX_FILE_BYTES = (4 << 30) - 1  # official generators have at most 0.4 GB, encoders with their generator about 1.2 GB
 MAX_MEMORY_FACTOR = 6
 MAX_MEMORY_FLOOR = 96 << 20
 
-__all__ = ["Checkpoint", "CheckpointError", "read_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "CheckpointError", "open_torch_file", "read_checkpoint", "save_checkpoint"]
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
@@ -47,10 +53,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     data, stated = memoryview(contents), None
     if is_safetensors(data):
         kind, (found, stated) = "stylemixseg", read_own(data)
-    elif contents.startswith(ZIP_MAGIC):
-        kind, found = "rosinality", read_rosinality(read_torch_zip(data))
-    elif contents.startswith(LEGACY_MAGIC):
-        kind, found = "rosinality", read_rosinality(read_torch_legacy(data))
+    elif torch_file := _torch_file(contents):
+        kind, found = "rosinality", read_rosinality(torch_file)
     elif contents.startswith(b"\x80"):
         kind, found = _read_pickle(data)
     else:
@@ -63,6 +67,27 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         notes += (MISSING_W_AVG,)
     digest = hashlib.sha256(contents).hexdigest()
     return Checkpoint(kind, architecture, weights, digest, notes, found.licence)
+
+
+def open_torch_file(path: str | Path) -> tuple[TorchFile, int]:
+    """A file of torch.save in either form as inert values, and its size in bytes; tensors by `tensors.tensor_view`.
+
+    Raises:
+        CheckpointError: not such a file, or damaged. OSError: the path is absent or unreadable.
+    """
+    contents = _read(Path(path))
+    if (torch_file := _torch_file(contents)) is None:
+        raise CheckpointError(f"not a file of torch.save: {_what_is(contents)}")
+    return torch_file, len(contents)
+
+
+def _torch_file(contents: bytes) -> TorchFile | None:
+    """What torch.save wrote, in either form; None for any other file."""
+    if contents.startswith(ZIP_MAGIC):
+        return read_torch_zip(memoryview(contents))
+    if contents.startswith(LEGACY_MAGIC):
+        return read_torch_legacy(memoryview(contents))
+    return None
 
 
 def _read_pickle(data: memoryview) -> tuple[str, Found]:

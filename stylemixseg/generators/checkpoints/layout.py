@@ -88,16 +88,28 @@ def assemble(found: Found, file_bytes: int) -> tuple[Architecture, dict[str, Ten
     for name, shape in shapes.items():
         if views[name].shape != shape:
             raise CheckpointError(f"{name} has shape {views[name].shape}, the other layers ask for {shape}")
+    weights = to_tensors(views, shapes, file_bytes)
+    for name, weight in weights.items():
+        if name.endswith(".affine.bias"):
+            weight += found.style_offset
+    return architecture, weights
+
+
+def to_tensors(
+    views: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[int, ...]], file_bytes: int
+) -> dict[str, Tensor]:
+    """Float32 copies of the views named in `shapes`, whose shapes have been checked.
+
+    Raises:
+        CheckpointError: they would take more than twice the file, are no floating-point numbers, NaN or infinity.
+    """
     needed = 4 * sum(map(prod, shapes.values()))
     if needed > 2 * file_bytes:
         raise CheckpointError(f"{needed} bytes of weights in a file of {file_bytes}: its layers share their numbers")
     weights = {name: torch.from_numpy(to_float32(name, views[name])) for name in shapes}
-    for name, weight in weights.items():
-        if name.endswith(".affine.bias"):
-            weight += found.style_offset
     if bad := [name for name, weight in weights.items() if not torch.isfinite(weight).all()]:
         raise CheckpointError(f"weights hold NaN or infinity: {_listed(bad)}")
-    return architecture, weights
+    return weights
 
 
 def make_architecture(**fields: object) -> Architecture:
