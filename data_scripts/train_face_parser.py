@@ -2,7 +2,7 @@
 
 What it does, in order:
   1. reads 800 CelebAMask-HQ photos from $STYLEMIXSEG_DATA/data/celebamask_hq_800 and keeps the 100 named in
-     data_scripts/celebamask_split.json for validation (they are never trained on);
+     stylemixseg/splits/celebamask_800.json for validation (they are never trained on);
   2. takes DeepLabV3's weights from $STYLEMIXSEG_DATA/models (TensorFlow Lite, checked by its hash) as the encoder's
      start: it has seen people, hats and clothes on the photos of COCO and PASCAL VOC;
   3. trains the encoder and a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
@@ -31,11 +31,17 @@ from safetensors.torch import save_file
 from tqdm import tqdm
 
 from stylemixseg import references
-from stylemixseg.datasets import MaskedPhotos, read_celebamask, with_sides_corrected
+from stylemixseg.datasets import (
+    SPLIT_FILE,
+    MaskedPhotos,
+    read_celebamask,
+    training_names,
+    validation_names,
+    with_sides_corrected,
+)
 from stylemixseg.paths import atomic_write, cache_dir, data_file, sha256_file
 from stylemixseg.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, FaceParser, FaceParserNet
 
-SPLIT_FILE = Path(__file__).parent / "celebamask_split.json"
 START_FILE = ("models", "deeplabv3_mnv2_pascal_quant.tflite")
 START_SHA256 = "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398"
 PART_GROUPS = {  # the bar's mean: one IoU a part, two-sided parts averaged over their sides
@@ -56,15 +62,6 @@ def write_split(photos: MaskedPhotos, count: int = 100) -> None:
              "validation": sorted(ordered[:count])}
     with atomic_write(SPLIT_FILE) as path:
         path.write_text(json.dumps(split, indent=1) + "\n")
-
-
-def read_split(photos: MaskedPhotos) -> tuple[list[str], list[str]]:
-    """(training names, validation names); an error where the folder lacks a validation photo."""
-    validation = json.loads(SPLIT_FILE.read_text())["validation"]
-    if missing := sorted(set(validation) - set(photos.names)):
-        raise ValueError(f"{photos.folder} lacks {len(missing)} validation photos of {SPLIT_FILE.name}, first: "
-                         f"{missing[0]}")
-    return sorted(set(photos.names) - set(validation)), validation
 
 
 def load_into_memory(photos: MaskedPhotos, names: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -197,7 +194,7 @@ def rate_at(step: int, total: int, warm_up: float = 0.1) -> float:
 
 def train(args: argparse.Namespace) -> None:
     photos = read_celebamask()
-    training, validation = read_split(photos)
+    training, validation = training_names(photos), validation_names(photos)
     config = {"epochs": args.epochs, "batch": args.batch, "seed": args.seed, "lr": args.lr, "input": INPUT_SIZE,
               "frozen_blocks": FROZEN_BLOCKS}
     args.work.mkdir(parents=True, exist_ok=True)
@@ -409,7 +406,7 @@ def main() -> None:
                "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a look")
     todo = parser.add_argument_group("what to do (default: train, or go on with a stopped run)")
     todo.add_argument("--evaluate", action="store_true", help="measure the weights in --out, rewrite their table")
-    todo.add_argument("--write-split", action="store_true", help="write celebamask_split.json anew, then stop")
+    todo.add_argument("--write-split", action="store_true", help="write the split file anew, then stop")
     hyper = parser.add_argument_group("training")
     hyper.add_argument("--epochs", type=int, default=24, help="passes over the 700 photos (default %(default)s)")
     hyper.add_argument("--batch", type=int, default=16, help="photos a step, 2 or more (default %(default)s)")
@@ -434,7 +431,7 @@ def main() -> None:
         write_split(read_celebamask())
     elif args.evaluate:
         photos = read_celebamask()
-        evaluate(args.out, photos, read_split(photos)[1])
+        evaluate(args.out, photos, validation_names(photos))
     else:
         train(args)
 
