@@ -147,6 +147,11 @@ def byte_levels(images: Tensor) -> Tensor:
     return (images * 127.5 + 127.5).round_().clamp_(0, 255)
 
 
+def to_generator_range(image: np.ndarray) -> Tensor:
+    """(h, w, 3) uint8 -> (1, 3, h, w) float32 in [-1, 1], the inverse of `to_uint8`."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
 def check_resolution(resolution: int | None, native: int) -> int:
     """Return the side to work at; it must divide the generator's, so that pixels average over whole squares."""
     if resolution is None:

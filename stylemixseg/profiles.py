@@ -38,6 +38,9 @@ class Profile:
         development_seed_first, development_queries: images on which settings may be chosen; never evaluation images.
         example_seeds: images for figures.
         cutoffs, ks, color_spaces: the ablation grid of Table 4.
+        photo_generator: a name for `load_generator` of one with gradients, which inverts the photos.
+        photos: real photos that are evaluated, the first of the validation photos.
+        projector_steps: of optimisation from the average latent. refine_steps: of optimisation after the encoder.
         reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
         prefix: put before the names of results; results on the toy world are kept apart by "toy.".
         max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
@@ -65,12 +68,16 @@ class Profile:
     cutoffs: tuple[int, ...]
     ks: tuple[int, ...]
     color_spaces: tuple[str, ...]
+    photo_generator: str
+    photos: int
+    projector_steps: int
+    refine_steps: int
     reference: str
     prefix: str
     max_minutes: int
 
     def __post_init__(self) -> None:
-        for name in ("name", "generator", "prefix"):
+        for name in ("name", "generator", "photo_generator", "prefix"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
         if self.resolution is not None:
@@ -118,6 +125,9 @@ _AT_LEAST = {
     "ablation_queries": 1,
     "development_seed_first": 0,
     "development_queries": 1,
+    "photos": 1,
+    "projector_steps": 1,
+    "refine_steps": 1,
     "max_minutes": 1,
 }
 

@@ -10,10 +10,10 @@ import torch
 
 from stylemixseg.experiments import scoring
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.scoring import oracle_mask, reference_masks, rule_mask, score_rules, to_generator_range
+from stylemixseg.experiments.scoring import oracle_mask, reference_masks, rule_mask, score_rules
 from stylemixseg.generators.toyworld import ToyWorld
 from stylemixseg.metrics import Confusion
-from stylemixseg.mixing import to_uint8
+from stylemixseg.mixing import to_generator_range, to_uint8
 from stylemixseg.profiles import load_profile
 
 LABELS = np.array([[0, 0, 0, 1], [0, 1, 1, 2], [2, 2, 2, 2]], np.uint8)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.mixing import to_generator_range
 from stylemixseg.profiles import Profile
 from stylemixseg.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
@@ -62,11 +62,6 @@ def reference_parts(
         return FaceParser.load()(to_generator_range(image))[0].numpy(), CLASS_NAMES
     person = reference_masks(name, generator, profile, [seed], [{"image": image}])[0]
     return person.astype(np.uint8), ("background", "person")
-
-
-def to_generator_range(image: np.ndarray) -> torch.Tensor:
-    """(h, w, 3) uint8 -> (1, 3, h, w) float32 in [-1, 1]."""
-    return torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def rule_mask(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:

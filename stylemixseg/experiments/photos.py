@@ -1,0 +1,344 @@
+"""Table 1, the CelebAMask-HQ column, row "Ours": masks of real photos against masks drawn by people.
+
+Each photo is inverted in several ways, segmented on each inverted code with the settings of the synthetic faces, and its
+masks are compared with the human one in the photo's own pixels. What an inversion loses is measured beside it. One small
+file a photo and inversion is kept in the cache folder, so an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from stylemixseg import discriminant
+from stylemixseg.datasets import MaskedPhotos, read_celebamask, validation_names
+from stylemixseg.discriminant import StyleDiscriminant
+from stylemixseg.experiments.reproduce import second_reference
+from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask
+from stylemixseg.generators.base import Generator, seeded_z
+from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+from stylemixseg.generators.zoo import load_generator, with_engine
+from stylemixseg.inversion import encoder
+from stylemixseg.inversion.alignment import Frame
+from stylemixseg.inversion.base import Inverter
+from stylemixseg.inversion.encoder import Encoder
+from stylemixseg.inversion.preview import Preview
+from stylemixseg.inversion.projector import EncoderThenProjector, Projector
+from stylemixseg.inversion.quality import inversion_quality
+from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.photosegmenter import resized_soft
+from stylemixseg.profiles import Profile
+from stylemixseg.references import DeepLabPerson, FaceParser
+from stylemixseg.results import RunRecorder
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.sharpening import sharpen
+
+EXPERIMENT = "table1_photos"
+FULL_STEPS = 10  # the projector's last steps, which look at full images; those before look at the preview
+INVERSIONS = {  # what they are, in words for the reader
+    "encoder": "the encoder alone",
+    "projector": "optimisation from the average latent",
+    "both": "the encoder, then a few steps of optimisation",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationPhoto:
+    """A photo (s, s, 3) uint8 in the generator's frame, and what is known to be foreground in it, (s, s) bool."""
+
+    name: str
+    pixels: np.ndarray
+    foreground: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoResult:
+    """What one inversion of one photo gave.
+
+    Attributes:
+        ws: the inverted code (1, num_ws, w_dim).
+        labels: cluster map (h, h) uint8 at the profile's resolution.
+        probability: the discriminant's, (h, h) float32, or None where none fits the generator.
+        numbers: psnr (dB, at 256 px), feature_distance, agreement (mIoU of the face parser's masks on photo and
+            reconstruction), bound (mIoU of the parser's mask on the reconstruction against the known one), and the
+            seconds of inversion and of segmentation.
+    """
+
+    ws: torch.Tensor
+    labels: np.ndarray
+    probability: np.ndarray | None
+    numbers: dict[str, float]
+
+
+def inverters(generator: Generator, profile: Profile) -> dict[str, Inverter]:
+    """The ways to invert that a generator has: {name of `INVERSIONS`: inverter}. It must run in PyTorch.
+
+    The encoder was trained for the generator `faces`; any other has the projector alone.
+    """
+    with_preview = isinstance(generator, MobileStyleGAN)
+    preview = Preview(generator) if with_preview else None
+
+    def projector(steps: int) -> Projector:
+        early = max(0, steps - FULL_STEPS) if with_preview else 0
+        return Projector(generator, preview=preview, steps=steps, preview_steps=early)
+
+    found: dict[str, Inverter] = {"projector": projector(profile.projector_steps)}
+    if generator.name == "faces":
+        first = Encoder.load(generator)
+        found = {"encoder": first, **found, "both": EncoderThenProjector(first, projector(profile.refine_steps))}
+    return found
+
+
+def evaluation_photos(profile: Profile, generator: Generator) -> list[EvaluationPhoto]:
+    """The profile's photos: the first so many validation photos of CelebAMask-HQ, in the order of their file names.
+
+    For a generator of the toy profile, samples of its own, with the mask that the method finds on the true latent.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    if profile.prefix == "toy.":
+        return list(_own_samples(profile, generator))
+    photos = read_celebamask()
+    return [_masked(photos, name) for name in validation_names(photos)[: profile.photos]]
+
+
+def _masked(photos: MaskedPhotos, name: str) -> EvaluationPhoto:
+    pixels, labels = photos[name]
+    return EvaluationPhoto(name, pixels, labels != 0)
+
+
+def _own_samples(profile: Profile, generator: Generator) -> Iterator[EvaluationPhoto]:
+    segmenter = photo_segmenter(generator, profile)
+    for seed in range(profile.photos):
+        ws = generator.mapping(seeded_z(seed, generator.z_dim), profile.truncation)
+        result = segmenter(ws)
+        yield EvaluationPhoto(f"seed{seed}", result.image, result.mask)
+
+
+def photo_segmenter(generator: Generator, profile: Profile) -> StyleMixSegmenter:
+    """The method with the profile's settings, the same as for synthetic images."""
+    return StyleMixSegmenter(
+        generator,
+        n=profile.n,
+        cutoff=profile.cutoff,
+        k=profile.k,
+        color_space=profile.color_space,
+        style_seed=profile.style_seed,
+        resolution=profile.resolution and min(profile.resolution, generator.resolution),
+    )
+
+
+def fitted_discriminant(segmenter: StyleMixSegmenter) -> StyleDiscriminant | None:
+    """The discriminant for the segmenter's generator and settings; None where none was fitted."""
+    config = segmenter.config
+    settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
+    try:
+        return StyleDiscriminant.load(segmenter.generator, config.n, settings)
+    except ValueError:
+        return None
+
+
+class PhotoRun:
+    """The inversions and segmentations of a profile's photos; each is made once and kept on disk.
+
+    Attributes:
+        generator: the profile's `photo_generator` in PyTorch. segmenter: the method, on the fastest engine.
+        inverters: {name of `INVERSIONS`: inverter}, those that this generator has.
+    """
+
+    def __init__(self, profile: Profile):
+        self.profile = profile
+        self.generator = load_generator(profile.photo_generator, engine="torch")
+        self.inverters = inverters(self.generator, profile)
+        self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
+        judge = fitted_discriminant(self.segmenter)
+        if judge:
+            self.segmenter = StyleMixSegmenter(self.segmenter.generator, self.segmenter.config, discriminant=judge)
+        self._parser = FaceParser.load()
+        files = [file for file in (encoder.WEIGHTS_FILE, discriminant.WEIGHTS_FILE) if file.exists()]
+        depends = {
+            "generator": self.generator.digest,
+            "segmenter": repr(replace(self.segmenter.config, discriminant=None)),
+            "steps": [profile.projector_steps, profile.refine_steps, FULL_STEPS],
+            "weights": [sha256_file(file) for file in files],
+            "parser": self._parser.digest,
+        }
+        key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+        self._folder = cache_dir() / "photos" / f"{self.generator.name}-{key}"
+
+    def photos(self) -> list[EvaluationPhoto]:
+        """As `evaluation_photos`."""
+        return evaluation_photos(self.profile, self.segmenter.generator)
+
+    def result(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:
+        """One photo inverted in one way and segmented, from disk or made now."""
+        content = hashlib.sha256(photo.pixels.tobytes() + photo.foreground.tobytes()).hexdigest()[:8]
+        path = self._folder / f"{photo.name}-{content}-{inversion}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                probability = file["probability"] if "probability" in file.files else None
+                numbers = {name: float(file[name]) for name in NUMBERS}
+                return PhotoResult(torch.from_numpy(file["ws"]), file["labels"], probability, numbers)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+            pass  # not there yet, or damaged
+        made = self._make(photo, inversion)
+        arrays = {"ws": made.ws.numpy(), "labels": made.labels, **made.numbers}
+        if made.probability is not None:
+            arrays["probability"] = made.probability
+        with atomic_write(path) as temporary:
+            np.savez_compressed(temporary, **arrays)
+        return made
+
+    def _make(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:
+        given = to_generator_range(photo.pixels)
+        inverted = self.inverters[inversion](given)
+        started = time.perf_counter()
+        found = self.segmenter(inverted.ws)
+        seconds = time.perf_counter() - started
+        shown = to_generator_range(found.image)
+        quality = inversion_quality(given, shown, self._parser)[0]
+        on_shown = self._parser.foreground(shown)[0].numpy()
+        numbers = {
+            "psnr": quality.psnr_256,
+            "feature_distance": quality.feature_distance,
+            "agreement": quality.foreground.miou,
+            "bound": confusion(in_photo(on_shown, photo), photo.foreground).miou,
+            "inversion_seconds": inverted.seconds,
+            "segmentation_seconds": seconds,
+        }
+        factor = len(found.image) // len(found.kmeans.labels)
+        probability = found.confidence[::factor, ::factor] if self.segmenter.config.discriminant else None
+        return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), probability, numbers)
+
+
+NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader
+    "psnr": "PSNR of the reconstruction in dB, at 256 px",
+    "feature_distance": "feature distance (face parser's encoder), LPIPS in form",
+    "agreement": "the face parser's masks on photo and reconstruction, mIoU with each other",
+    "bound": "the face parser's mask on the reconstruction against the human mask, mIoU",
+    "inversion_seconds": "seconds of inversion",
+    "segmentation_seconds": "seconds of segmentation",
+}
+
+
+def in_photo(mask: np.ndarray, photo: EvaluationPhoto) -> np.ndarray:
+    """A mask (h, h) bool or soft of the generator's frame -> in the photo's pixels, of the same kind."""
+    return Frame.whole(photo.foreground.shape).paste(mask)
+
+
+def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.ndarray]:
+    """The masks (s, s) bool that one inversion leads to, by what makes them.
+
+    "saliency" and "corner_minority" are the paper's rules, "oracle" knows the answer; each again sharpened with the
+    photo's pixels ("saliency_sharp", ...). "discriminant" is ours.
+    """
+    labels, side = result.labels, len(photo.pixels)
+    known = resized_soft(photo.foreground, len(labels)) > 0.5
+    soft = {name: rule_mask(labels, k, rule) for name, rule in RULES.items()}
+    soft["oracle"] = oracle_mask(labels, k, known)
+    if result.probability is not None:
+        soft["discriminant"] = result.probability
+    found = {}
+    for name, mask in soft.items():
+        inside = resized_soft(mask, side)
+        found[name] = inside > 0.5
+        found[f"{name}_sharp"] = sharpen(inside, photo.pixels) > 0.5
+    return found
+
+
+def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
+    """Measure all inversions on the profile's photos, and write two files.
+
+    `<results>/<profile>/table1_photos.json` has the means, `table1_photos.csv` beside it every photo.
+
+    Args:
+        results: the folder of all results.
+        ceilings: score the supervised networks on the same photos too: the face parser, and DeepLabV3 where it is.
+
+    Returns:
+        The path of the JSON file.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    profile = run.profile
+    photos = run.photos()
+    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
+    recorder = RunRecorder(EXPERIMENT, profile.name, out, run.generator, seed=profile.style_seed)
+    prefix = f"{profile.prefix}table1.celeba"
+    config = run.segmenter.config
+    setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
+    rows: list[dict] = []
+    jobs = [(inversion, photo) for photo in photos for inversion in run.inverters]
+    found = {job: run.result(photo, job[0]) for job in tqdm(jobs, desc="photos", unit="inversion") for photo in job[1:]}
+    for inversion in run.inverters:
+        scores: dict[str, list[Confusion]] = {}
+        for photo in photos:
+            result = found[inversion, photo]
+            confusions = {
+                name: confusion(mask, photo.foreground) for name, mask in masks(photo, result, config.k).items()
+            }
+            for name, item in confusions.items():
+                scores.setdefault(name, []).append(item)
+            rows.append({"photo": photo.name, "inversion": inversion, **result.numbers}
+                        | {f"{name}.{iou}": getattr(item, iou) for name, item in confusions.items()
+                           for iou in ("fg_iou", "bg_iou", "miou")})
+        for name, confusions in scores.items():
+            recorder.add_ious(f"{prefix}.{inversion}.{name}", confusions, average="dataset", note=setting)
+            recorder.add_ious(f"{prefix}.{inversion}.{name}.per_image", confusions, average="per_image", note=setting)
+        for name in NUMBERS:
+            values = [found[inversion, photo].numbers[name] for photo in photos]
+            recorder.add(f"{prefix}.{inversion}.{name}", float(np.mean(values)), n=len(values),
+                         interval=mean_interval(values), note=NUMBERS[name])
+    if ceilings:
+        for name, network in _supervised(profile).items():
+            confusions = [
+                confusion(network.foreground(to_generator_range(photo.pixels))[0].numpy(), photo.foreground)
+                for photo in photos
+            ]
+            recorder.add_ious(f"{prefix}.{name}", confusions, average="dataset")
+            recorder.add_ious(f"{prefix}.{name}.per_image", confusions, average="per_image")
+    _write_rows(out.with_suffix(".csv"), rows)
+    return recorder.write()
+
+
+def _supervised(profile: Profile) -> dict:
+    """The networks trained on human masks: what supervision reaches on the same photos."""
+    networks = {"face_parser": FaceParser.load()}
+    if second_reference(profile):
+        networks["deeplab"] = DeepLabPerson()
+    return networks
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean, as `metrics.bootstrap_interval` of IoUs."""
+    rng = np.random.default_rng(0)
+    means = rng.choice(np.asarray(values, float), (2000, len(values))).mean(1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping]) -> None:
+    """Every photo and inversion, one row each."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: f"{value:.5f}" if isinstance(value, float) else value for name, value in row.items()})
+    with atomic_write(path) as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")

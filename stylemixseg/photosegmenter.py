@@ -1,0 +1,88 @@
+"""A photograph to its mask: frame, inversion, the method on the inverted code, and back into the photo's pixels."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from stylemixseg.inversion.alignment import Frame
+from stylemixseg.inversion.base import Inversion, Inverter
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
+from stylemixseg.sharpening import sharpen
+
+MAX_GUIDE = 1024  # px; a frame that is larger in the photo is sharpened at this size
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSegmentation:
+    """What the method says about a photograph of (H, W) pixels.
+
+    Attributes:
+        frame: the square that was looked at.
+        crop: the photo inside the frame, (s, s, 3) uint8, as the inversion saw it.
+        inversion: the latent of the photo, and those on the way.
+        segmentation: the method on the inverted code; its `image` is the reconstruction.
+        soft: soft mask (H, W) float32 in 0..1 in the photo's pixels, 0 outside the frame.
+        mask: soft > 0.5, (H, W) bool.
+        seconds: wall time of each step.
+    """
+
+    frame: Frame
+    crop: np.ndarray
+    inversion: Inversion
+    segmentation: Segmentation
+    soft: np.ndarray
+    mask: np.ndarray
+    seconds: dict[str, float]
+
+
+class PhotoSegmenter:
+    """Segment photographs with a generator that can show them.
+
+    Args:
+        inverter: photo to latent; an encoder, a projector, or both. Its generator must be the segmenter's.
+        segmenter: the method.
+        sharp: move the mask's boundary to the photo's own edges, with the guided filter (`sharpening.sharpen`).
+    """
+
+    def __init__(self, inverter: Inverter, segmenter: StyleMixSegmenter, *, sharp: bool = False):
+        self.inverter, self.segmenter, self.sharp = inverter, segmenter, sharp
+
+    def __call__(self, pixels: np.ndarray, frame: Frame | None = None, progress: bool = False) -> PhotoSegmentation:
+        """Segment one photo.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            frame: the square that the generator is to show; None: the largest in the middle, for a photo that is
+                aligned already.
+            progress: show progress bars.
+
+        Raises:
+            ValueError: pixels that are not an RGB image, or a frame of another photo.
+        """
+        started = time.perf_counter()
+        frame = frame or Frame.whole(np.shape(pixels)[:2])
+        crop = frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side))))
+        inversion = self.inverter(to_generator_range(crop), progress=progress)
+        segmentation = self.segmenter(inversion.ws.to(self.segmenter.generator.w_avg), progress=progress)
+        segmented = time.perf_counter()
+        inside = resized_soft(segmentation.confidence, len(crop))
+        soft = frame.paste(sharpen(inside, crop) if self.sharp else inside)
+        seconds = {
+            "inversion": inversion.seconds,
+            **segmentation.seconds,
+            "back into the photo": time.perf_counter() - segmented,
+            "total": time.perf_counter() - started,
+        }
+        return PhotoSegmentation(frame, crop, inversion, segmentation, soft, soft > 0.5, seconds)
+
+
+def resized_soft(soft: np.ndarray, side: int) -> np.ndarray:
+    """A soft mask (h, h) in 0..1 -> (side, side) float32, averaged where it shrinks."""
+    values = torch.from_numpy(np.ascontiguousarray(soft, np.float32))[None, None]
+    resized = torch.nn.functional.interpolate(values, (side, side), mode="bilinear", antialias=True)
+    return resized[0, 0].clamp(0, 1).numpy()
