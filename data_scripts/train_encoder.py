@@ -139,7 +139,7 @@ class Run:
 
 def train(run: Run, steps: int, learning_rate: float, one_step, stop: Stop, name: str) -> bool:
     """Take the remaining steps, `one_step(rng) -> loss` each; True when all are done."""
-    saved = started = time.monotonic()
+    saved = time.monotonic()
     bar = tqdm(range(run.step, steps), initial=run.step, total=steps, desc=name, mininterval=10)
     for step in bar:
         ramp = min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -226,7 +226,7 @@ def images_step(network: EncoderNet, preview: Preview, pairs: Pairs, photos: Ten
         images, target = pairs.batch(choose(pairs.training, batch - len(real), rng))
         given = torch.cat([real, as_a_photo(images, rng)])
         wanted = torch.cat([real, images])
-        ws, current, first = start.expand(batch, -1, -1), average.expand(batch, -1, -1, -1), 0.0
+        ws, current, total = start.expand(batch, -1, -1), average.expand(batch, -1, -1, -1), 0.0
         for refinement in range(2):
             better = ws + seen(network, given, current)
             leaf = better.detach().requires_grad_()
@@ -242,8 +242,7 @@ def images_step(network: EncoderNet, preview: Preview, pairs: Pairs, photos: Ten
             extra = LATENT_WEIGHT * latent_loss(known, target, network.w_std) + PRIOR_WEIGHT * deviation
             torch.autograd.backward([better, extra], [leaf.grad, torch.ones(())])
             ws, current = leaf.detach(), torch.cat(shown)
-            first = total
-        return first
+        return total  # the image loss after the last refinement
 
     return step
 
@@ -294,10 +293,10 @@ def latent_spread(generator: MobileStyleGAN, samples: int = 10_000, seed: int = 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=None, help="where the runs are kept (encoder in the cache folder)")
-    parser.add_argument("--pairs", type=Path, default=None, help="folder of the pairs (encoder/pairs in the cache folder)")
+    parser.add_argument("--pairs", type=Path, default=None, help="folder of the pairs (encoder/pairs in the cache)")
     parser.add_argument("--only", choices=STAGES, help="stop after this stage")
-    parser.add_argument("--latents-steps", type=int, default=4000, help="steps of the stage latents, 16 images each (4000)")
-    parser.add_argument("--images-steps", type=int, default=800, help="steps of the stage images, 8 images each (800)")
+    parser.add_argument("--latents-steps", type=int, default=1500, help="steps of stage latents, 16 images each (1500)")
+    parser.add_argument("--images-steps", type=int, default=130, help="steps of the stage images, 8 images each (130)")
     args = parser.parse_args()
     work = args.work or cache_dir() / "encoder"
     torch.manual_seed(0)
@@ -330,7 +329,7 @@ def main() -> None:
             "images": {"steps": images.step, "batch": 8, "minutes": round(images.seconds / 60, 1)},
         },
         "pairs": pairs.count, "photos": len(photos),
-        "held_out": measure_encoder(Encoder(network, preview), pairs),
+        "held_out": measure_encoder(Encoder(network, preview, 3), pairs),
         "loss": {"latents": latents.log[:: max(1, len(latents.log) // 20)],
                  "images": images.log[:: max(1, len(images.log) // 20)]},
     }

@@ -44,8 +44,14 @@ from IPython.display import Markdown, display
 from stylemixseg.compositing import agreement_map, boundary_windows, overlay
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key
 from stylemixseg.experiments.evaluation import TRIMAP_WIDTH, run_evaluation
-from stylemixseg.experiments.reproduce import second_reference
-from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    RULES,
+    reference_masks,
+    rule_mask,
+    score_rules,
+    second_reference,
+)
 from stylemixseg.foreground import gaussian_map
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger import paper_values

@@ -40,6 +40,7 @@ class Profile:
         cutoffs, ks, color_spaces: the ablation grid of Table 4.
         photo_generator: a name for `load_generator` of one with gradients, which inverts the photos.
         photos: real photos that are evaluated, the first of the validation photos.
+        photo_resolution: as `resolution`, for the photos' pixels.
         projector_steps: of optimisation from the average latent. refine_steps: of optimisation after the encoder.
         reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
         prefix: put before the names of results; results on the toy world are kept apart by "toy.".
@@ -70,6 +71,7 @@ class Profile:
     color_spaces: tuple[str, ...]
     photo_generator: str
     photos: int
+    photo_resolution: int | None
     projector_steps: int
     refine_steps: int
     reference: str
@@ -80,8 +82,9 @@ class Profile:
         for name in ("name", "generator", "photo_generator", "prefix"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
-        if self.resolution is not None:
-            check_int("resolution", self.resolution, 1)
+        for name in ("resolution", "photo_resolution"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
         check_real("truncation", self.truncation, 0, 1)
         for name, low in _AT_LEAST.items():
             check_int(name, getattr(self, name), low)
@@ -179,7 +182,8 @@ def read_profile(path: str | Path) -> Profile:
             raise ValueError(f"unknown setting {unknown[0]!r}: {suggest(unknown[0], names)}")
         if missing := [key for key in names if key not in settings]:
             raise ValueError(f"missing setting {missing[0]!r}")
-        settings["resolution"] = settings["resolution"] or None  # TOML has no null, so the files say 0
+        for name in ("resolution", "photo_resolution"):
+            settings[name] = settings[name] or None  # TOML has no null, so the files say 0
         return Profile(name=path.stem, **settings)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error

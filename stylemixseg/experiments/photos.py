@@ -1,8 +1,8 @@
 """Table 1, the CelebAMask-HQ column, row "Ours": masks of real photos against masks drawn by people.
 
-Each photo is inverted in several ways, segmented on each inverted code with the settings of the synthetic faces, and its
-masks are compared with the human one in the photo's own pixels. What an inversion loses is measured beside it. One small
-file a photo and inversion is kept in the cache folder, so an interrupted run goes on where it was.
+Each photo is inverted in several ways and segmented on each inverted code with the settings of the synthetic faces. Its
+masks are compared with the human one in the photo's own pixels. What an inversion loses is measured beside it. One
+small file a photo and inversion is kept in the cache folder, so an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,17 +25,15 @@ from tqdm.auto import tqdm
 from stylemixseg import discriminant
 from stylemixseg.datasets import MaskedPhotos, read_celebamask, validation_names
 from stylemixseg.discriminant import StyleDiscriminant
-from stylemixseg.experiments.reproduce import second_reference
-from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask
+from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator, with_engine
 from stylemixseg.inversion import encoder
-from stylemixseg.inversion.alignment import Frame
 from stylemixseg.inversion.base import Inverter
-from stylemixseg.inversion.encoder import Encoder
+from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
 from stylemixseg.inversion.preview import Preview
-from stylemixseg.inversion.projector import EncoderThenProjector, Projector
+from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import to_generator_range
@@ -48,7 +46,6 @@ from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.sharpening import sharpen
 
 EXPERIMENT = "table1_photos"
-FULL_STEPS = 10  # the projector's last steps, which look at full images; those before look at the preview
 INVERSIONS = {  # what they are, in words for the reader
     "encoder": "the encoder alone",
     "projector": "optimisation from the average latent",
@@ -87,14 +84,14 @@ class PhotoResult:
 def inverters(generator: Generator, profile: Profile) -> dict[str, Inverter]:
     """The ways to invert that a generator has: {name of `INVERSIONS`: inverter}. It must run in PyTorch.
 
-    The encoder was trained for the generator `faces`; any other has the projector alone.
+    The encoder was trained for the generator `faces`; any other has the projector alone. Where there is a preview, all
+    steps look at it: the layers below the cutoff, which are all that a mask depends on, end at 32 px.
     """
     with_preview = isinstance(generator, MobileStyleGAN)
     preview = Preview(generator) if with_preview else None
 
     def projector(steps: int) -> Projector:
-        early = max(0, steps - FULL_STEPS) if with_preview else 0
-        return Projector(generator, preview=preview, steps=steps, preview_steps=early)
+        return Projector(generator, preview=preview, steps=steps, preview_steps=steps if with_preview else 0)
 
     found: dict[str, Inverter] = {"projector": projector(profile.projector_steps)}
     if generator.name == "faces":
@@ -139,7 +136,7 @@ def photo_segmenter(generator: Generator, profile: Profile) -> StyleMixSegmenter
         k=profile.k,
         color_space=profile.color_space,
         style_seed=profile.style_seed,
-        resolution=profile.resolution and min(profile.resolution, generator.resolution),
+        resolution=profile.photo_resolution and min(profile.photo_resolution, generator.resolution),
     )
 
 
@@ -174,7 +171,8 @@ class PhotoRun:
         depends = {
             "generator": self.generator.digest,
             "segmenter": repr(replace(self.segmenter.config, discriminant=None)),
-            "steps": [profile.projector_steps, profile.refine_steps, FULL_STEPS],
+            "steps": [profile.projector_steps, profile.refine_steps, REFINEMENTS],
+            "projector": ProjectorConfig().describe(),
             "weights": [sha256_file(file) for file in files],
             "parser": self._parser.digest,
         }
@@ -217,7 +215,7 @@ class PhotoRun:
             "psnr": quality.psnr_256,
             "feature_distance": quality.feature_distance,
             "agreement": quality.foreground.miou,
-            "bound": confusion(in_photo(on_shown, photo), photo.foreground).miou,
+            "bound": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
@@ -234,11 +232,6 @@ NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader
     "inversion_seconds": "seconds of inversion",
     "segmentation_seconds": "seconds of segmentation",
 }
-
-
-def in_photo(mask: np.ndarray, photo: EvaluationPhoto) -> np.ndarray:
-    """A mask (h, h) bool or soft of the generator's frame -> in the photo's pixels, of the same kind."""
-    return Frame.whole(photo.foreground.shape).paste(mask)
 
 
 def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.ndarray]:
@@ -284,8 +277,11 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
     config = run.segmenter.config
     setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
     rows: list[dict] = []
-    jobs = [(inversion, photo) for photo in photos for inversion in run.inverters]
-    found = {job: run.result(photo, job[0]) for job in tqdm(jobs, desc="photos", unit="inversion") for photo in job[1:]}
+    jobs = [(inversion, photo) for inversion in run.inverters for photo in photos]
+    found = {
+        (inversion, photo): run.result(photo, inversion)
+        for inversion, photo in tqdm(jobs, desc="photos", unit="inversion")
+    }
     for inversion in run.inverters:
         scores: dict[str, list[Confusion]] = {}
         for photo in photos:
@@ -320,7 +316,7 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
 def _supervised(profile: Profile) -> dict:
     """The networks trained on human masks: what supervision reaches on the same photos."""
     networks = {"face_parser": FaceParser.load()}
-    if second_reference(profile):
+    if "deeplab" in (profile.reference, second_reference(profile)):
         networks["deeplab"] = DeepLabPerson()
     return networks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import to_generator_range
+from stylemixseg.paths import data_file
 from stylemixseg.profiles import Profile
 from stylemixseg.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
@@ -91,3 +93,14 @@ def score_rules(
         confusion(oracle_mask(map_, k, truth), truth) for map_, truth in zip(labels, references, strict=True)
     ]
     return scores
+
+
+def second_reference(profile: Profile) -> str | None:
+    """"deeplab" where a run on learnt images can score against DeepLabV3 too (file and run time at hand), else None."""
+    if profile.reference == "truth" or profile.reference == "deeplab" or not find_spec("ai_edge_litert"):
+        return None
+    try:
+        data_file("models", "deeplabv3_voc_257_float.tflite")
+    except FileNotFoundError:
+        return None
+    return "deeplab"

@@ -18,12 +18,13 @@ from tqdm.auto import tqdm
 from stylemixseg.checks import check_int
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.inversion.base import Inversion
+from stylemixseg.inversion.losses import shrunk
 from stylemixseg.inversion.preview import SIDE, Preview
+from stylemixseg.inversion.projector import check_photos
 from stylemixseg.inversion.weights import read_weights
-from stylemixseg.references import check_images
 
 WEIGHTS_FILE = Path(__file__).parent.parent / "weights" / "faces_encoder.safetensors"
-REFINEMENTS = 3  # after these the reconstruction hardly changes; ReStyle takes 5
+REFINEMENTS = 2  # as in training; on held-out faces and training photos a third one no longer helps
 _CHANNELS = (48, 96, 192, 288)  # at 64, 32, 16, 8 px
 _SUMMARY = 48  # channels at 8 px that are flattened: where things are is kept
 _HIDDEN = 512
@@ -109,15 +110,17 @@ class Encoder:
         """photos (N, 3, S, S) in [-1, 1], framed as FFHQ's, S of any size -> their inversion.
 
         Raises:
-            TypeError, ValueError: photos of another shape or on another scale.
+            TypeError, ValueError: photos that are not square, of another shape, or on another scale.
         """
         started = time.perf_counter()
         generator = self.preview.generator
-        photos = shrink(check_images(photos).float(), SIDE).to(generator.w_avg.device)
+        photos = shrink(check_photos(photos).float(), SIDE).to(generator.w_avg.device)
         ws = generator.w_avg.expand(len(photos), generator.num_ws, -1)
         steps = [ws]
         for _ in tqdm(range(self.refinements), desc="encode", unit="step", disable=not progress):
-            ws = refine(self.network, self.preview, photos, ws)
+            # One by one: each preview takes 50 MB of feature maps, and a CPU is no faster with several at once.
+            pairs = zip(photos.split(1), ws.split(1))
+            ws = torch.cat([refine(self.network, self.preview, photo, w) for photo, w in pairs])
             steps.append(ws)
         times = "refinement" if self.refinements == 1 else "refinements"
         method = f"encoder, {self.refinements} {times}"
@@ -130,9 +133,8 @@ def refine(network: EncoderNet, preview: Preview, photos: Tensor, ws: Tensor) ->
 
 
 def shrink(images: Tensor, side: int) -> Tensor:
-    """(N, C, H, W) -> (N, C, side, side): averages over areas, so that no pixel is skipped."""
-    if images.shape[-2:] == (side, side):
+    """(N, C, S, S) -> (N, C, side, side): averages over areas, so that no pixel is skipped; bilinear where S < side."""
+    images = shrunk(images, side)
+    if images.shape[-1] == side:
         return images
-    if min(images.shape[-2:]) < side:
-        return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)
-    return F.interpolate(images, (side, side), mode="area")
+    return F.interpolate(images, (side, side), mode="bilinear", align_corners=False)

@@ -135,10 +135,20 @@ class LatentSpread:
     Attributes:
         mean: w_avg (w_dim,).
         whitening: (w_dim, w_dim); (w - mean) @ whitening has unit covariance over the generator's own w.
+        coloring: its inverse.
     """
 
     mean: Tensor
     whitening: Tensor
+    coloring: Tensor
+
+    def coordinates(self, ws: Tensor) -> Tensor:
+        """Latents (N, L, w_dim) in whitened coordinates: each about N(0, 1) over the generator's own latents."""
+        return (ws - self.mean) @ self.whitening
+
+    def latents(self, coordinates: Tensor) -> Tensor:
+        """The inverse of `coordinates`."""
+        return self.mean + coordinates @ self.coloring
 
     def distance(self, ws: Tensor) -> Tensor:
         """Squared Mahalanobis distance to w_avg a dimension, averaged over layers: ws (N, num_ws, w_dim) -> (N,).
@@ -176,7 +186,8 @@ def latent_spread(generator: Generator, samples: int = 8192, seed: int = 0) -> L
     variances, axes = torch.linalg.eigh(offsets.T @ offsets / samples)
     # A direction without any variance would cost infinitely much to touch.
     scales = variances.clamp(min=1e-6 * variances[-1].item()).rsqrt()
-    return LatentSpread(generator.w_avg.clone(), (axes * scales).to(generator.w_avg))
+    whitening, coloring = axes * scales, (axes / scales).T
+    return LatentSpread(generator.w_avg.clone(), whitening.to(generator.w_avg), coloring.to(generator.w_avg))
 
 
 def noise_correlation(noises: Sequence[Tensor]) -> Tensor:

@@ -41,6 +41,9 @@ class Preview:
         generator: the network; PyTorch runs it. Its weights are shared, not copied, and filters are collapsed once.
         resolution: side of the previews, a power of two from 8 px to half the generator's.
 
+    Attributes:
+        digest: what fixes the output, the generator's digest and the resolution.
+
     Raises:
         TypeError: another kind of generator, or one that another engine runs. ValueError: no such resolution.
     """
@@ -55,6 +58,7 @@ class Preview:
         if resolution & (resolution - 1):
             raise ValueError(f"resolution must be a power of two, got {resolution}")
         self.generator, self.resolution = generator, resolution
+        self.digest = f"{generator.digest} {resolution}"
         kept = (resolution // 8).bit_length()  # blocks that run as they are; the first doubles 4 px to 8 px
         self.layers = 1 + 2 * kept
         self._blocks = []

@@ -2,6 +2,10 @@
 
 In the manner of the projector of StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, appendix D) with its
 learning-rate schedule, but without a perceptual network by default: a pixel loss over several scales takes its place.
+
+What is optimised are the latents' whitened coordinates (`losses.LatentSpread`). Adam moves every number at about the same
+rate; in plain W that is as far along a direction in which the generator's latents hardly differ as along any other, and
+the latent soon lies where the generator was never trained: its image may fit, its style mixes do not.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ class ProjectorConfig:
     Attributes:
         space: "w" (one latent for all layers), "w+" (one a layer), or "w+noise" (the noise maps of a StyleGAN2 too).
         steps: of the optimiser, in all.
-        learning_rate: of Adam, at its top: it rises over the first 5 % of the steps and falls over the last 25 %.
+        learning_rate: of Adam, at its top, in standard deviations of the latents a step: it rises over the first 5 % of the steps and falls over the last 25 %.
         sides: of the area pyramid in `losses.multi_scale_loss`, in pixels.
         prior_weight: of the latent's distance to w_avg, `LatentSpread.distance`.
         layer_weight: of the spread between layers, `LatentSpread.between_layers`.
@@ -66,8 +70,8 @@ class ProjectorConfig:
     steps: int = 80
     learning_rate: float = 0.05
     sides: tuple[int, ...] = SIDES
-    prior_weight: float = 1e-3
-    layer_weight: float = 1e-3
+    prior_weight: float = 5e-3
+    layer_weight: float = 5e-3
     noise_weight: float = 1e5
     perceptual: Perceptual | None = None
     perceptual_weight: float = 0.1
@@ -161,9 +165,7 @@ class Projector:
                 raise ValueError("space 'w+noise' needs a StyleGAN2 with noise_mode 'const', whose noise maps can be "
                                  f"optimised, got {generator.name}; use 'w+'")
             self._noise = {name: buffer for name, buffer in generator.named_buffers() if name.endswith("noise_const")}
-        self._spread: LatentSpread | None = None
-        if self.config.prior_weight or self.config.layer_weight:
-            self._spread = latent_spread(generator, seed=self.config.seed)
+        self._spread: LatentSpread = latent_spread(generator, seed=self.config.seed)
 
     def __call__(
         self,
@@ -261,14 +263,16 @@ class _Run:
         self.projector, self.config = projector, projector.config
         self.photo, self.start = photo, start
         shared = self.config.space == "w"  # one latent, read by every layer
-        ws = start.mean(1, keepdim=True) if shared else start.clone()
-        self.values = {"ws": ws} | {name: noise.detach().clone() for name, noise in projector._noise.items()}
+        latent = projector._spread.coordinates(start.mean(1, keepdim=True) if shared else start)
+        self.values = {"latent": latent} | {name: noise.detach().clone() for name, noise in projector._noise.items()}
         for value in self.values.values():
             value.requires_grad_(True)
         self.adam = torch.optim.Adam(list(self.values.values()), lr=self.config.learning_rate)
         self.losses: list[float] = []
         self.seconds = 0.0
-        self.best = {name: value.detach().clone() for name, value in (self.values | {"ws": self._layers()}).items()}
+        self.best = {"ws": self._layers().detach().clone()} | {
+            name: value.detach().clone() for name, value in self.values.items() if name != "latent"
+        }
         self.snapshots = self._layers().detach().repeat(self.config.snapshots - 1, 1, 1)
         # After how many steps each snapshot is taken; the first is the start.
         self.marks = [round(i * self.config.steps / (self.config.snapshots - 1))
@@ -279,7 +283,9 @@ class _Run:
         return len(self.losses) == self.config.steps or self.config.settled(self.losses)
 
     def _layers(self) -> Tensor:
-        return self.values["ws"].expand(-1, self.projector.generator.num_ws, -1)
+        """The latents ws (1, num_ws, w_dim) as they are now."""
+        ws = self.projector._spread.latents(self.values["latent"])
+        return ws.expand(-1, self.projector.generator.num_ws, -1)
 
     @torch.enable_grad()
     def advance(self) -> tuple[Tensor, Tensor]:
@@ -298,7 +304,8 @@ class _Run:
         # Losses on the preview and on full images do not compare.
         kind = self.losses[self.config.preview_steps :] if step >= self.config.preview_steps else self.losses
         if not kind or value < min(kind):
-            self.best = {name: part.detach().clone() for name, part in self.values.items()} | {"ws": shown}
+            noises = {name: part.detach().clone() for name, part in self.values.items() if name != "latent"}
+            self.best = noises | {"ws": shown}
         self._update(gradients, step)
         for i, mark in enumerate(self.marks):
             if mark == step + 1:
@@ -312,7 +319,7 @@ class _Run:
         if step < self.config.preview_steps:
             image = self.projector.preview.synthesis(ws)
         else:
-            noise = {f"generator.{name}": value for name, value in self.values.items() if name != "ws"}
+            noise = {f"generator.{name}": value for name, value in self.values.items() if name != "latent"}
             image = torch.func.functional_call(self.projector._synthesis, noise, (ws,))
         return shrunk(image, max(self.config.sides))
 
@@ -327,7 +334,7 @@ class _Run:
             loss = loss + config.prior_weight * spread.distance(ws)[0]
         if config.layer_weight:
             loss = loss + config.layer_weight * spread.between_layers(ws)[0]
-        noises = [value for name, value in self.values.items() if name != "ws"]
+        noises = [value for name, value in self.values.items() if name != "latent"]
         if noises and step >= config.preview_steps:
             loss = loss + config.noise_weight * noise_correlation(noises)
         return loss
@@ -339,7 +346,7 @@ class _Run:
         self.adam.step()
         with torch.no_grad():
             for name, value in self.values.items():
-                if name != "ws":  # a noise map keeps mean 0 and mean square 1
+                if name != "latent":  # a noise map keeps mean 0 and mean square 1
                     value -= value.mean()
                     value *= (value.square().mean() + 1e-12).rsqrt()
 
