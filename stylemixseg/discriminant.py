@@ -9,7 +9,8 @@ cluster for the wrong side. Over many synthetic images such mistakes differ, and
 3. Fit Fisher's linear discriminant (Fisher 1936, https://doi.org/10.1111/j.1469-1809.1936.tb02137.x) to their rows of
    the style summary tensor, centred over the styles.
 
-What remains is one number for each entry of X_s and a constant; their sum is the log-odds that a pixel is foreground.
+What remains is one number for each entry of X_s and a constant. Their sum is the log-odds that a pixel is foreground,
+both sides taken for equally frequent.
 `data_scripts/fit_discriminant.py` fits the one for faces that comes with the package.
 """
 
@@ -56,8 +57,9 @@ class StyleDiscriminant:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         wanted = {"generator": generator.digest, **settings}
         fitted = {"generator": record["generator"]["sha256"], **record["settings"]}
-        if wrong := [f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in fitted if wanted[name] != fitted[name]]:
-            raise ValueError(f"{Path(path).name} does not fit: {'; '.join(wrong)}")
+        if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
+            words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
+            raise ValueError(f"{Path(path).name} does not fit: {words}")
         if str(n) not in record["fits"]:
             raise ValueError(f"n must be one of {', '.join(record['fits'])} for {Path(path).name}, got {n}")
         fit = record["fits"][str(n)]
@@ -103,7 +105,7 @@ class DiscriminantFit:
         self.products = np.zeros((dimensions, dimensions))
 
     def add(self, summary: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
-        """One image: X_s (H, W, 3n) and the masks (H, W) bool of two rules; pixels on which they differ are left out."""
+        """One image: X_s (H, W, 3n) and the masks (H, W) bool of two rules; where they differ, pixels are left out."""
         for side, inside in enumerate((~one & ~other, one & other)):
             rows = centred(summary[inside]).astype(np.float64)
             self.count[side] += len(rows)
@@ -113,15 +115,18 @@ class DiscriminantFit:
     def solve(self, shrinkage: float = SHRINKAGE) -> StyleDiscriminant:
         """Fisher's discriminant, the covariance shrunk a little towards a sphere.
 
+        Args:
+            shrinkage: above 0 to 1. Without any there is no solution: centred rows do not fill the space.
+
         Raises:
-            ValueError: the rules agreed on no pixel of one side.
+            ValueError: the rules agreed on no pixel of one side, or shrinkage out of range.
         """
+        check_real("shrinkage", shrinkage, 1e-9, 1)
         if not self.count.all():
             raise ValueError(
                 f"the rules must agree on pixels of both sides, got {self.count[1]:.0f} of the foreground and "
                 f"{self.count[0]:.0f} of the background"
             )
-        check_real("shrinkage", shrinkage, 0, 1)
         means = self.sums / self.count[:, None]
         covariance = (self.products - (self.count[:, None] * means).T @ means) / self.count.sum()
         covariance += shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))

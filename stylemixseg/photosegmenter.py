@@ -6,13 +6,13 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from stylemixseg.checks import check_image
 from stylemixseg.inversion.alignment import Frame
 from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
-from stylemixseg.sharpening import sharpen
+from stylemixseg.sharpening import resized_soft, sharpen
 
 MAX_GUIDE = 1024  # px; a frame that is larger in the photo is sharpened at this size
 
@@ -65,7 +65,7 @@ class PhotoSegmenter:
             ValueError: pixels that are not an RGB image, or a frame of another photo.
         """
         started = time.perf_counter()
-        frame = frame or Frame.whole(np.shape(pixels)[:2])
+        frame = frame or Frame.whole(check_image("pixels", pixels).shape[:2])
         crop = frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side))))
         inversion = self.inverter(to_generator_range(crop), progress=progress)
         segmentation = self.segmenter(inversion.ws.to(self.segmenter.generator.w_avg), progress=progress)
@@ -79,10 +79,3 @@ class PhotoSegmenter:
             "total": time.perf_counter() - started,
         }
         return PhotoSegmentation(frame, crop, inversion, segmentation, soft, soft > 0.5, seconds)
-
-
-def resized_soft(soft: np.ndarray, side: int) -> np.ndarray:
-    """A soft mask (h, h) in 0..1 -> (side, side) float32, averaged where it shrinks."""
-    values = torch.from_numpy(np.ascontiguousarray(soft, np.float32))[None, None]
-    resized = torch.nn.functional.interpolate(values, (side, side), mode="bilinear", antialias=True)
-    return resized[0, 0].clamp(0, 1).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -76,6 +77,13 @@ class SegmenterConfig:
             check_int("memory_limit", self.memory_limit, 1)
         if not callable(self.rule):
             raise TypeError(f"rule must be callable, rule(labels, k) -> (k,) bool, got {type(self.rule).__name__}")
+        if self.discriminant is not None:
+            entries = 3 * (self.n + self.include_query)
+            if (got := len(self.discriminant.weights)) != entries:
+                raise ValueError(
+                    f"discriminant must have {entries} weights, one for each entry of X_s, got {got}: it is for n = "
+                    f"{got // 3}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +212,12 @@ class StyleMixSegmenter:
         )
         score = config.discriminant.score(summary) if config.discriminant else None
         del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
-        foreground = foreground_clusters(result.labels, config.k, config.rule)
+        if score is None:
+            foreground = foreground_clusters(result.labels, config.k, config.rule)
+        else:
+            with warnings.catch_warnings():  # of an empty or full mask: the mask does not come from the rule
+                warnings.simplefilter("ignore", UserWarning)
+                foreground = foreground_clusters(result.labels, config.k, config.rule)
         # X_0 as the mix with its own style: what a generator has compiled for the mixes serves for it, too.
         image = style_mixed_images(generator, ws, ws, config.cutoff)[0]
         clusters = enlarge(result.labels, len(image))

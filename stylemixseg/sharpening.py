@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from kornia.filters import guided_blur
 
 from .checks import check_image, check_real
@@ -61,6 +62,13 @@ def sharpen(soft, photo, radius: float = 1 / 64, eps: float = 1e-4) -> np.ndarra
 def sharpen_mask(soft, photo, radius: float = 1 / 64, eps: float = 1e-4) -> np.ndarray:
     """`sharpen`, then the threshold 0.5: mask (H, W) bool. Arguments and errors as there."""
     return sharpen(soft, photo, radius, eps) > 0.5
+
+
+def resized_soft(soft: np.ndarray, side: int) -> np.ndarray:
+    """A soft mask (h, h) in 0..1 -> (side, side) float32, averaged where it shrinks."""
+    values = torch.from_numpy(np.ascontiguousarray(soft, np.float32))[None, None]
+    resized = F.interpolate(values, (side, side), mode="bilinear", antialias=True)
+    return resized[0, 0].clamp(0, 1).numpy()
 
 
 def _check_soft(soft) -> np.ndarray:

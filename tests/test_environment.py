@@ -48,7 +48,7 @@ def _locked() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
 
 
-ALL = _required(PROJECT["dependencies"], EXTRAS["cpu"], EXTRAS["references"], EXTRAS["book"], EXTRAS["test"])
+ALL = _required(PROJECT["dependencies"], EXTRAS["cpu"], EXTRAS["references"], EXTRAS["photos"], EXTRAS["book"], EXTRAS["test"])
 
 
 @pytest.mark.parametrize("name", sorted(ALL))

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, secon
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator, with_engine
+from stylemixseg.graphcut import graph_cut
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
@@ -36,14 +38,13 @@ from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.metrics import Confusion, confusion
-from stylemixseg.mixing import to_generator_range
+from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.paths import atomic_write, cache_dir, sha256_file
-from stylemixseg.photosegmenter import resized_soft
 from stylemixseg.profiles import Profile
 from stylemixseg.references import DeepLabPerson, FaceParser
 from stylemixseg.results import RunRecorder
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.sharpening import sharpen
+from stylemixseg.sharpening import resized_soft, sharpen
 
 EXPERIMENT = "table1_photos"
 INVERSIONS = {  # what they are, in words for the reader
@@ -103,7 +104,8 @@ def inverters(generator: Generator, profile: Profile) -> dict[str, Inverter]:
 def evaluation_photos(profile: Profile, generator: Generator) -> list[EvaluationPhoto]:
     """The profile's photos: the first so many validation photos of CelebAMask-HQ, in the order of their file names.
 
-    For a generator of the toy profile, samples of its own, with the mask that the method finds on the true latent.
+    In the toy profile, samples of its generator, which draws noise: what counts as foreground is a disc in the middle,
+    and scores say nothing but that the code runs.
 
     Raises:
         FileNotFoundError: the photos are not on this machine.
@@ -120,11 +122,10 @@ def _masked(photos: MaskedPhotos, name: str) -> EvaluationPhoto:
 
 
 def _own_samples(profile: Profile, generator: Generator) -> Iterator[EvaluationPhoto]:
-    segmenter = photo_segmenter(generator, profile)
+    y, x = np.mgrid[-1 : 1 : generator.resolution * 1j, -1 : 1 : generator.resolution * 1j]
     for seed in range(profile.photos):
         ws = generator.mapping(seeded_z(seed, generator.z_dim), profile.truncation)
-        result = segmenter(ws)
-        yield EvaluationPhoto(f"seed{seed}", result.image, result.mask)
+        yield EvaluationPhoto(f"seed{seed}", query_image(generator, ws), x**2 + y**2 < 0.5)
 
 
 def photo_segmenter(generator: Generator, profile: Profile) -> StyleMixSegmenter:
@@ -238,7 +239,8 @@ def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.n
     """The masks (s, s) bool that one inversion leads to, by what makes them.
 
     "saliency" and "corner_minority" are the paper's rules, "oracle" knows the answer; each again sharpened with the
-    photo's pixels ("saliency_sharp", ...). "discriminant" is ours.
+    photo's pixels ("saliency_sharp", by the guided filter), and redrawn on them ("saliency_cut", by GrabCut, where
+    OpenCV is installed). "discriminant" is ours.
     """
     labels, side = result.labels, len(photo.pixels)
     known = resized_soft(photo.foreground, len(labels)) > 0.5
@@ -251,6 +253,8 @@ def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.n
         inside = resized_soft(mask, side)
         found[name] = inside > 0.5
         found[f"{name}_sharp"] = sharpen(inside, photo.pixels) > 0.5
+        if find_spec("cv2"):
+            found[f"{name}_cut"] = graph_cut(inside, photo.pixels) > 0.5
     return found
 
 
