@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stylemixseg: interrupted; what was finished is kept, run the command again to go on", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, RuntimeError, OSError, ImportError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, ImportError, FloatingPointError) as error:
         if args.traceback:
             raise
         print(f"stylemixseg: {error}", file=sys.stderr)
@@ -114,8 +114,12 @@ def _parser() -> argparse.ArgumentParser:
         commands,
         "segment",
         _segment,
-        "segment a generated image",
+        "segment a photo of a face, or a generated image",
         """
+        stylemixseg segment portrait.jpg --align -o out/              finds the face (extra `align`)
+        stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                        the head's box by hand
+        stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
+        stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
         stylemixseg segment --generator faces --seed 7 -o out/
         stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
         stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
@@ -123,27 +127,69 @@ def _parser() -> argparse.ArgumentParser:
         stylemixseg segment --generator stylegan2.pkl --seed 7 -c 8 -o out/              a checkpoint of yours
         """,
         """
-        Writes image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json (settings, seed,
-        generator hash, timings). A seed means numpy.random.RandomState(seed).randn(1, z_dim), as in the official tools.
+        Give one of PHOTO, --seed and --latent.
+
+        A photo is first inverted: a latent is searched whose image resembles it. The generator must know its kind, so
+        the photo must show one face, in the frame of the generator's training photos. One photo fills DIR itself,
+        several get a folder each, DIR/NAME. In the photo's pixels: mask.png (0 or 255), soft.png, overlay.png,
+        cutout.png (transparent) and composition.png (with --background). In the frame: crop.png, reconstruction.png
+        and clusters.png. And latent.npy, segmentation.json (settings, notes, frame, rule, generator hash, timings).
+        Outside the frame nothing is foreground. FFHQ's frame is narrow: the head, not the shoulders.
+
+        A generated image: image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json. A seed means
+        numpy.random.RandomState(seed).randn(1, z_dim), as in the official tools.
         """,
     )
+    segment.set_defaults(usage_error=segment.error)
     query = segment.add_argument_group("query image")
     query.add_argument(
+        "photos", nargs="*", default=[], type=Path, metavar="PHOTO", help="photos, or folders of photos"
+    )
+    query.add_argument("--seed", type=int, help="seed of the query's latent z")
+    query.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
+    query.add_argument(
         "--generator",
-        default="faces",
         metavar="NAME",
         help="a name that `stylemixseg generators` lists, or the path of a StyleGAN2 checkpoint (faces)",
     )
-    which = query.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seed", type=int, help="seed of the query's latent z")
-    which.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
-    query.add_argument("--truncation", type=float, default=0.7, metavar="PSI", help="psi of a seed's latent, 0..1 (0.7)")
+    query.add_argument("--truncation", type=float, metavar="PSI", help="psi of a seed's latent, 0..1 (0.7)")
+    photo = segment.add_argument_group("photos only")
+    frame = photo.add_mutually_exclusive_group()
+    frame.add_argument("--align", action="store_true", help="find the face; else the photo counts as aligned already")
+    frame.add_argument(
+        "--box", type=_box, metavar="X0,Y0,X1,Y1", help="the head in the photo's pixels, down to just below the chin"
+    )
+    photo.add_argument("--face", type=_face, metavar="largest|N", help="with --align: which of several, 0 on the left")
+    photo.add_argument(
+        "--inversion",
+        choices=("encoder", "projector", "both"),
+        help="a network that guesses the latent (faces only), optimisation, or one after the other (both for faces)",
+    )
+    photo.add_argument(
+        "--refine", type=int, metavar="STEPS", help="steps of the optimisation (30 after an encoder, else 60; 0: none)"
+    )
+    photo.add_argument(
+        "--encoder", type=Path, metavar="FILE", help="an official ReStyle, e4e or pSp checkpoint, generator included"
+    )
+    photo.add_argument(
+        "--edges",
+        choices=("none", "guided", "grabcut"),
+        help="use the photo's own pixels: guided moves the boundary a little, grabcut (needs OpenCV) draws it anew (with "
+        "the discriminant grabcut where OpenCV is installed, else guided; with the paper's rules none)",
+    )
+    photo.add_argument("--background", type=Path, metavar="IMAGE", help="put the person before this image")
     method = segment.add_argument_group("method (defaults: for faces)")
     method.add_argument("-n", type=int, help="number of style latents (50)")
     method.add_argument("-c", "--cutoff", type=int, help="layers from c on take the style, 0..num_ws (6)")
     method.add_argument("-k", type=int, help="number of clusters (4)")
     method.add_argument("--color-space", choices=("lab", "rgb"), help="colours that are clustered (lab)")
-    method.add_argument("--rule", choices=("saliency", "corner"), default="saliency", help="foreground rule (saliency)")
+    method.add_argument(
+        "--rule",
+        choices=("saliency", "corner", "discriminant"),
+        help="what is foreground: the paper's rules for clusters, or our discriminant for pixels, which is for faces "
+        "with n 50 or 20 and the other defaults (photos: the discriminant where it can be, else saliency; generated "
+        "images: saliency)",
+    )
     method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
     method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
@@ -160,9 +206,9 @@ def _parser() -> argparse.ArgumentParser:
         stylemixseg reproduce table1 --profile cpu      minutes on two cores
         stylemixseg reproduce table4 --profile full     hours; may be interrupted, goes on where it was
         """,
-        "Tables: table1 (FFHQ column, our row), table4 (cutoff by k by colour space).",
+        "Tables: table1 (FFHQ column, our row), table1_photos (CelebAMask-HQ column), table4 (cutoff by k by colour space).",
     )
-    reproduce.add_argument("table", metavar="TABLE", help="table1 or table4")
+    reproduce.add_argument("table", metavar="TABLE", help="table1, table1_photos or table4")
     _profile_and_results(reproduce)
 
     ledger = _command(
@@ -290,31 +336,86 @@ def _convert(args) -> None:
     print(args.target)
 
 
-def _segment(args) -> None:
+def _segment(args) -> int:
+    _check_segment(args)
+    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
+    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    if not args.photos:
+        return _segment_latent(args, settings)
+    from stylemixseg.photocommand import PhotoOptions, segment_photos
+
+    names = ("generator", "engine", "device", "rule", *_PHOTO_OPTIONS)
+    options = PhotoOptions(**{name: getattr(args, name) for name in names}, settings=settings)
+    return segment_photos(args.photos, args.out, options)
+
+
+_PHOTO_OPTIONS = ("align", "box", "face", "inversion", "refine", "encoder", "edges", "background")
+
+
+def _check_segment(args) -> None:
+    """Exit with status 2 when options do not go together."""
+    given = [name for name, value in (("PHOTO", args.photos or None), ("--seed", args.seed), ("--latent", args.latent))
+             if value is not None]
+    if len(given) != 1:
+        args.usage_error(f"give one of PHOTO, --seed and --latent, got {' and '.join(given) or 'none'}")
+    # by identity: --refine 0 is given, and equals False
+    asked = [name for name in _PHOTO_OPTIONS if getattr(args, name) is not None and getattr(args, name) is not False]
+    if asked and not args.photos:
+        args.usage_error(f"--{asked[0]} is for a PHOTO, it does not go with {given[0]}")
+    if args.truncation is not None and args.seed is None:
+        args.usage_error(f"--truncation is for a --seed, it does not go with {given[0]}")
+    if args.face is not None and not args.align:
+        args.usage_error("--face chooses among the faces that --align finds: give both")
+    if args.refine is not None and args.refine < 0:
+        args.usage_error(f"--refine must be at least 0, got {args.refine}")
+    if args.inversion == "encoder" and args.refine:
+        args.usage_error("--inversion encoder has no steps: leave out --refine, or take --inversion both")
+    if args.inversion in ("projector", "both") and args.refine == 0:
+        args.usage_error(f"--inversion {args.inversion} needs steps, got --refine 0; --inversion encoder has none")
+    if args.encoder and args.inversion == "projector":
+        args.usage_error("--inversion projector uses no encoder: leave out --encoder, or take --inversion both")
+
+
+def _segment_latent(args, settings: dict) -> int:
     import time
 
-    from stylemixseg.experiments.scoring import RULES
     from stylemixseg.export import read_latent, save_segmentation
     from stylemixseg.generators.base import seeded_z
     from stylemixseg.generators.zoo import load_generator
-    from stylemixseg.segmenter import StyleMixSegmenter
+    from stylemixseg.photocommand import choose_method
 
     started = time.perf_counter()
-    generator = load_generator(args.generator, engine=args.engine, device=args.device)
+    generator = load_generator(args.generator or "faces", engine=args.engine, device=args.device)
     for note in getattr(generator, "notes", ()):
         print(f"note: {note}", file=sys.stderr)
     if args.latent is not None:
         ws, query = read_latent(args.latent, generator), {"latent": args.latent.name}
     else:
-        ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), args.truncation)
-        query = {"seed": args.seed, "truncation": args.truncation}
-    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    rule = RULES["saliency" if args.rule == "saliency" else "corner_minority"]
-    segmenter = StyleMixSegmenter(generator, rule=rule, **given)
+        truncation = 0.7 if args.truncation is None else args.truncation
+        ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), truncation)
+        query = {"seed": args.seed, "truncation": truncation}
+    segmenter, _ = choose_method(generator, args.rule or "saliency", settings)
     result = segmenter(ws, progress=True)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
     print(f"{folder}: foreground is {result.mask.mean():.0%} of the image")
+    return 0
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x0, y0, x1, y1 = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be four numbers X0,Y0,X1,Y1, got {text!r}") from None
+    return x0, y0, x1, y1
+
+
+def _face(text: str) -> int | str:
+    if text == "largest":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be 'largest' or a number from 0, got {text!r}") from None
 
 
 def _reproduce(args) -> None:

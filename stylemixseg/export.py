@@ -11,12 +11,25 @@ from PIL import Image
 from torch import Tensor
 
 from stylemixseg.checks import check_latents
-from stylemixseg.compositing import clusters_to_color, overlay
+from stylemixseg.compositing import clusters_to_color, composite, overlay
 from stylemixseg.generators.base import Generator
 from stylemixseg.paths import atomic_write
+from stylemixseg.photosegmenter import PhotoSegmentation
 from stylemixseg.segmenter import Segmentation
 
 MAX_LATENT_BYTES = 4 << 20  # 18 layers of 512 floats take 37 kB
+RECORD = "segmentation.json"  # written last: where it is, the rest is whole
+COMPOSITION = "composition.png"  # of a photo with a background
+PHOTO_FILES = (  # of every photo, besides the record
+    "crop.png",
+    "reconstruction.png",
+    "clusters.png",
+    "mask.png",
+    "soft.png",
+    "overlay.png",
+    "cutout.png",
+    "latent.npy",
+)
 
 
 def read_latent(path: str | Path, generator: Generator) -> Tensor:
@@ -53,10 +66,73 @@ def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, 
         "overlay.png": overlay(result.image, result.mask),
     }
     for name, picture in pictures.items():
-        with atomic_write(folder / name) as temporary:
-            Image.fromarray(picture).save(temporary, "PNG")
+        _write_picture(folder / name, picture)
     record = {"query": query, **result.describe()}
     record["seconds"] = {**record["seconds"], "total": seconds}
-    with atomic_write(folder / "segmentation.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    _write_record(folder / RECORD, record)
     return folder
+
+
+def save_photo_segmentation(
+    result: PhotoSegmentation,
+    pixels: np.ndarray,
+    folder: str | Path,
+    *,
+    record: dict,
+    background: np.ndarray | None = None,
+) -> Path:
+    """Write what the method says about a photo, each file whole or not at all, segmentation.json last.
+
+    In the photo's pixels: mask.png (0/255), soft.png (grey), overlay.png, cutout.png (the soft mask as alpha), and
+    composition.png where there is a background (the hard mask as alpha, section 4.5). In the frame: crop.png,
+    reconstruction.png, clusters.png. And latent.npy, which `read_latent` reads. An older record is removed first, so
+    that a record never stands beside pictures of another run.
+
+    Args:
+        pixels: the photo (H, W, 3) uint8.
+        record: what else segmentation.json is to say, plain values; its entries go before those of `describe`.
+        background: (H, W, 3) uint8, or None.
+    """
+    folder = Path(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    levels = np.rint(result.soft * 255).astype(np.uint8)
+    pictures = {
+        "crop.png": result.crop,
+        "reconstruction.png": result.segmentation.image,
+        "clusters.png": clusters_to_color(result.segmentation.clusters),
+        "mask.png": result.mask.astype(np.uint8) * 255,
+        "soft.png": levels,
+        "overlay.png": overlay(pixels, result.mask),
+        "cutout.png": np.dstack([pixels, levels]),
+    }
+    if background is None:
+        (folder / COMPOSITION).unlink(missing_ok=True)
+    else:
+        pictures[COMPOSITION] = composite(pixels, background, result.mask)
+    for name, picture in pictures.items():
+        _write_picture(folder / name, picture)
+    with atomic_write(folder / "latent.npy") as temporary:
+        np.save(temporary, result.inversion.ws[0].cpu().numpy())
+    described = result.segmentation.describe()
+    described |= {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean())}  # those of the photo
+    _write_record(folder / RECORD, {**record, **described, "seconds": result.seconds})
+    return folder
+
+
+def read_record(folder: str | Path) -> dict:
+    """The segmentation.json of a folder; empty where there is none, or none of ours."""
+    try:
+        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _write_picture(path: Path, picture: np.ndarray) -> None:
+    with atomic_write(path) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")
+
+
+def _write_record(path: Path, record: dict) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

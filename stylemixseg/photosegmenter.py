@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylemixseg.checks import check_image
+from stylemixseg.checks import check_choice, check_image
+from stylemixseg.graphcut import graph_cut
 from stylemixseg.inversion.alignment import Frame
 from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
 from stylemixseg.sharpening import resized_soft, sharpen
 
-MAX_GUIDE = 1024  # px; a frame that is larger in the photo is sharpened at this size
+MAX_GUIDE = 1024  # px; a frame that is larger in the photo is looked at in this size
+# A soft mask and the photo, both of the frame -> a soft mask.
+EDGES = {"none": lambda soft, photo: soft, "guided": sharpen, "grabcut": graph_cut}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +49,16 @@ class PhotoSegmenter:
     Args:
         inverter: photo to latent; an encoder, a projector, or both. Its generator must be the segmenter's.
         segmenter: the method.
-        sharp: move the mask's boundary to the photo's own edges, with the guided filter (`sharpening.sharpen`).
+        edges: what the photo's own pixels do to the mask. "none": nothing. "guided": they move its boundary by a few
+            pixels (`sharpening.sharpen`). "grabcut": they redraw it (`graphcut.graph_cut`).
+
+    Raises:
+        ValueError: edges that are none of these.
     """
 
-    def __init__(self, inverter: Inverter, segmenter: StyleMixSegmenter, *, sharp: bool = False):
-        self.inverter, self.segmenter, self.sharp = inverter, segmenter, sharp
+    def __init__(self, inverter: Inverter, segmenter: StyleMixSegmenter, *, edges: str = "none"):
+        self.inverter, self.segmenter = inverter, segmenter
+        self.edges = check_choice("edges", edges, EDGES)
 
     def __call__(self, pixels: np.ndarray, frame: Frame | None = None, progress: bool = False) -> PhotoSegmentation:
         """Segment one photo.
@@ -62,7 +70,8 @@ class PhotoSegmenter:
             progress: show progress bars.
 
         Raises:
-            ValueError: pixels that are not an RGB image, or a frame of another photo.
+            ValueError: pixels that are not an RGB image, or a frame of another photo. ModuleNotFoundError: edges "grabcut"
+                without OpenCV.
         """
         started = time.perf_counter()
         frame = frame or Frame.whole(check_image("pixels", pixels).shape[:2])
@@ -71,7 +80,7 @@ class PhotoSegmenter:
         segmentation = self.segmenter(inversion.ws.to(self.segmenter.generator.w_avg), progress=progress)
         segmented = time.perf_counter()
         inside = resized_soft(segmentation.confidence, len(crop))
-        soft = frame.paste(sharpen(inside, crop) if self.sharp else inside)
+        soft = frame.paste(EDGES[self.edges](inside, crop))
         seconds = {
             "inversion": inversion.seconds,
             **segmentation.seconds,

@@ -168,6 +168,7 @@ def test_help_teaches_and_is_quick():
     )
     assert done.returncode == 0
     assert "examples:" in done.stdout and "--generator faces --seed 7" in done.stdout
+    assert "segment portrait.jpg --align -o out/" in done.stdout
     assert " torch" not in done.stderr  # help needs no torch
 
 

@@ -9,6 +9,7 @@ import torch
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.graphcut import graph_cut
 from stylemixseg.inversion.alignment import Frame
 from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.metrics import confusion
@@ -106,15 +107,17 @@ def test_a_frame_that_is_enlarged_and_turned(inverter, segmenter, known):
     assert not found.soft[~inside].any()
 
 
-@pytest.mark.parametrize("sharp", [False, True])
-def test_sharpening_stays_in_the_frame(inverter, segmenter, known, sharp):
+@pytest.mark.parametrize("edges, applied", [("none", None), ("guided", sharpen), ("grabcut", graph_cut)])
+def test_the_photos_edges_count_in_the_frame_alone(inverter, segmenter, known, edges, applied):
+    if edges == "grabcut":
+        pytest.importorskip("cv2", reason="OpenCV is not installed (extra photos)")
     photo = backdrop(90, 150)
     photo[20:84, 80:144] = known.image
-    found = PhotoSegmenter(inverter, segmenter, sharp=sharp)(photo, Frame.from_box((80, 20, 144, 84), (90, 150)))
-    expected = sharpen(known.confidence, known.image) if sharp else known.confidence
+    found = PhotoSegmenter(inverter, segmenter, edges=edges)(photo, Frame.from_box((80, 20, 144, 84), (90, 150)))
+    expected = applied(known.confidence, known.image) if applied else known.confidence
     np.testing.assert_allclose(found.soft[20:84, 80:144], expected, atol=1e-5)
     assert np.count_nonzero(found.soft) == np.count_nonzero(found.soft[20:84, 80:144])
-    assert np.array_equal(sharp, np.abs(found.soft[20:84, 80:144] - known.confidence).max() > 0.01)
+    assert (applied is not None) == (np.abs(found.soft[20:84, 80:144] - known.confidence).max() > 0.01)
 
 
 def test_large_frames_are_looked_at_reduced(inverter, segmenter, known):
