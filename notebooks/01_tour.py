@@ -327,6 +327,7 @@ display(
 # | [Ablation](07_ablation.ipynb) | $c$, $k$ and colour space together: Table 4 |
 # | [Failure cases](08_failure_cases.ipynb) | when it fails, why, and what to try |
 # | [Compositing](09_compositing.ipynb) | cutting objects out and pasting them |
+# | [Real photos](10_real_photos.ipynb) | a photograph in place of a synthetic image |
 #
 # ## Without a notebook
 #

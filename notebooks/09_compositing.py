@@ -396,8 +396,7 @@ display(Markdown(table([f"background ({wrong.mean():.1%} of pixels are wrong)", 
 # - Each kind of error has its own look: rims, eaten edges, and patches of the other image.
 # - The confidence can serve as a soft alpha after stretching. That is ours; the paper shows hard masks only.
 #
-# This is the last chapter that runs. [The ledger](../generated/ledger.md) lists all numbers of the book beside the
-# paper's.
+# Next: [the method on real photos](10_real_photos.ipynb).
 
 # %%
 path = recorder.write()

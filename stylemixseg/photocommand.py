@@ -105,7 +105,7 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
                 for note in notes:
                     tqdm.write(f"note: {path.name}: {note}", file=sys.stderr)
                 if not announced:
-                    tqdm.write(job.announcement(len(todo)), file=sys.stderr)
+                    tqdm.write(job.announcement(len(todo), photo), file=sys.stderr)
                     announced = True
                 record = {"photo": path.name, "notes": notes, "frame": square, "request": request}
                 share = job.segment(photo, frame, folder, record)
@@ -160,9 +160,10 @@ class PhotoJob:
             digest = None  # reading it will say why
         return {"photo": digest, **self._settings}
 
-    def announcement(self, count: int) -> str:
-        """What will be done, and its cost, in one line."""
+    def announcement(self, count: int, photo: Photo) -> str:
+        """What will be done, and its cost for the first photo, in one line."""
         seconds, peak = estimate(self._inverter, self._segmenter)
+        peak = peak and peak + 8 * photo.pixels.size  # masks and pictures of the photo's size, in part as float64
         config = self._segmenter.config
         side = config.resolution or self._segmenter.generator.resolution
         redrawn = {"none": "", "guided": ", sharpened on the photo", "grabcut": ", redrawn on the photo"}[self.edges]

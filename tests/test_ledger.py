@@ -4,10 +4,12 @@ import re
 import pytest
 
 from stylemixseg import ledger
+from stylemixseg.experiments.photos import INVERSIONS
 from stylemixseg.ledger import FOLDER, TABLES, check, markdown, paper_values, propose_expectations, update_expectations
 from stylemixseg.results import ResultError, RunRecorder
 
 MAIN = "table1.ffhq.saliency.miou"
+ON_PHOTOS = "table1.celeba.encoder.saliency.miou"
 
 
 def run(folder, profile, values, experiment="table1"):
@@ -117,7 +119,15 @@ def test_proposed_expectations_hold_and_leave_costs_out(results, tmp_path):
         propose_expectations("paper", results)
 
 
-@pytest.mark.parametrize("name", ["counts.pixels", "table1.ffhq.saliency.deeplab.miou", "references.agreement.miou"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "counts.pixels",
+        "table1.ffhq.saliency.deeplab.miou",
+        "references.agreement.miou",
+        "table1.celeba.both.discriminant_cut.miou",
+    ],
+)
 def test_only_ious_that_every_machine_can_measure_are_expected(tmp_path, name):
     run(tmp_path, "cpu", {MAIN: (0.8, 12, (0.7, 0.9)), name: (0.8, 12, (0.7, 0.9)), "single.image.miou": (0.9, None, None)})
     assert set(propose_expectations("cpu", tmp_path)) == {MAIN}
@@ -128,7 +138,7 @@ def test_the_page_keeps_papers_and_our_numbers_in_separate_columns(results, tmp_
     header = (
         "| setting | paper reported (FFHQ StyleGAN2, A100) | measured here, full run | measured here, quick cpu run |"
     )
-    assert page.count(header) == 2
+    assert page.count(header) == 3
     assert (
         "| saliency rule, face parser, dataset-level, mIoU | 0.80 | 0.812 [0.790, 0.830], n = 100 "
         "| 0.765 [0.700, 0.820], n = 12 |" in page
@@ -137,6 +147,51 @@ def test_the_page_keeps_papers_and_our_numbers_in_separate_columns(results, tmp_
     assert "The generator is a different one." in page
     assert "**true**: mIOU 0.812 | **false**: mIOU 0.765" in page
     assert "rule: saliency | sigma 0.3" in page and page.count("Notes of the runs") == 1
+
+
+def test_only_the_papers_own_rule_stands_beside_its_number_on_photos():
+    lines = TABLES["Table 1, CelebAMask-HQ column"]
+    beside = {line.measured for line in lines if line.paper and line.measured}
+    assert beside == {
+        f"table1.celeba.{inversion}.saliency{average}.{iou}"
+        for inversion in INVERSIONS
+        for average in ("", ".per_image")
+        for iou in ("fg_iou", "bg_iou", "miou")
+    }
+    assert {line.paper for line in lines if line.measured is None} == {
+        f"table1.celeba.{method}.{iou}" for method in ("datasetgan", "l4f", "sis") for iou in ("fg_iou", "bg_iou", "miou")
+    }
+
+
+def test_numbers_on_photos_stand_in_their_table(results, tmp_path):
+    sharp = "table1.celeba.encoder.discriminant_sharp.miou"
+    values = {ON_PHOTOS: (0.85, 8, (0.8, 0.9)), sharp: (0.91, 8, (0.88, 0.94)),
+              "table1.celeba.face_parser.miou": (0.93, 8, (0.92, 0.94))}
+    run(results, "cpu", values, experiment="table1_photos")
+    page = markdown(results, tmp_path)
+    assert (
+        "| encoder: saliency rule, dataset-level, mIoU | 0.86 | not measured | 0.850 [0.800, 0.900], n = 8 |" in page
+    )
+    assert (
+        "| encoder: discriminant, sharpened (ours), dataset-level, mIoU | not reported | not measured "
+        "| 0.910 [0.880, 0.940], n = 8 |" in page
+    )
+    assert (
+        "| face parser on the photo (supervised), dataset-level, mIoU | not reported | not measured "
+        "| 0.930 [0.920, 0.940], n = 8 |" in page
+    )
+
+
+def test_expectations_on_photos_count_only_where_photos_were(results, tmp_path):
+    expected = tmp_path / "cpu.json"
+    entries = {MAIN: {"value": 0.76, "tolerance": 0.02}, ON_PHOTOS: {"value": 0.85, "tolerance": 0.02}}
+    expected.write_text(json.dumps(entries))
+    assert [row.name for row in check("cpu", results, expected)] == [MAIN]
+    run(results, "cpu", {"table1.celeba.encoder.oracle.miou": (0.95, 8, None)}, experiment="table1_photos")
+    with pytest.raises(ResultError, match=ON_PHOTOS):  # photos were there, but this was not measured
+        check("cpu", results, expected)
+    run(results, "cpu", {ON_PHOTOS: (0.7, 8, (0.6, 0.8))}, experiment="table1_photos")
+    assert {row.name: row.ok for row in check("cpu", results, expected)} == {MAIN: True, ON_PHOTOS: False}
 
 
 def test_toy_results_never_enter_the_page(results, tmp_path):

@@ -68,10 +68,28 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
     settings = tomllib.loads(profile_file("paper").read_text()) | {
         "generator": str(checkpoint), "n": 3, "queries": 3, "ablation_queries": 2, "development_queries": 3,
         "example_seeds": [0, 1], "reference": "face_parser", "prefix": "random.",
+        "photo_generator": str(checkpoint), "photos": 2, "projector_steps": 4, "refine_steps": 2,
     }
     path = folder / "random.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     return path
+
+
+def test_real_photos_without_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chapter goes the whole way with the astronaut, says what the table needs, and measures nothing for it."""
+    monkeypatch.setenv("STYLEMIXSEG_DATA", str(tmp_path / "empty"))
+    settings = tomllib.loads(profile_file("smoke").read_text()) | {"prefix": "random."}  # no samples in place of photos
+    path = tmp_path / "random.toml"
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    (source,) = (item for item in SOURCES if item.stem == "10_real_photos")
+    output = tmp_path / "out.ipynb"
+    execute(source, output, profile=str(path), results=tmp_path / "results")
+    assert figures_without_text(nbformat.read(output, as_version=4)) == []
+    assert "No photos with masks are at hand" in output.read_text()
+    assert str(tmp_path) not in output.read_text()
+    (run,) = load_runs(tmp_path / "results" / "random")
+    assert run.experiment == "10_real_photos"
+    assert not any("celeba" in item.name for item in run.measurements)
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=_name)

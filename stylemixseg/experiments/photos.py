@@ -95,7 +95,7 @@ def inverters(generator: Generator, profile: Profile) -> dict[str, Inverter]:
         return Projector(generator, preview=preview, steps=steps, preview_steps=steps if with_preview else 0)
 
     found: dict[str, Inverter] = {"projector": projector(profile.projector_steps)}
-    if generator.name == "faces":
+    if with_preview and generator.name == "faces":
         first = Encoder.load(generator)
         found = {"encoder": first, **found, "both": EncoderThenProjector(first, projector(profile.refine_steps))}
     return found
