@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -128,3 +131,27 @@ def test_real_faces(real_faces):
         torch.testing.assert_close(mixes, expected, rtol=0, atol=1e-5)
     expected = real_faces.synthesis(mix_styles(w0, styles, 8))
     torch.testing.assert_close(engine.synthesis(mix_styles(w0, styles, 8)), expected, rtol=0, atol=1e-4)
+
+
+INTERRUPTED = """
+import gc, os, signal
+from stylemixseg.generators.base import seeded_z
+from stylemixseg.generators.zoo import load_generator
+signal.signal(signal.SIGINT, signal.default_int_handler)
+engine = load_generator("toy-stylegan", engine="openvino")
+ws = engine.mapping(seeded_z(range(4), engine.z_dim))
+for cutoff in (0, 3, 6):
+    list(engine.iter_mixed_synthesis(ws[:1], ws, cutoff, 2))
+del engine
+gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_after_an_engine_has_gone():
+    """OpenVINO's plugin, unloaded, left a trap behind: the process ended with a segmentation fault."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

@@ -8,7 +8,7 @@ those of the module. Images are no longer differentiable: for inversion load the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import islice
 
 import numpy as np
@@ -26,6 +26,14 @@ from stylemixseg.generators.stylegan2 import StyleGAN2
 STREAMS = 2
 
 State = list[np.ndarray]  # what a run of layers hands on: features, for StyleGAN2 the RGB image so far, too
+
+
+@cache
+def _core() -> openvino.Core:
+    """One for the process. When the last user of a core goes, its CPU plugin is unloaded; a signal, Ctrl-C for one, then
+    ended the process with a segmentation fault (OpenVINO 2026.4).
+    """
+    return openvino.Core()
 
 
 class OpenVINOGenerator:
@@ -100,7 +108,7 @@ class OpenVINOGenerator:
         options = {"INFERENCE_PRECISION_HINT": "f32"}
         # A whole image is asked for singly, and gets all cores; mixes come by the dozen.
         options |= {"NUM_STREAMS": STREAMS} if start else {"PERFORMANCE_HINT": "LATENCY"}
-        return openvino.Core().compile_model(model, "CPU", options), noises
+        return _core().compile_model(model, "CPU", options), noises
 
 
 def _batches(images: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
