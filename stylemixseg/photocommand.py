@@ -21,7 +21,7 @@ from stylemixseg.experiments.photos import INVERSIONS, fitted_discriminant, inve
 from stylemixseg.experiments.scoring import RULES
 from stylemixseg.export import COMPOSITION, PHOTO_FILES, read_record, save_photo_segmentation
 from stylemixseg.generators.base import Generator
-from stylemixseg.generators.zoo import load_generator, with_engine
+from stylemixseg.generators.zoo import check_engine, load_generator, with_engine
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.alignment import Face, FaceError, Frame, choose_face, find_faces
 from stylemixseg.inversion.base import Inverter
@@ -199,8 +199,7 @@ def default_edges(rule: str) -> str:
 
 def load_for_photos(options: PhotoOptions) -> tuple[Generator, Inverter | None]:
     """The generator in PyTorch on its device, and the official encoder where there is one."""
-    if options.engine == "openvino" and options.device != "cpu":
-        raise ValueError(f"engine 'openvino' runs on the CPU only, got device={options.device!r}")
+    check_engine(options.engine, options.device)  # the one of the mixes; inversion runs in PyTorch
     load = partial(load_generator, engine="torch", device=options.device)
     if options.encoder is None:
         generator, official = load(options.generator or "faces"), None

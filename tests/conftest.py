@@ -30,14 +30,30 @@ def interruptible():
 
 
 @pytest.fixture(scope="session")
-def tiny() -> MobileStyleGAN:
+def make_mobilestylegan():
+    """The face generator's architecture with random weights: 4 px for one count of channels, double for each more."""
+
+    def make(channels, name: str, digest: str = "0" * 64) -> MobileStyleGAN:
+        generator = MobileStyleGAN(channels, w_dim=8, name=name, digest=digest)
+        random = torch.Generator().manual_seed(3)
+        for value in generator.state_dict().values():
+            fan_in = value[0].numel() if value.ndim > 1 else 4
+            value.copy_(torch.randn(value.shape, generator=random) / max(fan_in, 4) ** 0.5)
+        return generator.eval().requires_grad_(False)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(make_mobilestylegan) -> MobileStyleGAN:
     """The face generator's architecture at 32 px with random weights: everything but the download, in milliseconds."""
-    generator = MobileStyleGAN((16, 16, 8), w_dim=8, name="tiny", digest="0" * 64)
-    random = torch.Generator().manual_seed(3)
-    for value in generator.state_dict().values():
-        fan_in = value[0].numel() if value.ndim > 1 else 4
-        value.copy_(torch.randn(value.shape, generator=random) / max(fan_in, 4) ** 0.5)
-    return generator.eval().requires_grad_(False)
+    return make_mobilestylegan((16, 16, 8), "tiny")
+
+
+@pytest.fixture(scope="session")
+def small(make_mobilestylegan) -> MobileStyleGAN:
+    """The same at 256 px, the least that has a preview of 128 px, with 2 to 8 channels."""
+    return make_mobilestylegan((8, 8, 8, 4, 4, 2), "small", "5" * 64)
 
 
 @pytest.fixture(scope="session")

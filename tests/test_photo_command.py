@@ -38,14 +38,9 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def tiny_faces() -> MobileStyleGAN:
+def tiny_faces(make_mobilestylegan) -> MobileStyleGAN:
     """The face generator's architecture at 256 px, twice the encoder's preview, with random weights."""
-    generator = MobileStyleGAN((16, 16, 8, 8, 8, 8), w_dim=8, name="faces", digest="0" * 64)
-    random = torch.Generator().manual_seed(3)
-    for value in generator.state_dict().values():
-        fan_in = value[0].numel() if value.ndim > 1 else 4
-        value.copy_(torch.randn(value.shape, generator=random) / max(fan_in, 4) ** 0.5)
-    return generator.eval().requires_grad_(False)
+    return make_mobilestylegan((16, 16, 8, 8, 8, 8), "faces")
 
 
 @pytest.fixture(scope="module")

@@ -111,14 +111,19 @@ def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto
         FileNotFoundError: no file at that path. WeightsError: see `faces.fetch_faces`; an official checkpoint that has
         not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
     """
-    check_choice("engine", engine, ("auto", "torch", "openvino"))
-    if engine == "openvino" and device != "cpu":
-        raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
-    check_device("device", device)
+    check_engine(engine, device)
     generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)
     if isinstance(generator, ToyWorld):  # no network: there is nothing to move or compile
         return generator
     return with_engine(generator, engine, device)
+
+
+def check_engine(engine: str, device: str) -> None:
+    """Raise ValueError for an engine that there is not, a device that is not there, or two that do not go together."""
+    check_choice("engine", engine, ("auto", "torch", "openvino"))
+    if engine == "openvino" and device != "cpu":
+        raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
+    check_device("device", device)
 
 
 def with_engine(generator: MobileStyleGAN | StyleGAN2, engine: str, device: str) -> Generator:
