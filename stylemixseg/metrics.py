@@ -151,6 +151,30 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def bootstrap_mean(
+    groups: Sequence[Sequence[float]], samples: int = 2000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean over all values; whole groups are drawn.
+
+    Args:
+        groups: values that belong together, such as those of the objects of one scene; one value each where nothing
+            does. Empty ones count for nothing.
+        samples, seed, level: as in `bootstrap_interval`.
+
+    Returns:
+        (low, high).
+    """
+    groups = [group for group in groups if len(group)]
+    if not groups:
+        raise ValueError("groups must hold at least one value, got none")
+    samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
+    level = check_real("level", level, 0, 1)
+    sums, sizes = np.array([(np.sum(group), len(group)) for group in groups]).T  # (G,) each
+    drawn = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=samples)
+    low, high = np.quantile(drawn @ sums / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
 def _check(average: str, statistic: str) -> None:
     check_choice("average", average, AVERAGES)
     check_choice("statistic", statistic, STATISTICS)

@@ -8,6 +8,7 @@ from sklearn.metrics import jaccard_score
 from stylemixseg.metrics import (
     Confusion,
     bootstrap_interval,
+    bootstrap_mean,
     confusion,
     mean_iou,
     total,
@@ -140,9 +141,25 @@ def test_trimap_counts_the_band_and_nothing_else(pair, width, side):
     assert trimap_confusion(np.where(band, truth, pred), truth, width, side).miou == 1.0
 
 
+def test_the_interval_of_a_mean_draws_whole_groups():
+    ious = [confusion(np.arange(10)[None] < 5, np.arange(10)[None] < cut) for cut in (3, 5, 8, 9)]
+    assert bootstrap_mean([[item.miou] for item in ious]) == pytest.approx(
+        bootstrap_interval(ious, "miou", "per_image"))
+    many = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = bootstrap_mean(many[:, None])
+    assert (low, high) == pytest.approx((many.mean() - 0.196, many.mean() + 0.196), abs=0.03)  # 1.96 * 2 / 20
+    # 400 copies of one scene's values tell no more than the scene: the interval is that of the scenes.
+    scenes = np.repeat([[0.0], [1.0], [0.0], [1.0]], 100, axis=1)
+    low, high = bootstrap_mean(scenes)
+    assert low == 0.0 and high == 1.0
+    assert bootstrap_mean([[0.5, 0.1], [], [0.6]]) == bootstrap_mean([[0.5, 0.1], [0.6]])
+    assert bootstrap_mean([[0.3]]) == pytest.approx((0.3, 0.3))
+
+
 @pytest.mark.parametrize(
     "call, error, words",
     [
+        (lambda: bootstrap_mean([[], []]), ValueError, "at least one value"),
         (lambda: confusion(np.zeros((2, 3), bool), np.zeros((3, 2), bool)), ValueError, "one size"),
         (lambda: confusion(np.zeros((2, 3)), np.zeros((2, 3), bool)), TypeError, "pred must be bool"),
         (lambda: confusion(np.zeros((2, 3), bool), np.full((2, 3), 255)), ValueError, "truth must hold only 0 and 1"),

@@ -25,14 +25,13 @@ from stylemixseg.experiments.photos import (
     fitted_discriminant,
     inverters,
     masks,
-    mean_interval,
     photo_segmenter,
     run_photos,
 )
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
-from stylemixseg.metrics import bootstrap_interval, confusion
+from stylemixseg.metrics import confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.profiles import load_profile
 from stylemixseg.results import load_run, measurements
@@ -264,19 +263,6 @@ def test_masks_by_hand():
     above = (result.probability > 0.5).repeat(2, 0).repeat(2, 1)
     assert 0.8 < (found["discriminant"] == above).mean() < 1  # bilinear between the pixels
     assert all(mask.shape == (64, 64) and mask.dtype == bool for mask in found.values())
-
-
-def test_an_interval_of_a_mean():
-    values = [0.2, 0.4, 0.9, 0.5]
-    low, high = mean_interval(values)
-    assert 0.2 <= low < 0.5 < high <= 0.9
-    assert mean_interval([0.3]) == pytest.approx((0.3, 0.3))
-    many = np.random.default_rng(0).normal(5, 2, 400)
-    assert mean_interval(many) == pytest.approx((many.mean() - 0.196, many.mean() + 0.196), abs=0.03)  # 1.96 * 2 / 20
-    # as the interval of IoUs, whose draws are others
-    ious = [confusion(np.arange(10)[None] < 5, np.arange(10)[None] < cut) for cut in (3, 5, 8, 9)]
-    assert mean_interval([item.miou for item in ious]) == pytest.approx(
-        bootstrap_interval(ious, "miou", "per_image"), abs=0.05)
 
 
 def test_the_projector_alone_for_any_other_generator(run):

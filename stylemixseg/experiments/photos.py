@@ -37,7 +37,7 @@ from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
-from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.metrics import Confusion, bootstrap_mean, confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg.profiles import Profile
@@ -304,7 +304,7 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
         for name in NUMBERS:
             values = [found[inversion, photo].numbers[name] for photo in photos]
             recorder.add(f"{prefix}.{inversion}.{name}", float(np.mean(values)), n=len(values),
-                         interval=mean_interval(values), note=NUMBERS[name])
+                         interval=bootstrap_mean([[value] for value in values]), note=NUMBERS[name])
     if ceilings:
         for name, network in _supervised(profile).items():
             confusions = [
@@ -323,14 +323,6 @@ def _supervised(profile: Profile) -> dict:
     if "deeplab" in (profile.reference, second_reference(profile)):
         networks["deeplab"] = DeepLabPerson()
     return networks
-
-
-def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean, as `metrics.bootstrap_interval` of IoUs."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(np.asarray(values, float), (2000, len(values))).mean(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
 
 
 def _write_rows(path: Path, rows: Sequence[Mapping]) -> None:
