@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import nn
 
-from .checks import check_int
-from .paths import data_file, sha256_file
+from .paths import sha256_file
+from .tflite import open_model
 
 CLASS_NAMES = (  # CelebAMask-HQ's official order; "left" is the left of the person shown
     "background", "skin", "nose", "eyeglasses", "left_eye", "right_eye", "left_brow", "right_brow", "left_ear",
@@ -221,18 +221,8 @@ class DeepLabPerson:
     PERSON = 15  # PASCAL VOC's class index
 
     def __init__(self, threads: int = 2):
-        threads = check_int("threads", threads, 1)
-        path = data_file(*self.FILE)
-        if (found := sha256_file(path)) != self.SHA256:
-            raise ValueError(f"{path} has SHA-256 {found}, expected {self.SHA256}: it is damaged or another model")
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"ai-edge-litert runs {path.name} and is not installed: "
-                                      "pip install 'stylemixseg[references]'", name=error.name) from error
-        self.digest = found
-        self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-        self._interpreter.allocate_tensors()
+        self.digest = self.SHA256
+        self._interpreter = open_model(self.FILE, self.SHA256, threads)
         (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._input, self._output = given["index"], made["index"]
         self._size = tuple(int(side) for side in given["shape"][1:3])  # (257, 257)
