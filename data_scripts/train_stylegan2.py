@@ -1,0 +1,335 @@
+"""Train a StyleGAN2 with adaptive augmentation (ADA) on rendered rooms of the toy world, or on a folder of images.
+
+What it does, in order:
+  1. renders --count rooms with worker processes into one file in the cache folder, or reads those of --images;
+  2. trains until D has seen --kimg thousand real images. The state is saved every few minutes in --work, with
+     log.jsonl (losses, p, seconds), sheets of samples and a distance to the real images now and then;
+  3. with --export, writes the averaged generator as this package's .safetensors, and a .json that says where it
+     comes from. `stylemixseg inspect` and `load_generator` read it.
+
+Ctrl-C stops after the current step and saves; the same command goes on from there. --kimg may change between calls:
+with a smaller number than was reached, nothing is trained and the state is exported as it is.
+
+One GPU, rooms at 128 px:
+  python data_scripts/train_stylegan2.py --work runs/rooms --batch 32 --kimg 5000 --export rooms.safetensors
+
+A smoke run on a CPU, which shows that everything works and learns nothing:
+  python data_scripts/train_stylegan2.py --work runs/smoke --device cpu --count 64 --resolution 32 --channel-base 512 \\
+      --channel-max 16 --latent-dim 32 --batch 4 --kimg 0.1 --metric-images 16 --export smoke.safetensors
+"""
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import os
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from stylegan2_training.data import Images, import_photos, make_rooms
+from stylegan2_training.frechet import Metric
+from stylegan2_training.stopping import Stopping
+from stylegan2_training.trainer import Settings, Trainer
+from tqdm.auto import tqdm
+
+from stylemixseg.checks import check_device
+from stylemixseg.generators.base import mean_latent, seeded_z, weights_digest
+from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
+from stylemixseg.generators.stylegan2 import W_AVG_SAMPLES, W_AVG_SEED
+from stylemixseg.mixing import to_uint8
+from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+
+SHEET = (4, 8)  # rows and columns of a sheet of samples
+SAVE_SECONDS = 180
+METRIC_SEED = 1  # of the latents and of which real images are compared; the sheets' seeds count from 0
+
+
+class Run:
+    """A training in its folder: `checkpoint.pt`, `log.jsonl`, `images.json`, `samples/`.
+
+    Args:
+        work: the folder; a checkpoint in it is taken up.
+        images: what is learnt. metric_images: how many are compared with as many generated ones.
+
+    Raises:
+        ValueError: the folder's training had other settings or other images.
+    """
+
+    def __init__(self, work: Path, trainer: Trainer, images: Images, metric_images: int):
+        self.work, self.trainer, self.images = work, trainer, images
+        self.checkpoint, self.log = work / "checkpoint.pt", work / "log.jsonl"
+        self.metric_images = min(metric_images, len(images) // 2)
+        if self.metric_images < 2:
+            raise ValueError(f"two sets of at least 2 real images are compared, got {len(images)} images and "
+                             f"--metric-images {metric_images}")
+        self.seconds, self._metric = 0.0, None  # of training alone, without sheets, metric and saving
+        work.mkdir(parents=True, exist_ok=True)
+        described = work / "images.json"
+        if described.exists() and (kept := json.loads(described.read_text())) != images.record:
+            raise ValueError(f"{work} was trained on other images ({kept}, now {images.record}): give another --work")
+        with atomic_write(described) as path:
+            path.write_text(json.dumps(images.record, indent=1) + "\n")
+        if self.checkpoint.exists():
+            trainer.load(self.checkpoint)
+            self._rewind_log()
+        elif self.log.exists():
+            self.log.unlink()  # of a run that ended before its first checkpoint
+
+    def _rewind_log(self) -> None:
+        """Drop entries that are later than the checkpoint: those steps will be taken again."""
+        lines = self.log.read_text().splitlines(keepends=True) if self.log.exists() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
+        kept = [entry for entry in whole if entry["step"] <= self.trainer.step]
+        self.seconds = kept[-1]["seconds"] if kept else 0.0
+        with atomic_write(self.log) as path:
+            path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+
+    def record(self, entry: dict) -> dict:
+        """Append to the log, and return what was written."""
+        entry = {"step": self.trainer.step, "kimg": round(self.trainer.images_seen / 1000, 3), **entry,
+                 "seconds": round(self.seconds, 1)}
+        with open(self.log, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+        return entry
+
+    def save(self) -> None:
+        """Keep the state. An entry of the log goes with it, so that the seconds are kept, too."""
+        self.trainer.save(self.checkpoint)
+        self.record({"saved": True})
+
+    def train(self, kimg: float, stop: Stopping, *, report_kimg: float, sheet_kimg: float, metric_kimg: float) -> bool:
+        """Take steps until D has seen `kimg` thousand images; True when that is done.
+
+        Args:
+            report_kimg, sheet_kimg, metric_kimg: how often losses are written, samples drawn, the distance measured
+                (0: never).
+        """
+        trainer, batch = self.trainer, self.trainer.settings.batch
+        steps = math.ceil(1000 * kimg / batch)
+        saved, reported = time.monotonic(), (self.seconds, trainer.images_seen)
+        bar = tqdm(total=steps * batch, initial=trainer.images_seen, desc="train", unit="img", mininterval=5)
+        while trainer.step < steps and not stop.asked:
+            before, began = trainer.images_seen, time.monotonic()
+            trainer.take_step(self.images.draw)
+            seen, losses = trainer.images_seen, {}
+            if crossed(before, seen, report_kimg):
+                losses = {name: round(value, 5) for name, value in trainer.take_losses().items()}
+            self.seconds += time.monotonic() - began  # with the losses, which wait for the device
+            bar.update(batch)
+            if losses:
+                pace = 1000 * (self.seconds - reported[0]) / (seen - reported[1])
+                reported = (self.seconds, seen)
+                self.record({**losses, "p": round(trainer.adaptation.p, 5), "r": round(trainer.adaptation.r, 4),
+                             "sec_per_kimg": round(pace, 3)})
+                bar.set_postfix(p=f"{trainer.adaptation.p:.3f}", **{k: f"{v:.2f}" for k, v in losses.items()})
+            if crossed(before, seen, sheet_kimg):
+                self.write_sheet()
+            if crossed(before, seen, metric_kimg):
+                self.record(self.measure())
+            if time.monotonic() - saved > SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
+        bar.close()
+        self.save()
+        return trainer.step >= steps
+
+    def write_sheet(self) -> Path:
+        """A PNG of samples of the averaged generator, the same latents every time, psi = 1."""
+        rows, columns = SHEET
+        z = seeded_z(range(rows * columns), self.trainer.average.z_dim)
+        pixels = to_uint8(torch.cat([self.trainer.sample(part) for part in z.split(columns)]))  # (N, R, R, 3)
+        side = pixels.shape[1]
+        grid = pixels.reshape(rows, columns, side, side, 3).swapaxes(1, 2).reshape(rows * side, columns * side, 3)
+        file = self.work / "samples" / f"{self.trainer.images_seen:09d}.png"
+        with atomic_write(file) as path:
+            Image.fromarray(grid).save(path)
+        return file
+
+    def measure(self) -> dict:
+        """The distance between generated and real images, see `Metric`."""
+        device, count, batch = self.trainer.device, self.metric_images, 16
+        if self._metric is None:
+            order = np.random.default_rng(METRIC_SEED).permutation(len(self.images))
+            real, other = (np.sort(order[start : start + count]) for start in (0, count))
+            self._metric = Metric(*(Batches(lambda at: self.images.at(at, device), chosen, batch)
+                                    for chosen in (real, other)), count, device)
+        z = torch.from_numpy(np.random.default_rng(METRIC_SEED).standard_normal((count, self.trainer.average.z_dim)))
+        return {"metric": self._metric(Batches(self.trainer.sample, z.float(), batch))}
+
+    def export(self, path: Path) -> Path:
+        """Write the averaged generator as .safetensors, and a .json beside it that says where it comes from."""
+        trainer, average = self.trainer, self.trainer.average
+        weights = {name: value.cpu() for name, value in average.weights().items()}
+        mapping = average.mapping_network.to("cpu")
+        weights["mapping.w_avg"] = mean_latent(mapping, average.z_dim, W_AVG_SAMPLES, W_AVG_SEED)
+        mapping.to(trainer.device)
+        source, kimg = self.images.record["source"], round(trainer.images_seen / 1000, 3)
+        note = f"trained by data_scripts/train_stylegan2.py on {source}, {kimg} thousand images"
+        licence = "Apache-2.0, as this package" if source.startswith("rendered") else None
+        checkpoint = Checkpoint("stylemixseg", average.architecture, weights, weights_digest(weights), (note,), licence)
+        save_checkpoint(checkpoint, path)
+        provenance = {
+            "sha256": sha256_file(path),
+            "made_by": "data_scripts/train_stylegan2.py",
+            "date": datetime.date.today().isoformat(),
+            "images": self.images.record,
+            "kimg": kimg,
+            "seconds": round(self.seconds),
+            "hardware": hardware(trainer.device),
+            "precision": str(trainer.dtype).removeprefix("torch."),
+            "settings": asdict(trainer.settings),
+            "p": round(trainer.adaptation.p, 5),
+            **self.measure(),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__.split("+")[0]},
+        }
+        with atomic_write(path.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(provenance, indent=1) + "\n")
+        return path
+
+
+class Batches:
+    """`load` of the rows of an array or tensor, a batch at a time; its length is known to a progress bar."""
+
+    def __init__(self, load, rows, batch: int):
+        self.load, self.rows, self.batch = load, rows, batch
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch)
+
+    def __iter__(self):
+        for start in range(0, len(self.rows), self.batch):
+            yield self.load(self.rows[start : start + self.batch])
+
+
+def crossed(before: int, seen: int, every_kimg: float) -> bool:
+    """Whether a multiple of `every_kimg` thousand images lies in before < m <= seen; 0: never."""
+    return every_kimg > 0 and int(seen / (1000 * every_kimg)) > int(before / (1000 * every_kimg))
+
+
+def hardware(device: torch.device) -> str:
+    """What the training ran on, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_argument_group("files")
+    where.add_argument("--work", type=Path, required=True, help="folder of this training: state, log, samples")
+    where.add_argument("--export", type=Path, metavar="OUT.safetensors", help="write the averaged generator at the end")
+    data = parser.add_argument_group("images")
+    data.add_argument("--images", type=Path, metavar="FOLDER",
+                      help="photographs to learn (middle square, resized), or a folder with images.npy and images.json "
+                           "that this script made; without it: rendered rooms")
+    data.add_argument("--count", type=int, default=50_000, help="rooms to render (50000: 2.5 GB at 128 px). With a few "
+                      "thousand, p rises further, which is what ADA is for")
+    data.add_argument("--resolution", type=int, default=128, help="side of the images, a power of two in 8..1024 (128)")
+    data.add_argument("--workers", type=int, default=os.cpu_count() or 1,
+                      help="processes that make the images (all processors); 0: this one alone")
+    network = parser.add_argument_group("networks")
+    network.add_argument("--channel-base", type=int, default=16_384,
+                         help="channels at r px are min(base / r, max): 16384 up to 256 px, 32768 above (16384)")
+    network.add_argument("--channel-max", type=int, default=512, help="most channels of a layer (512)")
+    network.add_argument("--latent-dim", type=int, default=512, help="size of z and w (512)")
+    network.add_argument("--mapping-layers", type=int, default=2,
+                         help="depth of the mapping network: 2 in ADA's setting for small data, 8 in StyleGAN2 (2)")
+    training = parser.add_argument_group("training")
+    training.add_argument("--kimg", type=float, default=5000,
+                          help="thousands of real images that D sees in all; samples and distance tell when it is "
+                               "enough (5000)")
+    training.add_argument("--batch", type=int, default=32, help="images a step, best a multiple of 4 (32)")
+    training.add_argument("--learning-rate", type=float, default=0.0025,
+                          help="of G and D; lower if they diverge (0.0025)")
+    training.add_argument("--gamma", type=float, help="weight of R1: more is stabler and blurrier; "
+                          "(0.0002 resolution^2 / batch, ADA's rule); 0 leaves it out")
+    training.add_argument("--path-weight", type=float, default=2.0,
+                          help="weight of the path length regularisation: smooth latents invert better (2); 0 off")
+    training.add_argument("--mixing", type=float, default=0.9,
+                          help="share of images with two styles; the segmentation method lives on it (0.9)")
+    training.add_argument("--average-kimg", type=float,
+                          help="half-life of the averaged weights in thousand images (10 batch / 32)")
+    training.add_argument("--ada-target", type=float, default=0.6,
+                          help="share of surely real training images, less that of surely fake ones, that p is moved "
+                               "to keep (0.6); 0 trains without augmentation")
+    training.add_argument("--ada-kimg", type=float, default=500, help="thousand images that p takes from 0 to 1 (500)")
+    training.add_argument("--seed", type=int, default=0, help="of rooms, weights and steps (0)")
+    running = parser.add_argument_group("running")
+    running.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
+                         help="cuda, cuda:1, cpu (a GPU where there is one)")
+    running.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto",
+                         help="of the convolutions in the main losses: bfloat16 on GPUs that have it, else float32")
+    running.add_argument("--minutes", type=float, help="stop and save after so long, as by Ctrl-C")
+    running.add_argument("--report-kimg", type=float, default=4, help="thousand images between two log entries (4)")
+    running.add_argument("--sheet-kimg", type=float, default=100, help="between two sheets of samples (100; 0: none)")
+    running.add_argument("--metric-kimg", type=float, default=500,
+                         help="between two measurements of the distance (500; 0: only at --export)")
+    running.add_argument("--metric-images", type=int, default=5000,
+                         help="real and generated images compared, at most half the real ones; distances compare only "
+                              "at one number (5000)")
+    args = parser.parse_args(arguments)
+    if args.export is not None and args.export.suffix != ".safetensors":
+        parser.error(f"--export must end in .safetensors, got {args.export.name}")
+    return args
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings that the arguments ask for; gamma and the averaging follow from the batch where not given."""
+    gamma = 0.0002 * args.resolution**2 / args.batch if args.gamma is None else args.gamma
+    average = args.batch * 10 / 32 if args.average_kimg is None else args.average_kimg
+    names = ("resolution", "channel_base", "channel_max", "latent_dim", "mapping_layers", "batch", "learning_rate",
+             "path_weight", "mixing", "ada_target", "ada_kimg", "seed")
+    return Settings(**{name: getattr(args, name) for name in names}, gamma=gamma, average_kimg=average)
+
+
+def prepare_images(args: argparse.Namespace, stop: Stopping) -> Images | None:
+    """The training images, made now where they are not there yet; None when stopped before they were."""
+    if args.images is not None and (args.images / "images.npy").exists():
+        folder, whole = args.images, True
+    else:
+        name = f"rooms-{args.count}-{args.seed}" if args.images is None else f"photos-{args.images.resolve().name}"
+        folder = cache_dir() / "stylegan2" / f"{name}-{args.resolution}px"
+        if args.images is None:
+            whole = make_rooms(folder, args.count, args.resolution, args.seed, args.workers, lambda: stop.asked)
+        else:
+            whole = import_photos(folder, args.images, args.resolution, args.workers, lambda: stop.asked)
+    if not whole:
+        return None
+    images = Images(folder)
+    if images.record["resolution"] != args.resolution:
+        raise ValueError(f"--resolution must be that of the images in {folder}, {images.record['resolution']}, got "
+                         f"{args.resolution}")
+    return images
+
+
+def main(arguments: list[str] | None = None) -> int:
+    args = parse(arguments)
+    settings, device = settings_of(args), check_device("--device", args.device)
+    fast = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    precision = ("bfloat16" if fast else "float32") if args.precision == "auto" else args.precision
+    torch.backends.cudnn.benchmark = True  # all batches have one shape: let it try which algorithm is fastest
+    with Stopping(args.minutes) as stop:
+        images = prepare_images(args, stop)
+        if images is None:
+            print("stopped before all images were made")
+            return 1
+        run = Run(args.work, Trainer(settings, device, getattr(torch, precision)), images, args.metric_images)
+        whole = run.train(args.kimg, stop, report_kimg=args.report_kimg, sheet_kimg=args.sheet_kimg,
+                          metric_kimg=args.metric_kimg)
+    print(run.write_sheet())
+    if not whole:
+        print(f"stopped at {run.trainer.images_seen / 1000:.1f} of {args.kimg:g} thousand images")
+        return 1
+    if args.export is not None:
+        print(run.export(args.export))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
