@@ -48,7 +48,8 @@ def _locked() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
 
 
-ALL = _required(PROJECT["dependencies"], EXTRAS["cpu"], EXTRAS["references"], EXTRAS["photos"], EXTRAS["book"], EXTRAS["test"])
+USED = ("cpu", "references", "detectors", "photos", "book", "test")
+ALL = _required(PROJECT["dependencies"], *(EXTRAS[name] for name in USED))
 
 
 @pytest.mark.parametrize("name", sorted(ALL))
