@@ -51,7 +51,7 @@ from stylemixseg.experiments.scoring import REFERENCES, RULES, oracle_mask, refe
 from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.toyworld import FAILURE_MODES, ToyWorld
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou
+from stylemixseg.metrics import bootstrap_interval, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.plotting import image_grid
 from stylemixseg.profiles import load_profile

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 # Only what `--help` needs is imported here; torch and faiss take seconds.
@@ -21,6 +22,8 @@ _FORMATS = """
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 it failed (one line says why), 2 wrong usage, 130 interrupted."""
     args = _parser().parse_args(argv)
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_: f"note: {message}\n"  # no place in the code: users look for advice
     try:
         return args.run(args) or 0
     except KeyboardInterrupt:
@@ -31,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"stylemixseg: {error}", file=sys.stderr)
         return 1
+    finally:
+        warnings.formatwarning = usual
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,6 +130,9 @@ def _parser() -> argparse.ArgumentParser:
         stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
         stylemixseg segment --latent w.npy -o out/                    a latent of yours, (num_ws, w_dim) float32
         stylemixseg segment --generator stylegan2.pkl --seed 7 -c 8 -o out/              a checkpoint of yours
+        stylemixseg segment --generator toy-room --seed 7 --objects "sofa, coffee table, lamp" -o out/
+        stylemixseg segment --seed 7 --objects "hair, eyes, mouth" -o out/            boxes from the face parser
+        stylemixseg segment --seed 7 --objects "tie" --detector boxes.json -o out/    boxes of yours
         """,
         """
         Give one of PHOTO, --seed and --latent.
@@ -138,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
 
         A generated image: image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json. A seed means
         numpy.random.RandomState(seed).randn(1, z_dim), as in the official tools.
+
+        With --objects, one mask for each object that a detector finds (section 3.3), with k = 2 and corner minority in
+        each box: image.png, objects.png (in colours), semantic.png, instance.png (16 bits), objects.coco.json (COCO's
+        format, masks as RLE) and segmentation.json (one record an object). Of a photo, boxes are looked for in the
+        photo and masks made on its inverted code; crop.png, reconstruction.png and latent.npy come with them.
         """,
     )
     segment.set_defaults(usage_error=segment.error)
@@ -178,17 +191,31 @@ def _parser() -> argparse.ArgumentParser:
         "the discriminant grabcut where OpenCV is installed, else guided; with the paper's rules none)",
     )
     photo.add_argument("--background", type=Path, metavar="IMAGE", help="put the person before this image")
+    objects = segment.add_argument_group("objects")
+    objects.add_argument("--objects", metavar="PROMPT", help='what to look for: "sofa, coffee table, lamp"')
+    objects.add_argument(
+        "--detector",
+        metavar="NAME|PATH",
+        help="what finds the boxes: truth (toy world), face-parts (face parser), coco-ssd (80 classes), grounding-dino, "
+        "grounding-dino-base or owlv2 (any words; extra `detectors`), a folder with such a model, or a .json file of "
+        "boxes in the pixels of image.png, of a photo crop.png (truth in the toy world, face-parts for parts of a face, "
+        "else grounding-dino)",
+    )
+    objects.add_argument("--threshold", type=float, metavar="T", help="least score of a box, 0..1 (0.3)")
+    objects.add_argument(
+        "--margin", type=float, metavar="SHARE", help="widen a box on each side by this share of it, 0..1 (0.1)"
+    )
     method = segment.add_argument_group("method (defaults: for faces)")
     method.add_argument("-n", type=int, help="number of style latents (50)")
     method.add_argument("-c", "--cutoff", type=int, help="layers from c on take the style, 0..num_ws (6)")
-    method.add_argument("-k", type=int, help="number of clusters (4)")
+    method.add_argument("-k", type=int, help="number of clusters (4; of an object's box 2)")
     method.add_argument("--color-space", choices=("lab", "rgb"), help="colours that are clustered (lab)")
     method.add_argument(
         "--rule",
         choices=("saliency", "corner", "discriminant"),
         help="what is foreground: the paper's rules for clusters, or our discriminant for pixels, which is for faces "
         "with n 50 or 20 and the other defaults (photos: the discriminant where it can be, else saliency; generated "
-        "images: saliency)",
+        "images: saliency; objects: corner, with all four corners)",
     )
     method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
     method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
@@ -206,9 +233,12 @@ def _parser() -> argparse.ArgumentParser:
         stylemixseg reproduce table1 --profile cpu      minutes on two cores
         stylemixseg reproduce table4 --profile full     hours; may be interrupted, goes on where it was
         """,
-        "Tables: table1 (FFHQ column, our row), table1_photos (CelebAMask-HQ column), table4 (cutoff by k by colour space).",
+        """
+        Tables: table1 (FFHQ column, our row), table1_photos (CelebAMask-HQ column), table4 (cutoff by k by colour space);
+        and of our own, in place of Table 2: objects (rooms of the toy world), parts (of a face), detectors (horses).
+        """,
     )
-    reproduce.add_argument("table", metavar="TABLE", help="table1, table1_photos or table4")
+    reproduce.add_argument("table", metavar="TABLE", help="table1, table1_photos, table4, objects, parts or detectors")
     _profile_and_results(reproduce)
 
     ledger = _command(
@@ -340,15 +370,22 @@ def _segment(args) -> int:
     _check_segment(args)
     names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
     settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    objects = None
+    if args.objects is not None:
+        from stylemixseg.objectcommand import ObjectOptions
+
+        given = {name: getattr(args, name) for name in _OBJECT_OPTIONS if getattr(args, name) is not None}
+        objects = ObjectOptions(args.objects, **given)
     if not args.photos:
-        return _segment_latent(args, settings)
+        return _segment_latent(args, settings, objects)
     from stylemixseg.photocommand import PhotoOptions, segment_photos
 
     names = ("generator", "engine", "device", "rule", *_PHOTO_OPTIONS)
-    options = PhotoOptions(**{name: getattr(args, name) for name in names}, settings=settings)
+    options = PhotoOptions(**{name: getattr(args, name) for name in names}, settings=settings, objects=objects)
     return segment_photos(args.photos, args.out, options)
 
 
+_OBJECT_OPTIONS = ("detector", "threshold", "margin")
 _PHOTO_OPTIONS = ("align", "box", "face", "inversion", "refine", "encoder", "edges", "background")
 
 
@@ -362,6 +399,13 @@ def _check_segment(args) -> None:
     asked = [name for name in _PHOTO_OPTIONS if getattr(args, name) is not None and getattr(args, name) is not False]
     if asked and not args.photos:
         args.usage_error(f"--{asked[0]} is for a PHOTO, it does not go with {given[0]}")
+    if args.objects is None:
+        if asked := [name for name in _OBJECT_OPTIONS if getattr(args, name) is not None]:
+            args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
+    elif args.rule == "discriminant":
+        args.usage_error("--rule discriminant judges whole images, it does not go with --objects")
+    elif asked := [name for name in ("edges", "background") if getattr(args, name) is not None]:
+        args.usage_error(f"--{asked[0]} is for one foreground, it does not go with --objects")
     if args.truncation is not None and args.seed is None:
         args.usage_error(f"--truncation is for a --seed, it does not go with {given[0]}")
     if args.face is not None and not args.align:
@@ -376,7 +420,7 @@ def _check_segment(args) -> None:
         args.usage_error("--inversion projector uses no encoder: leave out --encoder, or take --inversion both")
 
 
-def _segment_latent(args, settings: dict) -> int:
+def _segment_latent(args, settings: dict, objects) -> int:
     import time
 
     from stylemixseg.export import read_latent, save_segmentation
@@ -394,6 +438,15 @@ def _segment_latent(args, settings: dict) -> int:
         truncation = 0.7 if args.truncation is None else args.truncation
         ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), truncation)
         query = {"seed": args.seed, "truncation": truncation}
+    if objects is not None:
+        from stylemixseg.objectcommand import announce, box_config
+        from stylemixseg.objectexport import save_objects
+
+        config = box_config(args.rule, settings)
+        found = objects.segmenter(generator, config, args.device, ws)(ws, objects.prompt, progress=True)
+        record = {"query": query, **objects.describe(generator, config)}
+        print(announce(save_objects(found, args.out, record=record, seconds=time.perf_counter() - started), found))
+        return 0
     segmenter, _ = choose_method(generator, args.rule or "saliency", settings)
     result = segmenter(ws, progress=True)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)

@@ -66,10 +66,10 @@ def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, 
         "overlay.png": overlay(result.image, result.mask),
     }
     for name, picture in pictures.items():
-        _write_picture(folder / name, picture)
+        write_picture(folder / name, picture)
     record = {"query": query, **result.describe()}
     record["seconds"] = {**record["seconds"], "total": seconds}
-    _write_record(folder / RECORD, record)
+    write_record(folder / RECORD, record)
     return folder
 
 
@@ -110,12 +110,11 @@ def save_photo_segmentation(
     else:
         pictures[COMPOSITION] = composite(pixels, background, result.mask)
     for name, picture in pictures.items():
-        _write_picture(folder / name, picture)
-    with atomic_write(folder / "latent.npy") as temporary:
-        np.save(temporary, result.inversion.ws[0].cpu().numpy())
+        write_picture(folder / name, picture)
+    write_latent(folder / "latent.npy", result.inversion.ws)
     described = result.segmentation.describe()
     described |= {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean())}  # those of the photo
-    _write_record(folder / RECORD, {**record, **described, "seconds": result.seconds})
+    write_record(folder / RECORD, {**record, **described, "seconds": result.seconds})
     return folder
 
 
@@ -128,11 +127,20 @@ def read_record(folder: str | Path) -> dict:
     return record if isinstance(record, dict) else {}
 
 
-def _write_picture(path: Path, picture: np.ndarray) -> None:
+def write_latent(path: Path, ws: Tensor) -> None:
+    """Write ws (1, num_ws, w_dim) as `read_latent` reads it, whole or not at all."""
     with atomic_write(path) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")
+        np.save(temporary, ws[0].cpu().numpy())
 
 
-def _write_record(path: Path, record: dict) -> None:
+def write_picture(path: Path, picture: np.ndarray | Image.Image) -> None:
+    """Write a PNG, whole or not at all."""
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    with atomic_write(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a JSON file, whole or not at all."""
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

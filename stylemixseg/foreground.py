@@ -87,7 +87,8 @@ class CornerMinority:
         counts, b = self.counts(labels, k)
         areas = len(self.corners) * b * b if self.pooled else b * b
         held = counts.sum(0) if self.pooled else counts.max(0)
-        return held < round(self.theta_corner * areas)
+        # At least one pixel: in a tiny crop the product may round to 0, and then every cluster would be background.
+        return held < max(1, round(self.theta_corner * areas))
 
 
 @dataclass(frozen=True, eq=False)

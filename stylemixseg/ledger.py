@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
+from stylemixseg.experiments.detectors import THRESHOLDS
+from stylemixseg.experiments.parts import FACE_PARTS, WAYS
 from stylemixseg.paths import atomic_write
 from stylemixseg.results import Measurement, ResultError, Run, measurements, profile_runs, read_json
 from stylemixseg.tables import IOUS, measured_text, table, value_text
@@ -191,6 +193,30 @@ def _on_photos() -> list[Line]:
     return lines
 
 
+def _of_parts() -> list[Line]:
+    """Parts of a face as objects: the paper shows pictures of them (Figure 1) and no numbers."""
+    return [
+        Line(f"{part}: {words}, mean IoU over images", None, f"parts.{part}.{way}.iou")
+        for part in FACE_PARTS
+        for way, words in WAYS.items()
+    ]
+
+
+def _of_detectors() -> list[Line]:
+    """What COCO-SSD finds of the horses; the paper reports nothing of its detector."""
+    titles = {
+        "recall50": "horses found, IoU 0.5",
+        "recall70": "horses found, IoU 0.7",
+        "precision50": "boxes that are right, IoU 0.5",
+        "best_iou": "mean IoU of the best box",
+    }
+    return [
+        Line(f"{title}, score at least {threshold:g}", None, f"detector.coco_ssd.horses.{name}.t{100 * threshold:02.0f}")
+        for threshold in THRESHOLDS
+        for name, title in titles.items()
+    ]
+
+
 # The ledger's tables as data: title -> lines. The paper uses saliency on faces, so only that rule has its number beside
 # it, in all our variants: the paper does not say how it averages over images, and its reference is DeepLab's kind.
 _OURS = "table1.ffhq.ours"
@@ -218,6 +244,15 @@ TABLES = {
         *_ious("Labels4Free", "table1.celeba.l4f", None),
         *_ious("Segmentation in Style", "table1.celeba.sis", None),
     ],
+    "Table 2, objects in scenes (ours needs the official weights)": [
+        *_ious("LSUN-Horse, horses", "table2.horse.ours", None),
+        *_ious("LSUN-Horse, horses, Labels4Free", "table2.horse.l4f", None),
+        *_ious("LSUN-Horse, horses, Segmentation in Style", "table2.horse.sis", None),
+        *_ious("DeepRooms, sofa (weights never published)", "table2.sofa.ours", None),
+        *_ious("DeepRooms, table (weights never published)", "table2.table.ours", None),
+    ],
+    "Parts of a face as objects (no table of the paper)": _of_parts(),
+    "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
     "Table 4, mIoU by colour space, cutoff and k": _grid("table4"),
     "Table 4 again, with the corner minority rule": _grid("table4_corner"),
 }

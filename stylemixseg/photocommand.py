@@ -27,8 +27,11 @@ from stylemixseg.inversion.alignment import Face, FaceError, Frame, choose_face,
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.official_encoders import load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
+from stylemixseg.objectcommand import ObjectOptions, announce, box_config
+from stylemixseg.objectexport import PHOTO_OBJECT_FILES, save_photo_objects
 from stylemixseg.paths import sha256_file
 from stylemixseg.photocost import estimate
+from stylemixseg.photoobjects import PhotoObjectSegmenter
 from stylemixseg.photos import Photo, PhotoError, list_photos, read_photo
 from stylemixseg.photosegmenter import PhotoSegmenter
 from stylemixseg.profiles import load_profile
@@ -51,6 +54,7 @@ class PhotoOptions:
         rule: "saliency", "corner" or "discriminant". edges: a key of `photosegmenter.EDGES`.
         background: an image to put the person before.
         settings: of the method, by the names of `SegmenterConfig`.
+        objects: what to look for, one mask each, in place of one foreground.
     """
 
     generator: str | None = None
@@ -66,6 +70,7 @@ class PhotoOptions:
     edges: str | None = None
     background: Path | None = None
     settings: dict = field(default_factory=dict)
+    objects: ObjectOptions | None = None
 
 
 def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> int:
@@ -98,7 +103,8 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
     with tqdm(total=len(photos), initial=len(photos) - len(todo), desc="photos", unit="photo", disable=alone) as bar:
         for name, (path, folder, request) in todo.items():
             try:
-                if path.parent.resolve() == folder.resolve() and path.name in (*PHOTO_FILES, COMPOSITION):
+                written = {*PHOTO_FILES, COMPOSITION, *PHOTO_OBJECT_FILES}
+                if path.parent.resolve() == folder.resolve() and path.name in written:
                     raise PhotoError(f"{path} would be overwritten by the results: choose another folder for --out")
                 photo = read_photo(path)
                 frame, square, notes = choose_frame(photo, options)
@@ -108,8 +114,7 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
                     tqdm.write(job.announcement(len(todo), photo), file=sys.stderr)
                     announced = True
                 record = {"photo": path.name, "notes": notes, "frame": square, "request": request}
-                share = job.segment(photo, frame, folder, record)
-                tqdm.write(f"{folder}: foreground is {share:.0%} of the photo")
+                tqdm.write(job.segment(photo, frame, folder, record))
             except (ValueError, FileNotFoundError, FloatingPointError) as error:
                 if alone:
                     raise
@@ -136,8 +141,15 @@ class PhotoJob:
         generator, official = load_for_photos(options)
         self._inverter, self._in_words, inversion = choose_inverter(generator, official, options)
         fast = with_engine(generator, options.engine, options.device)
-        self._segmenter, self.rule = choose_method(fast, options.rule or "best", options.settings)
-        self.edges = options.edges or default_edges(self.rule)
+        self._objects, self._prompt, about_objects = None, "", None
+        if options.objects is None:
+            self._segmenter, self.rule = choose_method(fast, options.rule or "best", options.settings)
+            self.edges = options.edges or default_edges(self.rule)
+        else:
+            config = box_config(options.rule, options.settings)
+            self._objects = options.objects.segmenter(fast, config, options.device)
+            self._prompt, about_objects = options.objects.prompt, options.objects.describe(fast, config)
+            self._segmenter, self.rule, self.edges = self._objects.segmenter, options.rule or "corner", "none"
         self._settings = {
             "version": __version__,
             "generator": generator.digest,
@@ -150,6 +162,7 @@ class PhotoJob:
             "rule_file": sha256_file(discriminant.WEIGHTS_FILE) if self.rule == "discriminant" else None,
             "edges": self.edges,
             "background": options.background and sha256_file(options.background),
+            "objects": about_objects,
         }
 
     def request(self, path: Path) -> dict:
@@ -168,17 +181,24 @@ class PhotoJob:
         side = config.resolution or self._segmenter.generator.resolution
         redrawn = {"none": "", "guided": ", sharpened on the photo", "grabcut": ", redrawn on the photo"}[self.edges]
         cost = f"about {seconds:.0f} s a photo" + (f", {peak / 1e9:.1f} GB of memory" if peak else "")
+        found = f" in boxes of {self._prompt!r} by {self._objects.detector.name}" if self._objects else ""
         return (
             f"{count} {'photo' if count == 1 else 'photos'}: {self._in_words}; {config.n} styles at "
-            f"{side} px; {self.rule}{redrawn}; {cost}"
+            f"{side} px; {self.rule}{redrawn}{found}; {cost}"
         )
 
-    def segment(self, photo: Photo, frame: Frame, folder: Path, record: dict) -> float:
-        """Segment one photo into its folder; the foreground's share of the photo."""
+    def segment(self, photo: Photo, frame: Frame, folder: Path, record: dict) -> str:
+        """Segment one photo into its folder; what was found, in one line."""
         folder.mkdir(parents=True, exist_ok=True)  # now: at the end it would cost the work to hear that it may not be
         state = folder / STATE
         resumable = isinstance(self._inverter, (Projector, EncoderThenProjector))
         inverter = partial(self._inverter, resume=state) if resumable else self._inverter
+        if self._objects:
+            found = PhotoObjectSegmenter(inverter, self._objects)(photo.pixels, self._prompt, frame, progress=True)
+            record = record | {"method": found.inversion.method}
+            save_photo_objects(found, folder, record=record)
+            shutil.rmtree(state, ignore_errors=True)
+            return announce(folder, found.result)
         result = PhotoSegmenter(inverter, self._segmenter, edges=self.edges)(photo.pixels, frame, progress=True)
         method = {"method": result.inversion.method, "rule": self.rule, "edges": self.edges}
         background = self._background
@@ -187,7 +207,7 @@ class PhotoJob:
             background = np.array(ImageOps.fit(Image.fromarray(background), (width, height), Image.Resampling.LANCZOS))
         save_photo_segmentation(result, photo.pixels, folder, record=record | method, background=background)
         shutil.rmtree(state, ignore_errors=True)
-        return float(result.mask.mean())
+        return f"{folder}: foreground is {result.mask.mean():.0%} of the photo"
 
 
 def default_edges(rule: str) -> str:
@@ -324,5 +344,6 @@ def named_photos(paths: Sequence[Path]) -> dict[str, Path]:
 
 def is_finished(folder: Path, request: dict) -> bool:
     """Whether a folder has the results that are asked for, all of them."""
-    files = PHOTO_FILES + ((COMPOSITION,) if request["background"] else ())
+    files = PHOTO_OBJECT_FILES if request["objects"] else PHOTO_FILES
+    files += (COMPOSITION,) if request["background"] else ()
     return read_record(folder).get("request") == request and all((folder / name).is_file() for name in files)

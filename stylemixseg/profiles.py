@@ -42,6 +42,9 @@ class Profile:
         photos: real photos that are evaluated, the first of the validation photos.
         photo_resolution: as `resolution`, for the photos' pixels.
         projector_steps: of optimisation from the average latent. refine_steps: of optimisation after the encoder.
+        object_scenes: rooms of the toy world in which objects are evaluated.
+        object_faces: queries, from the first, whose parts are evaluated as objects.
+        detector_photos: photos of horses, from the first, on which a detector is evaluated.
         reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
         prefix: put before the names of results; results on the toy world are kept apart by "toy.".
         max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
@@ -74,6 +77,9 @@ class Profile:
     photo_resolution: int | None
     projector_steps: int
     refine_steps: int
+    object_scenes: int
+    object_faces: int
+    detector_photos: int
     reference: str
     prefix: str
     max_minutes: int
@@ -97,6 +103,8 @@ class Profile:
             check_choice("color_spaces", value, COLOR_SPACES)
         if self.ablation_queries > self.queries:
             raise ValueError(f"ablation_queries must be at most queries ({self.queries}), got {self.ablation_queries}")
+        if self.object_faces > self.queries:
+            raise ValueError(f"object_faces must be at most queries ({self.queries}), got {self.object_faces}")
         if shared := set(self.query_seeds) & set(self.development_seeds):
             raise ValueError(
                 f"development seeds must not be evaluation seeds, got {len(shared)} in both, from {min(shared)} on"
@@ -131,6 +139,9 @@ _AT_LEAST = {
     "photos": 1,
     "projector_steps": 1,
     "refine_steps": 1,
+    "object_scenes": 1,
+    "object_faces": 1,
+    "detector_photos": 1,
     "max_minutes": 1,
 }
 

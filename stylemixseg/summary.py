@@ -95,6 +95,12 @@ class StyleStack:
         colors = _colors(self.images[:, :, which], self.color_space)  # (n, 3, P)
         return colors.reshape(self.shape[2], -1).T
 
+    def crop(self, rows: slice, columns: slice) -> StyleStack:
+        """The stack of a rectangle of the pixels, copied: what style mixing the cropped query would give."""
+        height, width, _ = self.shape
+        images = self.images.reshape(*self.images.shape[:2], height, width)
+        return StyleStack(images[:, :, rows, columns], self.color_space)
+
     def tensor(self) -> np.ndarray:
         """X_s itself, (H, W, 3n) float32."""
         summary = np.empty(self.shape, np.float32)

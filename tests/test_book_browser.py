@@ -43,6 +43,9 @@ VISIBLE_PICTURES = """
 """
 
 
+SWITCHES = ".object-switches input[type=checkbox]"
+
+
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
@@ -90,6 +93,8 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
             moved.append(name)
         nameless = "[...document.querySelectorAll('.cell_output .jupyter-widgets img')].filter((i) => !i.alt).length"
         assert page.wait_for(f"{nameless} === 0", 5), "a picture of a widget has no alternative text"
+    for index in range(page.evaluate(f"document.querySelectorAll('{SWITCHES}').length")):
+        _switch(page, index)
     browser.pump(0.3)
     elsewhere = [r for r in page.requests if urlsplit(r).scheme not in ("data", "blob") and not r.startswith(site)]
     assert not elsewhere, "the page asks other hosts"
@@ -108,6 +113,18 @@ def _move(page, index: int) -> None:
     page.press("ArrowLeft" if at_end else "ArrowRight")
     assert page.wait_for(f"{handle}.getAttribute('aria-valuenow') !== '{value}'", 5), f"slider {index} does not move"
     assert page.wait_for(f"{pictures} !== {before!r}", 5), f"slider {index} moves but the picture stays"
+
+
+def _switch(page, index: int) -> None:
+    """Switches object number `index` of a page off by keyboard and on again, and looks at its layer."""
+    box = f"document.querySelectorAll('{SWITCHES}')[{index}]"
+    number = f"{box}.id.split('-').pop()"
+    layer = f"{box}.closest('fieldset').querySelector('.layer-' + {number})"
+    visibility = f"getComputedStyle({layer}).visibility"
+    assert page.evaluate(f"document.querySelector('label[for=' + {box}.id + ']').textContent"), "a switch has no name"
+    for expected in ("visible", "hidden", "visible"):
+        assert page.wait_for(f"{visibility} === '{expected}'", 5), f"switch {index}: its object is not {expected}"
+        page.evaluate(f"{box}.click()")
 
 
 def test_some_page_has_a_slider(moved: list[str]) -> None:

@@ -247,8 +247,8 @@ def test_advice_names_the_best_score_below_the_threshold():
 
 def test_advice_when_the_detector_saw_nothing():
     assert advice(["lamp", "rug"], [], [], 0.3) == (
-        "no box kept for 'lamp', 'rug'. The detector gave no box at all for 'lamp', 'rug': try other, plainer English "
-        "nouns."
+        "no box kept for 'lamp', 'rug'. The detector gave no box at all for 'lamp', 'rug': the image may not show it; "
+        "else try other, plainer English nouns."
     )
     kept = [sofa(0, 0, 9, 9, label="rug")]
     assert advice(["lamp", "rug"], kept, kept, 0.3).startswith("no box kept for 'lamp'. The detector gave no box")

@@ -69,6 +69,7 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
         "generator": str(checkpoint), "n": 3, "queries": 3, "ablation_queries": 2, "development_queries": 3,
         "example_seeds": [0, 1], "reference": "face_parser", "prefix": "random.",
         "photo_generator": str(checkpoint), "photos": 2, "projector_steps": 4, "refine_steps": 2,
+        "object_scenes": 2, "object_faces": 2, "detector_photos": 4,
     }
     path = folder / "random.toml"
     path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))

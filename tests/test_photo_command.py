@@ -128,6 +128,7 @@ def test_one_photo_writes_all_files_into_the_folder_itself(faces, photo, tmp_pat
     assert str(tmp_path) not in text  # no path of this machine
     found = json.loads(text)
     assert found["photo"] == "portrait.png" and found["request"]["photo"] == sha256_file(photo)
+    assert found["request"]["objects"] is None
     assert found["notes"] == []
     assert found["frame"] == {
         "chosen by": "whole", "centre": [40, 40], "axis": [40, 0], "size": [80, 80], "side": 80

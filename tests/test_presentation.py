@@ -9,11 +9,13 @@ import pytest
 
 from stylemixseg.compositing import (
     AGREEMENT_COLORS,
+    PALETTE,
     agreement_map,
     blend,
     boundary_windows,
     composite,
     cutout,
+    overlay_objects,
 )
 from stylemixseg.metrics import confusion
 from stylemixseg.results import Measurement, results_folder
@@ -88,6 +90,53 @@ def test_cutout_keeps_the_image_and_takes_the_mask_as_alpha(mask, images):
     cut = cutout(images[0], mask)
     assert (cut[..., :3] == images[0]).all()
     assert (cut[..., 3] == np.where(mask, 255, 0)).all()
+
+
+def edges(instance: np.ndarray) -> np.ndarray:
+    """Pixels of objects with another value above, below, to the left or to the right; pixel by pixel."""
+    found = np.zeros(instance.shape, bool)
+    height, width = instance.shape
+    for y, x in np.argwhere(instance > 0):
+        beside = [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)]
+        found[y, x] = any(
+            0 <= v < height and 0 <= u < width and instance[v, u] != instance[y, x] for v, u in beside
+        )
+    return found
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.uint16])
+def test_objects_are_tinted_with_a_white_edge_on_grey(images, dtype):
+    """One at the border, two that touch, and a number beyond the palette, whose colours go round."""
+    image = images[0]
+    instance = np.zeros(image.shape[:2], dtype)
+    instance[:12, :9], instance[20:30, 10:20], instance[20:30, 20:30] = 1, 2, 3
+    instance[5:12, 30:45] = len(PALETTE) + 2
+    shown = overlay_objects(image, instance)
+    assert shown.shape == image.shape and shown.dtype == np.uint8
+    edge = edges(instance)
+    assert (shown[edge] == 255).all() and edge[25, 19] and edge[25, 20] and not edge[0, 4]
+    for number, colour in ((1, 0), (2, 1), (3, 2), (len(PALETTE) + 2, 1)):
+        inner = (instance == number) & ~edge
+        expected = (image[inner].astype(float) + PALETTE[colour]) / 2
+        assert inner.sum() > 20 and np.abs(shown[inner] - expected).max() < 1
+    outside = shown[instance == 0].astype(int)
+    assert (outside == outside[:, :1]).all()  # grey
+    brightness = image[instance == 0].mean(1)
+    assert np.corrcoef(outside[:, 0], brightness)[0, 1] > 0.999
+    assert np.ptp(overlay_objects(image, np.zeros_like(instance)), axis=-1).max() == 0  # no object: all grey
+
+
+@pytest.mark.parametrize(
+    "instance, words",
+    [
+        (np.zeros((40, 49), int), r"instance must be \(40, 50\) integers from 0 on, got \(40, 49\)"),
+        (np.zeros((40, 50)), "got .* float64"),
+        (np.full((40, 50), -1), "integers from 0 on"),
+    ],
+)
+def test_overlay_refuses_a_map_that_is_none(images, instance, words):
+    with pytest.raises(ValueError, match=words):
+        overlay_objects(images[0], instance)
 
 
 def test_results_folder(tmp_path):

@@ -40,6 +40,12 @@ def test_faces_run_the_papers_ablation_grid(name):
     assert (profile.cutoffs, profile.ks, profile.color_spaces) == ((4, 6, 8, 12, 14), (2, 3, 4, 10), ("rgb", "lab"))
 
 
+@pytest.mark.parametrize("name", ["full", "paper"])
+def test_enough_rooms_and_all_horses_where_time_allows(name):
+    profile = load_profile(name)
+    assert profile.object_scenes >= 200 and profile.detector_photos == 327
+
+
 def test_native_resolution_is_none():
     assert load_profile("paper").resolution is None
 
@@ -71,6 +77,11 @@ def test_unknown_profile_suggests_the_nearest(name, near):
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = 4", "cutoffs must be a list"),
         ("development_seed_first = 10000", "development_seed_first = 5", "development seeds must not be evaluation"),
         ("ablation_queries = 4", "ablation_queries = 7", "ablation_queries must be at most queries"),
+        ("object_faces = 2", "object_faces = 7", r"object_faces must be at most queries \(6\), got 7"),
+        ("object_faces = 2", "object_faces = 0", "object_faces must be at least 1"),
+        ("object_scenes = 3", "object_scenes = 0", "object_scenes must be at least 1"),
+        ("object_scenes = 3", "object_scenes = 2.5", "object_scenes must be a whole number"),
+        ("detector_photos = 8", "", "missing setting 'detector_photos'"),
         ('generator = "toy-portrait"', "generator = 3", "generator must be a name"),
         ('generator = "toy-portrait"', "generator = ", "Invalid value"),
     ],

@@ -76,6 +76,24 @@ def test_a_stack_gives_the_tensors_pixels(color_space, layout):
         assert np.array_equal(stack.pixels(which), rows[which])
 
 
+@pytest.mark.parametrize("color_space", ["lab", "rgb"])
+@pytest.mark.parametrize("layout", ["planes", "pixels"])
+def test_a_crop_is_the_stack_of_cropped_images(color_space, layout):
+    images = np.random.RandomState(0).randint(0, 256, (3, 20, 30, 3)).astype(np.uint8)
+    planes = np.moveaxis(images, 3, 1)
+    stack = StyleStack(np.ascontiguousarray(planes) if layout == "planes" else planes, color_space)
+    crop = stack.crop(slice(4, 15), slice(7, 30))
+    assert crop.shape == (11, 23, 9) and crop.color_space == color_space
+    assert not np.shares_memory(crop.images, images)  # it outlives the stack
+    cropped = images[:, 4:15, 7:30]
+    assert np.array_equal(crop.tensor(), summary_from_images(cropped, color_space))
+    assert np.array_equal(crop.pixels(slice(23, 46)), stack.tensor()[5, 7:30])  # the crop's second row
+    again = crop.crop(slice(0, 2), slice(3, 4))
+    assert np.array_equal(again.tensor(), stack.tensor()[4:6, 10:11])
+    with pytest.raises(ValueError, match=r"images must be .* got \(3, 3, 0, 30\)"):
+        stack.crop(slice(5, 5), slice(0, 30))
+
+
 @pytest.mark.parametrize("resolution", [None, 8])
 @pytest.mark.parametrize("include_query", [False, True])
 def test_stacked_is_what_is_streamed(world, latents, resolution, include_query):

@@ -1,16 +1,19 @@
-"""The slider: every picture is in the page, and the browser alone connects them."""
+"""Slider and switches: every picture is in the page, and the browser alone connects them."""
 
 from __future__ import annotations
 
+import base64
 import io
 
 import ipywidgets
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
-from stylemixseg.widgets import picture_slider
+from stylemixseg.compositing import overlay_objects
+from stylemixseg.widgets import object_switches, picture_slider
 
 PICTURES = [np.full((16, 24, 3), value, np.uint8) for value in (0, 100, 250)]
 LABELS = ["c = 0", "c = 8", "c = 16"]
@@ -44,3 +47,45 @@ def test_slider_and_pictures_are_linked_in_the_browser():
 def test_bad_input(images, labels, words):
     with pytest.raises(ValueError, match=words):
         picture_slider(images, labels, name="c")
+
+
+def _scene():
+    rng = np.random.default_rng(0)
+    instance = np.zeros((16, 24), int)
+    instance[2:6, 3:9], instance[8:14, 10:20] = 1, 2
+    return rng.integers(0, 256, (16, 24, 3), dtype=np.uint8), instance
+
+
+def test_switches_show_every_object_as_a_layer():
+    image, instance = _scene()
+    switches = object_switches(
+        image, instance, ["lamp 1", "a <sofa>"], name="A room", caption="See <it>.", width=240
+    )
+    soup = BeautifulSoup(switches.data, "html.parser")
+    assert soup.legend.text == "A room" and [label.text for label in soup.find_all("label")] == ["lamp 1", "a <sofa>"]
+    assert soup.figure.figcaption.text == "See <it>."
+    boxes = soup.find_all("input", type="checkbox")
+    assert [label["for"] for label in soup.find_all("label")] == [box["id"] for box in boxes]
+    files = [base64.b64decode(img["src"].split(",")[1]) for img in soup.find_all("img")]
+    layers = [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+    assert [img["alt"] for img in soup.find_all("img")] == ["A room: the scene in grey", "lamp 1", "a <sofa>"]
+    # All layers on top of each other are the whole picture; one layer holds its object alone.
+    together = layers[0].copy()
+    for number, layer in enumerate(layers[1:], 1):
+        assert np.array_equal(layer[..., 3] == 255, instance == number) and set(np.unique(layer[..., 3])) == {0, 255}
+        together[layer[..., 3] == 255] = layer[layer[..., 3] == 255][:, :3]
+    assert np.array_equal(together, overlay_objects(image, instance))
+    for box in boxes:
+        assert f"#{box['id']}:not(:checked) ~ div .layer-{box['id'][-1]} {{ visibility: hidden }}" in soup.style.text
+
+
+def test_switches_of_two_scenes_do_not_meet():
+    image, instance = _scene()
+    texts = [object_switches(image, instance, ["a", "b"], name=name, caption="See.").data for name in ("one", "two")]
+    ids = [{box["id"] for box in BeautifulSoup(text, "html.parser").find_all("input")} for text in texts]
+    assert not ids[0] & ids[1]
+
+
+def test_switches_need_a_label_for_each_object():
+    with pytest.raises(ValueError, match="objects 1..2, got 1 labels"):
+        object_switches(*_scene(), ["lamp"], name="A room", caption="See.")

@@ -166,7 +166,10 @@ def advice(phrases: Sequence[str], found: Sequence[Detection], kept: Sequence[De
             "that to see what it found."
         )
     if unseen := [phrase for phrase in missing if phrase not in best]:
-        sentences.append(f"The detector gave no box at all for {_listed(unseen)}: try other, plainer English nouns.")
+        sentences.append(
+            f"The detector gave no box at all for {_listed(unseen)}: the image may not show it; else try other, plainer "
+            "English nouns."
+        )
     if strong := [phrase for phrase in missing if best.get(phrase, -1.0) >= threshold]:
         sentences.append(
             f"The score of {_listed(strong)} was high enough, but the box was outside the image, too small, too large, "

@@ -81,6 +81,12 @@ def oracle_mask(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
     return (inside * 2 > np.bincount(labels.ravel(), minlength=k))[labels]
 
 
+def oracle_labels(labels: np.ndarray, k: int, truth: np.ndarray, classes: int) -> np.ndarray:
+    """The class (k,) in 0..classes-1 that most pixels of each cluster have in the truth (h, w): as `oracle_mask`."""
+    counts = np.bincount(labels.ravel() * classes + truth.ravel(), minlength=k * classes).reshape(k, classes)
+    return counts.argmax(1)
+
+
 def score_rules(
     labels: Sequence[np.ndarray], k: int, references: Sequence[np.ndarray], rules: Mapping[str, ForegroundRule] = RULES
 ) -> dict[str, list[Confusion]]:

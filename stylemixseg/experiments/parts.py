@@ -1,0 +1,146 @@
+"""Parts of a face as objects: the method inside the boxes of hair, eyes, brows, nose and mouth, and the paper's other way,
+k = 8 on the whole face (section 4.1, Figure 1).
+
+Boxes and truth come from the reference that knows the parts: the face parser, or the toy world itself. So the numbers
+say what the masking does when the boxes are good; they say nothing about a detector. One small file a face is kept in the
+cache folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from stylemixseg.clustering import kmeans
+from stylemixseg.detection.base import Detection
+from stylemixseg.detection.faceparts import FaceParts, part_masks
+from stylemixseg.detection.known import KnownBoxes
+from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.kept import kept
+from stylemixseg.experiments.scoring import reference_parts
+from stylemixseg.generators.base import Generator
+from stylemixseg.metrics import bootstrap_mean, confusion
+from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.objects import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
+from stylemixseg.paths import cache_dir
+from stylemixseg.profiles import Profile
+from stylemixseg.results import RunRecorder
+from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.summary import style_stack
+
+EXPERIMENT = "parts"
+FACE_PARTS = ("hair", "eyes", "eyebrows", "nose", "mouth", "glasses")
+WHOLE_K = 8
+WAYS = {  # how a part is found: in words for the reader
+    "box": f"in its boxes, k = {BOX_CONFIG.k}, corner minority",
+    "box_best": f"in its boxes, k = {BOX_CONFIG.k}, the cluster that fits the reference best",
+    "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
+}
+
+
+def parts_of(
+    generator: Generator, profile: Profile, seed: int, image: np.ndarray
+) -> tuple[list[Detection], dict[str, np.ndarray]]:
+    """Boxes of the parts of one query, and the mask (h, w) bool of each part that it shows, from the reference.
+
+    Args:
+        image: the query (h, w, 3) uint8.
+    """
+    if profile.reference == "truth":
+        truth = generator.truth(query_latent(generator, profile, seed))[0]
+        names = dict.fromkeys(box.label for box in truth.boxes)
+        masks = {name: truth.semantic == generator.class_names.index(name) for name in names}
+        return KnownBoxes.from_toy(truth)(image, list(masks)), masks
+    detections = FaceParts()(image, FACE_PARTS)
+    labels, _ = reference_parts("face_parser", generator, profile, seed, image)
+    masks = {name: part_masks(labels, name) for name in FACE_PARTS}
+    return detections, {name: mask for name, mask in masks.items() if any(d.label == name for d in detections)}
+
+
+def score_parts(
+    objects: Sequence[ObjectMask], whole: np.ndarray, truths: dict[str, np.ndarray]
+) -> dict[str, dict[str, float]]:
+    """IoU of every part under each of `WAYS`: {part: {way: IoU}}.
+
+    A part is the union of its objects' masks, before overlaps are settled: each part is judged by itself.
+
+    Args:
+        objects: of `segment_boxes`. whole: cluster map (h, w) of the whole image. truths: the parts' masks (h, w).
+    """
+    scores = {}
+    for part, truth in truths.items():
+        box, best = np.zeros((2, *truth.shape), bool)
+        for item in objects:
+            if item.detection.label != part:
+                continue
+            inside = np.s_[item.rows, item.columns]
+            box[inside] |= item.mask
+            best[inside] |= _best_cluster(item.clusters, len(item.foreground), truth[inside])
+        masks = {"box": box, "box_best": best, "whole_best": _best_cluster(whole, WHOLE_K, truth)}
+        scores[part] = {way: confusion(mask, truth).fg_iou for way, mask in masks.items()}
+    return scores
+
+
+def _best_cluster(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
+    """The one cluster, as a mask, whose IoU with the truth is highest."""
+    return max((labels == m for m in range(k)), key=lambda mask: confusion(mask, truth).fg_iou)
+
+
+def _one(generator: Generator, profile: Profile, seed: int) -> dict:
+    w0 = query_latent(generator, profile, seed)
+    image = query_image(generator, w0, profile.resolution)
+    detections, truths = parts_of(generator, profile, seed, image)
+    styles = draw_style_latents(generator, profile.n, profile.style_seed)
+    stack = style_stack(
+        generator, w0, styles, profile.cutoff, color_space=profile.color_space, resolution=profile.resolution
+    )
+    found = segment_boxes(stack, detections, list(truths), image, BOX_CONFIG, MARGIN)
+    return score_parts(found.objects, kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels, truths)
+
+
+def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
+    """Measure parts on the first of the profile's queries and write `<results>/<profile>/parts.json`.
+
+    Returns:
+        The path of the result file.
+    """
+    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
+    recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
+    depends = {
+        "generator": generator.digest,
+        "n": profile.n,
+        "side": profile.resolution,
+        "truncation": profile.truncation,
+        "style_seed": profile.style_seed,
+        "cutoff": profile.cutoff,
+        "color_space": profile.color_space,
+        "config": repr(BOX_CONFIG),
+        "margin": MARGIN,
+        "parts": FACE_PARTS,
+        "whole_k": WHOLE_K,
+        "reference": profile.reference if profile.reference == "truth" else FaceParts().digest,
+    }
+    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_dir() / "parts" / f"{generator.name}-{key}"
+    faces = [
+        kept(folder / f"seed{seed:05d}.json", lambda: _one(generator, profile, seed))
+        for seed in tqdm(profile.query_seeds[: profile.object_faces], desc="parts", unit="image")
+    ]
+    setting = f"c = {profile.cutoff}, {profile.color_space.upper()}, n = {profile.n}"
+    for part in dict.fromkeys(part for face in faces for part in face):
+        shown = [face[part] for face in faces if part in face]
+        for way, words in WAYS.items():
+            values = [scores[way] for scores in shown]
+            recorder.add(
+                f"{profile.prefix}parts.{part}.{way}.iou",
+                float(np.mean(values)),
+                n=len(values),
+                interval=bootstrap_mean([[value] for value in values]),
+                note=f"{words}; {setting}",
+            )
+    return recorder.write()
