@@ -296,7 +296,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, default=None, help="folder of the pairs (encoder/pairs in the cache)")
     parser.add_argument("--only", choices=STAGES, help="stop after this stage")
     parser.add_argument("--latents-steps", type=int, default=1500, help="steps of stage latents, 16 images each (1500)")
-    parser.add_argument("--images-steps", type=int, default=130, help="steps of the stage images, 8 images each (130)")
+    parser.add_argument("--images-steps", type=int, default=800, help="steps of the stage images, 8 images each (800)")
     args = parser.parse_args()
     work = args.work or cache_dir() / "encoder"
     torch.manual_seed(0)
