@@ -406,9 +406,11 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# A mouth or an eye is a small, compact thing before skin: made for a box. Hair is not: it runs round the face, its box
-# holds the face too, and the box's corners are what lies behind. Where an object is not convex, the corner assumption
-# fails, as the paper says itself (section 3.2).
+# A mouth or an eye is a small, compact thing before skin: made for a box. One of eight clusters of the whole image holds
+# such a part, too, but with it all that is painted alike elsewhere; the paper picks parts out of such clusters by a
+# saliency map, which says where to look, as a box does. A nose is skin before skin: no style paints it apart, so hardly
+# any way finds it. And hair runs round the face: its box holds the face, too, and what lies behind. Where an object is
+# not convex, the corner assumption fails, as the paper says itself (section 3.2).
 #
 # ## The detector's share
 #

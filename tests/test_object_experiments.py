@@ -222,8 +222,7 @@ def test_files_and_names_of_rooms(rooms):
     ways = {*VARIANTS, *MODES}
     assert ways == {"oracle", "tight", "jitter05", "jitter10", "jitter20", "whole", *FAILURE_MODES}
     assert {f"{way}.instances.iou" for way in ways} <= names
-    ious = ("fg_iou", "bg_iou", "miou")
-    assert {f"{way}.{thing}.{iou}" for way in ways for thing in THINGS for iou in ious} <= names
+    assert {f"{way}.{thing}.pixels.iou" for way in ways for thing in THINGS} <= names
     assert all(name.startswith("toy.") for name in found)  # never beside the paper's
     for item in found.values():
         low, high = item.interval

@@ -12,7 +12,7 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-from stylemixseg.paths import atomic_write
+from stylemixseg.paths import atomic_write, data_dir
 from stylemixseg.results import RunRecorder
 
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
@@ -20,16 +20,20 @@ from .notebooks import first_line, launch_links, launch_notebook, read_source, s
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
 RUN_TIME_FACTOR = 3
+OPTIONAL_DATA = ("data/celebamask_hq_800", "data/weizmann_horse", "models")  # some chapters measure more with them
 
 
 def cache_key(source: Path, profile: str) -> str:
-    """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions."""
+    """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions, and which
+    of the data that a reader may bring are there."""
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
     committed = sorted((RESULTS / "full").glob("*.json"))  # the evaluation shows them beside its own numbers
     for path in [source, profile_file(profile), LOCK, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for folder in OPTIONAL_DATA:
+        digest.update(str((data_dir() / folder).exists()).encode())
     return digest.hexdigest()
 
 

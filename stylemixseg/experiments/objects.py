@@ -22,7 +22,7 @@ from stylemixseg.experiments.kept import kept
 from stylemixseg.experiments.scoring import oracle_labels
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
-from stylemixseg.metrics import Confusion, bootstrap_mean, confusion
+from stylemixseg.metrics import Confusion, bootstrap_interval, bootstrap_mean, confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.objects import BOX_CONFIG, MARGIN, segment_boxes
 from stylemixseg.paths import cache_dir
@@ -198,8 +198,13 @@ def _record(recorder: RunRecorder, prefix: str, rooms: list[dict], note: str) ->
         groups = [[iou for label, iou in room["instances"] if label == name] for room in rooms]
         if any(groups):
             _record_mean(recorder, f"{prefix}.{name}.instances.iou", groups, note)
-        recorder.add_ious(
-            f"{prefix}.{name}", [Confusion(*room["classes"][name]) for room in rooms], average="dataset", note=note
+        pixels = [Confusion(*room["classes"][name]) for room in rooms]
+        recorder.add(
+            f"{prefix}.{name}.pixels.iou",
+            mean_iou(pixels, "dataset", "fg_iou"),
+            n=len(rooms),
+            interval=bootstrap_interval(pixels, "fg_iou", "dataset"),
+            note=note,
         )
 
 
