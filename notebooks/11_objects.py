@@ -31,7 +31,7 @@
 # - [Foreground rules](05_foreground_rules.ipynb): corner minority.
 # - [Failure cases](08_failure_cases.ipynb): the toy world and its failure modes.
 #
-# **Run time:** about 5 minutes on two CPU cores (profile `cpu`), less where other chapters have left their results.
+# **Run time:** about 4 minutes on two CPU cores (profile `cpu`), less where other chapters have left their results.
 # :::
 
 # %% tags=["parameters"]
@@ -177,14 +177,13 @@ tight = segment_boxes(stack, [thing], [thing.label], room, margin=0.0).objects[0
 wide = segment_boxes(stack, [thing], [thing.label], room, margin=MARGIN).objects[0]
 
 
-
 def in_its_crop(item):
     """The crop of an object, its clusters, and its mask."""
     crop = room[item.rows, item.columns]
     return [crop, clusters_to_color(item.clusters), overlay(crop, item.mask)]
 
 
-# %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "A thing with straight sides in its tight box (above): its own cluster fills the corners, and the mask is what little is left. In a box that is wider by a tenth on each side (below), the corners show the surroundings.", "name": "fig-margin"}}
+# %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "A thing with straight sides in its tight box (above): a cluster of its own fills the corners and counts as background, and the mask is what is left. In a box that is wider by a tenth on each side (below), the corners show the surroundings.", "name": "fig-margin"}}
 image_grid(
     [in_its_crop(item) for item in (tight, wide)],
     row_titles=["tight", f"margin {MARGIN:.0%}"],
@@ -220,7 +219,6 @@ rows = [
     for item in result.objects
 ]
 display(Markdown(table(["number", "phrase", "score", "visible pixels", "cut by the border"], rows)))
-
 
 
 def on_white(numbers):
