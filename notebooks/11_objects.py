@@ -360,7 +360,7 @@ display(
 # The paper finds eyes and mouths with $k = 8$ on the whole face (section 4.1). The other way is the one above: a box for
 # each part. Which one wins where? The face parser gives the boxes, and is the reference as well, so this says what the
 # masking does when the boxes are good. For the whole face we take, for each part, the one cluster of eight that fits
-# the reference best. The last column does the same inside the box: it shows what the corner rule loses.
+# the reference best. The middle column does the same in the boxes: it shows what the corner rule loses.
 
 # %% tags=["remove-output"]
 generator = load_generator(P.generator)
