@@ -68,7 +68,7 @@ class ObjectOptions:
             ValueError: no such detector, or one that cannot know this generator. ModuleNotFoundError: its extra is not
                 installed. FileNotFoundError: its model or file is not there.
         """
-        name = self.detector or best_detector(generator, self.phrases)
+        name = self._detector_name(generator)
         keep = DetectionFilter() if self.threshold is None else DetectionFilter(threshold=self.threshold)
         return ObjectSegmenter(
             generator, load_detector(name, generator, device, ws), config, keep=keep, margin=self.margin
@@ -76,7 +76,7 @@ class ObjectOptions:
 
     def describe(self, generator: Generator, config: SegmenterConfig) -> dict:
         """What was asked for and with which settings, as plain values for a JSON file."""
-        name = self.detector or best_detector(generator, self.phrases)
+        name = self._detector_name(generator)
         return {
             "prompt": self.prompt,
             "detector": Path(name).resolve().name,  # a path would tell of this machine
@@ -86,6 +86,9 @@ class ObjectOptions:
             "method": repr(config),
             "generator": {"name": generator.name, "sha256": generator.digest},
         }
+
+    def _detector_name(self, generator: Generator) -> str:
+        return self.detector or best_detector(generator, self.phrases)
 
 
 def box_config(rule: str | None, settings: dict) -> SegmenterConfig:

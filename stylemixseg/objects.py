@@ -17,16 +17,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from stylemixseg.checks import check_image, check_int, check_latents, check_real
+from stylemixseg.checks import check_image, check_int, check_real
 from stylemixseg.clustering import kmeans
-from stylemixseg.detection.base import Detection, Detector
+from stylemixseg.detection.base import Detection, Detector, shared_areas
 from stylemixseg.detection.filtering import DetectionFilter, NoDetectionWarning, advice
 from stylemixseg.detection.phrases import parse_phrases
 from stylemixseg.foreground import CORNERS, CornerMinority, foreground_clusters
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter
-from stylemixseg.summary import StyleStack, style_stack
+from stylemixseg.summary import StyleStack
 
 # Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
 BOX_RULE = CornerMinority(corners=CORNERS)
@@ -144,13 +144,10 @@ class ObjectSegmenter:
         Warns:
             NoDetectionWarning: of phrases without a box, with advice.
         """
-        generator, config = self.segmenter.generator, self.config
         phrases = parse_phrases(prompt)
-        check_latents("ws", ws, generator.num_ws, generator.w_dim)
-        if ws.shape[0] != 1:
-            raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
+        self.segmenter.check_query(ws)
         started = time.perf_counter()
-        query = query_image(generator, ws)
+        query = query_image(self.segmenter.generator, ws)
         image = query if image is None else check_image("image", image)
         if image.shape != query.shape:
             raise ValueError(f"image must have the generator's size {query.shape}, got {image.shape}")
@@ -159,19 +156,9 @@ class ObjectSegmenter:
         detected = time.perf_counter()
         if hint := advice(phrases, found, kept, self.keep.threshold):
             warnings.warn(hint, NoDetectionWarning, stacklevel=2)
-        stack = style_stack(
-            generator,
-            ws,
-            self.segmenter.styles,
-            config.cutoff,
-            color_space=config.color_space,
-            include_query=config.include_query,
-            resolution=config.resolution,
-            batch_size=self.segmenter.batch_size,
-            progress=progress,
-        ) if kept else None
+        stack = self.segmenter.stack(ws, progress) if kept else None
         mixed = time.perf_counter()
-        result = segment_boxes(stack, kept, phrases, query, config, self.margin)
+        result = segment_boxes(stack, kept, phrases, query, self.config, self.margin)
         seconds = {"detection": detected - started, "summary": mixed - detected, **result.seconds}
         return replace(result, seconds=seconds)
 
@@ -213,15 +200,8 @@ def segment_boxes(
         sides = {"top": rows.start == 0, "bottom": rows.stop == height // factor}
         sides |= {"left": columns.start == 0, "right": columns.stop == width // factor}
         cut = tuple(side for side, touches in sides.items() if touches)
-        clusters = kmeans(
-            stack.crop(rows, columns),
-            config.k,
-            seed=config.kmeans_seed,
-            restarts=config.restarts,
-            iterations=config.iterations,
-            max_points_per_cluster=config.max_points_per_cluster,
-            device=config.device,
-        ).labels
+        crop = stack.crop(rows, columns)
+        clusters = kmeans(crop, config.k, device=config.device, **config.kmeans_options).labels
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             foreground = foreground_clusters(clusters, config.k, config.rule)
@@ -254,9 +234,7 @@ def _front_to_back(objects: Sequence[ObjectMask]) -> list[ObjectMask]:
 
     def depth(box: np.ndarray, area: float) -> int:
         """How many boxes a box lies in."""
-        sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])  # (N, 2)
-        shared = sides.clip(0).prod(1)
-        return int(((shared >= NESTED * area) & (areas >= 2 * area)).sum())
+        return int(((shared_areas(box, boxes) >= NESTED * area) & (areas >= 2 * area)).sum())
 
     return [item for _, item in sorted(zip(map(depth, boxes, areas), objects), key=lambda pair: -pair[0])]
 

@@ -86,6 +86,17 @@ class SegmenterConfig:
                 )
 
 
+    @property
+    def kmeans_options(self) -> dict[str, int]:
+        """The settings of `clustering.kmeans`, by its names."""
+        return {
+            "seed": self.kmeans_seed,
+            "restarts": self.restarts,
+            "iterations": self.iterations,
+            "max_points_per_cluster": self.max_points_per_cluster,
+        }
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """What the method says about one image; H, W are the image's size, h, w the size of the clustering.
@@ -175,6 +186,16 @@ class StyleMixSegmenter:
         """The style summary tensor X_s (h, w, 3n) float32 of one query under this segmenter's settings."""
         return self._mixes(style_summary, ws, progress)
 
+    def stack(self, ws: Tensor, progress: bool = False) -> StyleStack:
+        """The style-mixed images of one query, which stand for X_s, under this segmenter's settings."""
+        return self._mixes(style_stack, ws, progress)
+
+    def check_query(self, ws: Tensor) -> None:
+        """Raise unless ws holds one query of the generator, (1, num_ws, w_dim)."""
+        check_latents("ws", ws, self.generator.num_ws, self.generator.w_dim)
+        if ws.shape[0] != 1:
+            raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
+
     def _mixes(self, build: Callable, ws: Tensor, progress: bool):
         config = self.config
         return build(
@@ -194,22 +215,13 @@ class StyleMixSegmenter:
     ) -> Segmentation:
         """As calling the segmenter, with an X_s that is at hand, or its images, or a function that makes either."""
         config, generator = self.config, self.generator
-        check_latents("ws", ws, generator.num_ws, generator.w_dim)
-        if ws.shape[0] != 1:
-            raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
+        self.check_query(ws)
         started = time.perf_counter()
         summary = summary() if callable(summary) else summary
         synthesised = time.perf_counter()
         on_device = isinstance(summary, SummaryColumns)
         cluster = kmeans_columns if on_device else partial(kmeans, device=config.device)
-        result = cluster(
-            summary,
-            config.k,
-            seed=config.kmeans_seed,
-            restarts=config.restarts,
-            iterations=config.iterations,
-            max_points_per_cluster=config.max_points_per_cluster,
-        )
+        result = cluster(summary, config.k, **config.kmeans_options)
         score = config.discriminant.score(summary) if config.discriminant else None
         del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
         if score is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 import zipfile
 from pathlib import Path
@@ -27,6 +28,19 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def no_litert(monkeypatch) -> None:
+    """ai-edge-litert is as good as not installed."""
+    real = builtins.__import__
+
+    def without_litert(name, *args, **kwargs):
+        if name.startswith("ai_edge_litert"):
+            raise ModuleNotFoundError("No module named 'ai_edge_litert'", name="ai_edge_litert")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_litert)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import warnings
 
@@ -150,15 +149,7 @@ def test_other_labels_are_refused(monkeypatch, tmp_path):
 
 
 @needs(MODEL)
-def test_the_missing_extra_is_named(monkeypatch):
-    real = builtins.__import__
-
-    def without_litert(name, *args, **kwargs):
-        if name.startswith("ai_edge_litert"):
-            raise ModuleNotFoundError("No module named 'ai_edge_litert'", name="ai_edge_litert")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_litert)
+def test_the_missing_extra_is_named(no_litert):
     with pytest.raises(ModuleNotFoundError, match=r"coco_ssd.*stylemixseg\[references\]"):
         CocoSSD()
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import made_photos
 import numpy as np
 import pytest
 from PIL import Image
@@ -298,10 +300,7 @@ ANYWHERE = {"box": [8, 8, 56, 56], "label": "blob"}
 PHOTOS = ["--generator", "toy-stylegan", "--refine", "2", "--engine", "torch"]
 
 
-def picture(seed: int) -> np.ndarray:
-    """A smooth random photo (72, 80, 3) uint8."""
-    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.array(Image.fromarray(small).resize((80, 72), Image.Resampling.BICUBIC))
+picture = partial(made_photos.picture, height=72)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_photos import picture
 from PIL import ExifTags, Image
 from safetensors.torch import save_file
 from test_photos import png_bytes
@@ -72,12 +73,6 @@ def fitted(faces, monkeypatch) -> MobileStyleGAN:
     digest = json.loads(discriminant.WEIGHTS_FILE.read_text())["generator"]["sha256"]
     monkeypatch.setattr(faces, "digest", digest)
     return faces
-
-
-def picture(seed: int, height: int = 80, width: int = 80) -> np.ndarray:
-    """A smooth random photo (H, W, 3) uint8."""
-    small = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
-    return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
 @pytest.fixture

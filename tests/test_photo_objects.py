@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made_photos import Knowing
 
 from stylemixseg.detection.base import Detection
 from stylemixseg.detection.filtering import NoDetectionWarning
@@ -14,24 +15,12 @@ from stylemixseg.detection.known import KnownBoxes
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import THINGS, ToyWorld
 from stylemixseg.inversion.alignment import Frame
-from stylemixseg.inversion.base import Inversion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.objects import BOX_CONFIG, ObjectSegmenter
 from stylemixseg.photoobjects import PhotoObjectSegmenter, in_photo
 
 SIDE = 64
 PROMPT = ", ".join(THINGS)
-
-
-class Knowing:
-    """An inverter that knows the latent; it keeps what it was shown."""
-
-    def __init__(self, ws: torch.Tensor):
-        self.ws, self.photos = ws, None
-
-    def __call__(self, photos: torch.Tensor, progress: bool = False) -> Inversion:
-        self.photos = photos
-        return Inversion(self.ws, (self.ws,), 0.5, "known")
 
 
 class Watched:

@@ -5,30 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from made_photos import Knowing
 
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import ToyWorld
 from stylemixseg.graphcut import graph_cut
 from stylemixseg.inversion.alignment import Frame
-from stylemixseg.inversion.base import Inversion, Inverter
+from stylemixseg.inversion.base import Inverter
 from stylemixseg.metrics import confusion
 from stylemixseg.photosegmenter import MAX_GUIDE, PhotoSegmenter
 from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.sharpening import resized_soft, sharpen
 
 SIDE = 64
-
-
-class Knowing:
-    """An inverter that knows the latent; it keeps what it was shown."""
-
-    def __init__(self, ws: torch.Tensor):
-        self.ws, self.photos = ws, None
-
-    def __call__(self, photos: torch.Tensor, progress: bool = False) -> Inversion:
-        self.photos = photos
-        return Inversion(self.ws, (self.ws,), 0.5, "known")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 """The two references: shapes, ranges, what they see on a real photo, and what they refuse."""
-import builtins
 import hashlib
 import json
 import os
@@ -193,14 +192,6 @@ def test_deeplab_names_the_absent_file(monkeypatch, tmp_path):
 
 
 @needs(DEEPLAB)
-def test_deeplab_names_the_missing_extra(monkeypatch):
-    real = builtins.__import__
-
-    def without_litert(name, *args, **kwargs):
-        if name.startswith("ai_edge_litert"):
-            raise ModuleNotFoundError("No module named 'ai_edge_litert'", name="ai_edge_litert")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_litert)
+def test_deeplab_names_the_missing_extra(no_litert):
     with pytest.raises(ModuleNotFoundError, match=r"stylemixseg\[references\]"):
         DeepLabPerson()

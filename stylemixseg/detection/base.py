@@ -88,10 +88,14 @@ class Detector(Protocol):
         ...
 
 
+def shared_areas(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Area that one box (4,) shares with each of many (N, 4), (N,) in square pixels."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])  # (N, 2)
+    return sides.clip(0).prod(axis=1)
+
+
 def box_iou(a: Sequence[float], b: Sequence[float]) -> float:
     """Intersection over union of two boxes (x0, y0, x1, y1), in 0..1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(width, 0.0) * max(height, 0.0)
+    shared = float(shared_areas(np.asarray(a, float), np.asarray([b], float))[0])
     areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
     return shared / (areas - shared)

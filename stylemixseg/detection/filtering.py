@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stylemixseg.checks import check_int, check_real
-from stylemixseg.detection.base import Detection
+from stylemixseg.detection.base import Detection, shared_areas
 
 SCORE_TOLERANCE = 1e-3  # a sigmoid in half precision may round to a hair above 1
 LISTED = 5  # phrases that a message names before it counts the rest
@@ -185,7 +185,6 @@ def _listed(phrases: Sequence[str]) -> str:
 
 def _iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """IoU of one box (4,) with many (N, 4), (N,) in 0..1; all with an area."""
-    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])  # (N, 2)
-    shared = sides.clip(0).prod(axis=1)
+    shared = shared_areas(box, boxes)
     areas = (box[2:] - box[:2]).prod() + (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
     return shared / (areas - shared)

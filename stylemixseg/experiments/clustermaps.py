@@ -7,8 +7,6 @@ a rule or a reference can change without a new synthesis, and an interrupted run
 
 from __future__ import annotations
 
-import hashlib
-import json
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -18,6 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg.clustering import kmeans
+from stylemixseg.experiments.kept import settings_key
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
 from stylemixseg.paths import atomic_write, cache_dir
@@ -57,14 +56,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     for space in spaces:
         summary = summary_from_images(images, space)
         for k in profile.ks:
-            result = kmeans(
-                summary,
-                k,
-                seed=settings.kmeans_seed,
-                restarts=settings.restarts,
-                iterations=settings.iterations,
-                max_points_per_cluster=settings.max_points_per_cluster,
-            )
+            result = kmeans(summary, k, **settings.kmeans_options)
             maps[map_key(space, k)] = result.labels.astype(np.uint8)
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, **maps)
@@ -100,5 +92,4 @@ def _folder(generator: Generator, profile: Profile) -> Path:
         "style_truncation": settings.style_truncation,
         "kmeans": [settings.kmeans_seed, settings.restarts, settings.iterations, settings.max_points_per_cluster],
     }
-    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-    return cache_dir() / "maps" / f"{generator.name}-{key}"
+    return cache_dir() / "maps" / f"{generator.name}-{settings_key(depends)}"

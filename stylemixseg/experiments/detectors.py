@@ -9,7 +9,6 @@ photo is kept in the cache folder, so an interrupted run goes on where it was.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +24,7 @@ from stylemixseg.checks import check_int, check_real
 from stylemixseg.detection.base import Detection, Detector, box_iou
 from stylemixseg.detection.cocossd import CocoSSD
 from stylemixseg.detection.filtering import DetectionFilter
-from stylemixseg.experiments.kept import kept
+from stylemixseg.experiments.kept import kept, settings_key
 from stylemixseg.horses import HorsePhotos, mask_box, read_horses
 from stylemixseg.metrics import bootstrap_mean
 from stylemixseg.paths import cache_dir
@@ -79,7 +78,7 @@ def run_horses(
 def _kept_detections(detector: DigestedDetector, name: str, image: np.ndarray) -> list[Detection]:
     """The detector's answer for one photo, from disk or made now."""
     content = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
-    key = hashlib.sha256(json.dumps([detector.name, detector.digest, PHRASE]).encode()).hexdigest()[:16]
+    key = settings_key([detector.name, detector.digest, PHRASE])
     path = cache_dir() / "detections" / f"{detector.name}-{key}" / f"{name}-{content}.json"
     answer = kept(path, lambda: {"boxes": [[*item.box, item.score] for item in detector(image, [PHRASE])]})
     return [Detection(tuple(box), PHRASE, score) for *box, score in answer["boxes"]]

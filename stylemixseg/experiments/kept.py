@@ -1,12 +1,18 @@
-"""Small results kept on disk, one JSON file an item: an interrupted experiment goes on where it was."""
+"""Results kept on disk: an interrupted experiment goes on where it was, and another setting has another folder."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 from stylemixseg.paths import atomic_write
+
+
+def settings_key(depends: dict | list) -> str:
+    """16 hex digits that stand for all that results depend on, plain values; equal settings give equal keys."""
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def kept(path: Path, make: Callable[[], dict]) -> dict:

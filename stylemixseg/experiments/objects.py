@@ -7,8 +7,6 @@ interrupted run goes on where it was. Names begin with "toy.": these numbers nev
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,8 +15,8 @@ from tqdm.auto import tqdm
 
 from stylemixseg.clustering import kmeans
 from stylemixseg.detection.base import Detection
-from stylemixseg.detection.known import jittered
-from stylemixseg.experiments.kept import kept
+from stylemixseg.detection.known import KnownBoxes, jittered
+from stylemixseg.experiments.kept import kept, settings_key
 from stylemixseg.experiments.scoring import oracle_labels
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
@@ -62,7 +60,7 @@ def room_stack(world: ToyWorld, profile: Profile, seed: int) -> tuple[StyleStack
 
 def true_boxes(truth: ToyTruth) -> list[Detection]:
     """The exact boxes of a room, in the order of its instances."""
-    return [Detection((box.x0, box.y0, box.x1, box.y1), box.label) for box in truth.boxes]
+    return list(KnownBoxes.from_toy(truth).detections)
 
 
 def whole_image_classes(stack: StyleStack, truth: ToyTruth, k: int = WHOLE_K) -> np.ndarray:
@@ -184,8 +182,7 @@ def _kept_rooms(profile: Profile, name: str, digest: str, seeds: range, make: Ca
         "margins": [MARGIN, *JITTER],
         "whole_k": WHOLE_K,
     }
-    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_dir() / "objects" / f"{name}-{key}"
+    folder = cache_dir() / "objects" / f"{name}-{settings_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
     return [kept(folder / f"seed{seed:05d}.json", lambda: make(seed)) for seed in bar]
 

@@ -8,8 +8,6 @@ cache folder.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from stylemixseg.detection.base import Detection
 from stylemixseg.detection.faceparts import FaceParts, part_masks
 from stylemixseg.detection.known import KnownBoxes
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.kept import kept
+from stylemixseg.experiments.kept import kept, settings_key
 from stylemixseg.experiments.scoring import reference_parts
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import bootstrap_mean, confusion
@@ -125,8 +123,7 @@ def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
         "whole_k": WHOLE_K,
         "reference": profile.reference if profile.reference == "truth" else FaceParts().digest,
     }
-    key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_dir() / "parts" / f"{generator.name}-{key}"
+    folder = cache_dir() / "parts" / f"{generator.name}-{settings_key(depends)}"
     faces = [
         kept(folder / f"seed{seed:05d}.json", lambda: _one(generator, profile, seed))
         for seed in tqdm(profile.query_seeds[: profile.object_faces], desc="parts", unit="image")

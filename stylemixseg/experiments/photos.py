@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import time
 import zipfile
 import zlib
@@ -26,6 +25,7 @@ from tqdm.auto import tqdm
 from stylemixseg import discriminant
 from stylemixseg.datasets import MaskedPhotos, read_celebamask, validation_names
 from stylemixseg.discriminant import StyleDiscriminant
+from stylemixseg.experiments.kept import settings_key
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -177,8 +177,7 @@ class PhotoRun:
             "weights": [sha256_file(file) for file in files],
             "parser": self._parser.digest,
         }
-        key = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
-        self._folder = cache_dir() / "photos" / f"{self.generator.name}-{key}"
+        self._folder = cache_dir() / "photos" / f"{self.generator.name}-{settings_key(depends)}"
 
     def photos(self) -> list[EvaluationPhoto]:
         """As `evaluation_photos`."""
