@@ -111,7 +111,7 @@ def mean_iou(confusions: Sequence[Confusion], average: str, statistic: str = "mi
     counts = _counts(confusions)
     if average == "dataset":
         counts = counts.sum(0, keepdims=True)
-    return float(_ious(counts, statistic).mean())
+    return float(ious_of_counts(counts, statistic).mean())
 
 
 def bootstrap_interval(
@@ -141,14 +141,21 @@ def bootstrap_interval(
     samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
     level = check_real("level", level, 0, 1)
     images = len(counts)
-    # How often each image is drawn into each resampled set: (samples, images), rows add up to `images`.
-    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
+    drawn = times_drawn(images, samples, seed)
     if average == "dataset":
-        values = _ious(drawn @ counts, statistic)
+        values = ious_of_counts(drawn @ counts, statistic)
     else:
-        values = drawn @ _ious(counts, statistic) / images
+        values = drawn @ ious_of_counts(counts, statistic) / images
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def times_drawn(images: int, samples: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn into each resampled set (samples, images) int64; rows add up to `images`.
+
+    The same arguments give the same draws, so two methods can be compared on the same resampled images.
+    """
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
 
 
 def bootstrap_mean(
@@ -170,7 +177,7 @@ def bootstrap_mean(
     samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
     level = check_real("level", level, 0, 1)
     sums, sizes = np.array([(np.sum(group), len(group)) for group in groups]).T  # (G,) each
-    drawn = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=samples)
+    drawn = times_drawn(len(groups), samples, seed)
     low, high = np.quantile(drawn @ sums / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -190,9 +197,13 @@ def _counts(confusions: Sequence[Confusion]) -> np.ndarray:
     return np.array([[item.tp, item.fp, item.fn, item.tn] for item in confusions], np.int64)
 
 
-def _ious(counts: np.ndarray, statistic: str) -> np.ndarray:
-    """counts (N, 4) -> (N,) float64, with the same rule for absent classes as `Confusion`."""
-    tp, fp, fn, tn = counts.T
+def ious_of_counts(counts: np.ndarray, statistic: str = "miou") -> np.ndarray:
+    """IoU of every row of counts (..., 4), columns tp, fp, fn, tn -> (...) float64.
+
+    Args:
+        statistic: "miou", "fg_iou" or "bg_iou"; absent classes count as in `Confusion`.
+    """
+    tp, fp, fn, tn = np.moveaxis(counts, -1, 0)
     values = []
     for name, agreed in (("fg_iou", tp), ("bg_iou", tn)):
         if statistic in (name, "miou"):

@@ -183,7 +183,7 @@ def test_what_an_inversion_loses_is_measured(run, written):
 
 
 def test_an_interrupted_run_goes_on_with_equal_numbers(run, written, monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "_folder", tmp_path / "another cache")
+    monkeypatch.setattr(experiment, "kept_folder", lambda kind: tmp_path / "another cache")
     made = []
 
     def stopping(self, photo, inversion, real=PhotoRun._make):
@@ -210,7 +210,7 @@ def test_an_interrupted_run_goes_on_with_equal_numbers(run, written, monkeypatch
 def test_a_damaged_file_is_made_again(run, written, damage, monkeypatch):
     photo = run.photos()[0]
     kept = run.result(photo, "projector")
-    (path,) = run._folder.glob("seed0-*.npz")
+    (path,) = (paths.cache_dir() / "photos" / run._key).glob("seed0-*.npz")
     path.write_bytes(damage(path.read_bytes()))
     calls = []
     monkeypatch.setattr(PhotoRun, "_make", lambda self, photo, inversion: calls.append(inversion) or kept)
@@ -222,10 +222,10 @@ def test_a_damaged_file_is_made_again(run, written, damage, monkeypatch):
 
 
 def test_other_settings_or_another_photo_have_their_own_files(run, written, monkeypatch):
-    folders = {run._folder} | {PhotoRun(replace(PROFILE, **change))._folder for change in (
+    keys = {run._key} | {PhotoRun(replace(PROFILE, **change))._key for change in (
         {"projector_steps": 4}, {"refine_steps": 5}, {"k": 4}, {"style_seed": 1})}
-    assert len(folders) == 5
-    assert PhotoRun(replace(PROFILE, photos=9, queries=5))._folder == run._folder  # it is about each photo
+    assert len(keys) == 5
+    assert PhotoRun(replace(PROFILE, photos=9, queries=5))._key == run._key  # it is about each photo
     photo = run.photos()[0]
     made = run.result(photo, "projector")
     calls = []
@@ -238,7 +238,7 @@ def test_other_settings_or_another_photo_have_their_own_files(run, written, monk
 def test_without_a_discriminant_there_is_no_probability(run, written, tmp_path, monkeypatch):
     photo = run.photos()[0]
     made = replace(run.result(photo, "projector"), probability=None)
-    monkeypatch.setattr(run, "_folder", tmp_path)
+    monkeypatch.setattr(experiment, "kept_folder", lambda kind: tmp_path)
     monkeypatch.setattr(PhotoRun, "_make", lambda self, photo, inversion: made)
     run.result(photo, "projector")
     kept = run.result(photo, "projector")
