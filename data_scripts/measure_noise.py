@@ -33,7 +33,10 @@ from stylemixseg.results import installed_versions, measurements, profile_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("table1", "table4", "parts", "objects", "detectors", "table1_photos")
-SIZES = {"queries": 4, "ablation_queries": 2, "photos": 2, "object_scenes": 6, "object_faces": 2, "detector_photos": 20}
+SIZES = {
+    "queries": 4, "ablation_queries": 1, "cutoffs": (4, 6, 12), "photos": 1, "object_scenes": 4, "object_faces": 1,
+    "detector_photos": 20,
+}  # fmt: skip
 FIRST = "first"
 # Variables of the processes; "engine" is ours. An older processor has neither AVX2 nor FMA.
 OLDER = {

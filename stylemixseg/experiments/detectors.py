@@ -12,7 +12,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from statistics import NormalDist
 from typing import Protocol
@@ -134,25 +133,26 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
-def run_detectors(results: Path, profile: Profile, photos: int | None = None) -> Path:
+def run_detectors(results: Path, profile: Profile, names: Sequence[str] | None = None) -> Path:
     """Measure COCO-SSD on the Weizmann horses and write `<results>/<profile>/detectors.json`.
 
     The photos are real ones in every profile, so no name has a prefix.
 
     Args:
         results: the folder of all results.
-        photos: how many, from the first by name; None: all 327.
+        names: of the photos; None: the profile's `detector_photos`, the first by name.
 
     Returns:
         The path of the result file.
 
     Raises:
         FileNotFoundError: the photos or the model are not on this machine. ModuleNotFoundError: no ai-edge-litert.
-        ValueError: more photos than there are.
+        ValueError: more photos than there are. KeyError: an unknown name.
     """
     horses = read_horses()
-    count = len(horses) if photos is None else check_int("photos", photos, 1, len(horses))
+    if names is None:
+        names = horses.names[: check_int("detector_photos", profile.detector_photos, 1, len(horses))]
     out = Path(results) / profile.name / f"{EXPERIMENT}.json"
     recorder = RunRecorder(EXPERIMENT, profile.name, out)
-    run_horses(CocoSSD(), replace(horses, split_of=dict(islice(horses.split_of.items(), count))), recorder)
+    run_horses(CocoSSD(), replace(horses, split_of={name: horses.split_of[name] for name in names}), recorder)
     return recorder.write()

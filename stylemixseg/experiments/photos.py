@@ -158,13 +158,17 @@ def fitted_discriminant(segmenter: StyleMixSegmenter) -> StyleDiscriminant | Non
 class PhotoRun:
     """The inversions and segmentations of a profile's photos; each is made once and kept on disk.
 
+    Args:
+        names: only these of the profile's photos; None: all.
+
     Attributes:
         generator: the profile's `photo_generator` in PyTorch. segmenter: the method, on the fastest engine.
         inverters: {name of `INVERSIONS`: inverter}, those that this generator has.
     """
 
-    def __init__(self, profile: Profile):
+    def __init__(self, profile: Profile, names: Sequence[str] | None = None):
         self.profile = profile
+        self._names = names
         self.generator = load_generator(profile.photo_generator, engine="torch")
         self.inverters = inverters(self.generator, profile)
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
@@ -184,8 +188,9 @@ class PhotoRun:
         self._key = f"{self.generator.name}-{settings_key(depends)}"
 
     def photos(self) -> list[EvaluationPhoto]:
-        """As `evaluation_photos`."""
-        return evaluation_photos(self.profile, self.segmenter.generator)
+        """As `evaluation_photos`, those that this run is about."""
+        found = evaluation_photos(self.profile, self.segmenter.generator)
+        return [photo for photo in found if self._names is None or photo.name in self._names]
 
     def result(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:
         """One photo inverted in one way and segmented, from disk or made now."""
