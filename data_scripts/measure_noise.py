@@ -3,7 +3,7 @@
 
 The same small run (`SIZES`, otherwise profile cpu) is measured several times, each from nothing: again, with other
 numbers of threads, with the other engine, with the instruction sets of an older processor, and with other versions of
-the libraries. For every mean and for every image the largest distance from the first run is written to
+the libraries. The largest distance from the first run is written, for every mean and every image, to
 `stylemixseg/expectations/noise.json`, from which `stylemixseg ledger --update-expectations` takes its tolerances.
 
     python data_scripts/measure_noise.py                                        all but other versions
@@ -37,6 +37,8 @@ SIZES = {
     "queries": 4, "ablation_queries": 1, "cutoffs": (4, 6, 12), "photos": 1, "object_scenes": 4, "object_faces": 1,
     "detector_photos": 20,
 }  # fmt: skip
+ENGINE_SIZES = SIZES | {"queries": 1}  # PyTorch takes some ten times as long on a CPU
+ENGINE_TABLES = ("table1", "parts")
 FIRST = "first"
 # Variables of the processes; "engine" is ours. An older processor has neither AVX2 nor FMA.
 OLDER = {
@@ -89,10 +91,12 @@ def main() -> None:
 
 def _measure(out: Path) -> None:
     """One run of all tables in this process, from nothing."""
+    tables, sizes = TABLES, SIZES
     if os.environ.get("engine") == "torch":
         zoo.find_spec = lambda name: None  # OpenVINO is as good as not installed
-    profile = replace(load_profile("cpu"), name="noise", **SIZES)
-    for table in TABLES:
+        tables, sizes = ENGINE_TABLES, ENGINE_SIZES
+    profile = replace(load_profile("cpu"), name="noise", **sizes)
+    for table in tables:
         with made_anew():
             reproduce(table, profile, out)
     with atomic_write(out / "versions.json") as temporary:
@@ -110,13 +114,13 @@ def _write(work: Path, words: dict[str, str]) -> Path:
         moved = {
             item: abs(found[item].value - first[item].value)
             for item in first
-            if item.endswith("iou") and first[item].interval
+            if item.endswith("iou") and first[item].interval and item in found and found[item].n == first[item].n
         }
         images = {
             f"{score}:{image}": abs(scores[score].by_image()[image] - value)
             for score, item in first_scores.items()
             for image, value in item.by_image().items()
-            if not score.endswith("seconds")
+            if not score.endswith("seconds") and score in scores and image in scores[score].images
         }
         worst, worst_image = max(moved, key=moved.get), max(images, key=images.get)
         record["variants"].append({

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
-
 import pytest
 import yaml
 
 from stylemixseg import ledger
-from stylemixseg.experiments.claims import OURS
+from stylemixseg.experiments.claims import Verdict
 from stylemixseg.experiments.photos import INVERSIONS
+from stylemixseg.experiments.reproduce import TABLES as REPRODUCED
 from stylemixseg.experiments.spotcheck import SpotCheck, write_spot_check
 from stylemixseg.glance import Judged, compared, conclusion
-from stylemixseg.experiments.claims import Verdict
+from stylemixseg.imagescores import folder_scores
 from stylemixseg.ledger import MEASURED_BY, markdown, paper_values
 from stylemixseg.ledgertables import TABLES
 from stylemixseg.metrics import Confusion
 from stylemixseg.numbercheck import FOLDER, Row, update_expectations
-from stylemixseg.profiles import load_profile
 from stylemixseg.provenance import REPOSITORY, ROOT, code_address
 from stylemixseg.resultfiles import ResultError
-from stylemixseg.results import Measurement, RunRecorder
+from stylemixseg.results import Measurement, RunRecorder, measurements
 
 MAIN = "table1.ffhq.saliency.miou"
 ON_PHOTOS = "table1.celeba.encoder.saliency.miou"
@@ -137,8 +135,8 @@ def test_numbers_on_photos_stand_in_their_table(results, tmp_path):
 
 
 def test_toy_results_never_enter_the_page(results, tmp_path):
-    run(results, "cpu", {"toy.table1.ffhq.saliency.miou": (0.98765, 6, None)}, experiment="toy")
-    run(results, "smoke", {"toy.table4.lab.c8.k4.miou": (0.98765, 6, None)}, experiment="toy")
+    run(results, "cpu", {"toy.table1.ffhq.saliency.miou": (0.98765, 6, None)}, experiment="01_tour")
+    run(results, "smoke", {"toy.table4.lab.c8.k4.miou": (0.98765, 6, None)}, experiment="01_tour")
     page = markdown(results, tmp_path)
     assert "0.988" not in page and "toy." not in page
 
@@ -182,7 +180,8 @@ def test_what_is_folded_is_closed_again(results, tmp_path):
     assert lines == ["<details>", "</details>"] * (len(lines) // 2) and len(lines) > 8
 
 
-def test_a_written_page_has_its_plot_beside_it(results, tmp_path):
+def test_a_written_page_has_its_plot_beside_it(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "expectations_path", lambda profile: tmp_path / f"{profile}.json")
     path = ledger.write_ledger(results, tmp_path / "page" / "ledger.md")
     assert "```{figure} ledger_agreement.svg\n---\nalt: Scatter plot" in path.read_text()
     assert (path.parent / "ledger_agreement.svg").read_text().count("<svg")
@@ -228,8 +227,6 @@ def test_every_number_links_to_the_code_that_makes_it(results, tmp_path):
 
 
 def test_every_table_of_reproduce_has_code_to_link_to():
-    from stylemixseg.experiments.reproduce import TABLES as REPRODUCED
-
     assert set(MEASURED_BY) == set(REPRODUCED)
     assert code_address("notebooks/01_tour.py").endswith("/notebooks/01_tour.py") and (ROOT / "notebooks/01_tour.py").exists()
 
@@ -274,7 +271,4 @@ def test_the_first_screen_judges_over_images(tmp_path):
 
 
 def _read(folder):
-    from stylemixseg.imagescores import folder_scores
-    from stylemixseg.results import measurements
-
     return measurements(folder), folder_scores(folder)
