@@ -438,6 +438,21 @@ def stylegan3(generator: files.Persistent) -> None:
     generator.meta["state"]["_modules"]["synthesis"].meta["state"]["_modules"] = parts
 
 
+def whole(change) -> bytes:
+    """torch.save(G) of NVIDIA's class, after a change."""
+    generator = files.nvidia_generator(WEIGHTS)
+    change(generator)
+    return files.nvidia_object_bytes(generator, torch_save=True)
+
+
+def torgb_of(channels: int) -> dict:
+    """The weights of a network whose images have so many channels."""
+    return {
+        key: value[:1].repeat_interleave(channels, 0) if ".torgb." in key and "affine" not in key else value
+        for key, value in WEIGHTS.items()
+    }
+
+
 def architecture_orig(generator: files.Persistent) -> None:
     for block in ("b4", "b8"):
         del state_of(generator, "synthesis", block)["_modules"]["torgb"]
@@ -474,9 +489,9 @@ MISTAKEN = {
     "NumPy archive": (lambda: zip_bytes({"a.npy": b"x"}, 0), "not one of torch.save"),
     "two pickles in a zip": (
         lambda: zip_bytes({"a/data.pkl": pickled(b"}"), "b/data.pkl": pickled(b"}")}, 0), "no single data.pkl"),
-    "pickled list": (lambda: pickled(b"]"), "a pickle of list, but not one of NVIDIA's"),
+    "pickled list": (lambda: pickled(b"]"), "the file holds a list, neither a network nor"),
     "another torch file": (lambda: files.torch_bytes({"layer.weight": OTHER}), "its first keys: layer.weight"),
-    "a tensor alone": (lambda: files.torch_bytes(OTHER), "torch.save saved something other"),
+    "a tensor alone": (lambda: files.torch_bytes(OTHER), "holds one tensor .if it is a latent: segment --latent"),
     "an empty dictionary": (lambda: files.torch_bytes({}), "its first keys: none"),
     "big-endian": (lambda: zip_bytes({"a/data.pkl": pickled(b"}"), "a/byteorder": b"big"}, 0), "big-endian"),
     "big-endian, old form": (
@@ -496,6 +511,40 @@ MISTAKEN = {
     "StyleGAN1, rosinality": (
         lambda: files.torch_bytes({"g_ema": {"generator.progression.0.conv1.weight": OTHER}}), "a StyleGAN1 network"),
     "StyleGAN3": (lambda: PT(WEIGHTS, change=stylegan3), "a StyleGAN3 network"),
+    "StyleGAN3, torch.save(G)": (lambda: whole(stylegan3), "a StyleGAN3 network"),
+    "StyleGAN3, names": (
+        lambda: files.torch_bytes({"module.mapping.fc0.weight": OTHER, "module.synthesis.input.freqs": OTHER}),
+        "a StyleGAN3 network"),
+    "StyleGAN3, synthesis alone": (
+        lambda: files.torch_bytes({"module.synthesis.input.freqs": OTHER}), "it is a StyleGAN3 network"),
+    "StarGAN v2": (
+        lambda: files.torch_bytes({"generator": {"module.from_rgb.weight": OTHER}}), "it is a StarGAN v2 network"),
+    "BasicSR": (lambda: files.torch_bytes({"style_conv1.modulated_conv.weight": OTHER}), "layout of BasicSR"),
+    "conditional, torch.save(G)": (lambda: whole(setting(c_dim=10)), r"conditional \(c_dim > 0\)"),
+    "conditional, names": (
+        lambda: files.torch_bytes(files.with_filters(changed(mapping__embed__weight=OTHER))), "conditional"),
+    "two generators": (
+        lambda: files.torch_bytes({"generator.input.input": OTHER, "decoder.input.input": OTHER}),
+        r"several generators \(decoder\.\*, generator\.\*\)"),
+    "discriminator alone, NVIDIA": (
+        lambda: files.nvidia_object_bytes(files.nvidia_module({"b4.out.weight": OTHER}, None)), "a discriminator only"),
+    "discriminator, names": (lambda: files.torch_bytes({"b8.fromrgb.weight": OTHER, "b4.out.weight": OTHER}),
+                             "a discriminator only"),
+    "TorchScript": (lambda: zip_bytes({"a/data.pkl": pickled(b"}"), "a/constants.pkl": pickled(b"}")}, 0),
+                    "a TorchScript archive .* save the network's state_dict"),
+    "a class of somebody's": (
+        lambda: torch_zip(pickled(name("training.networks", "Generator") + b")\x81")),
+        r"refused training\.networks\.Generator: .* save torch\.save\(network\.state_dict\(\), path\) instead"),
+    "images of 2 channels": (lambda: PT(torgb_of(2)), "images of 2 channels; those of 1"),
+    "images of 5 channels": (lambda: RO(torgb_of(5)), "images of 5 channels"),
+    "channels differ": (
+        lambda: RO(changed(synthesis__b8__torgb__bias=torch.zeros(1))), r"b8.torgb.bias has shape \(1,\)"),
+    "one noise map is missing": (
+        lambda: RO(WEIGHTS, change=lambda s: s["g_ema"].pop("noises.noise_2") is None), "b8.conv1.noise_const"),
+    "all noise maps are missing, NVIDIA": (
+        lambda: PT({k: v for k, v in WEIGHTS.items() if "noise_const" not in k}), "noise_const"),
+    "noise and its strengths are missing": (
+        lambda: RO({k: v for k, v in WEIGHTS.items() if "noise" not in k}), "lacks synthesis.b16.conv0.noise_strength"),
     "MMGeneration": (lambda: files.torch_bytes({"state_dict": {"generator_ema.x": OTHER}}), "MMGeneration"),
     "conditional": (lambda: PT(WEIGHTS, change=setting(c_dim=10)), r"conditional \(c_dim > 0\)"),
     "conditional, embedding": (lambda: PT(changed(mapping__embed__weight=OTHER)), "conditional"),
