@@ -21,6 +21,10 @@ from stylemixseg.generators.checkpoints import Checkpoint
 from stylemixseg.generators.checkpoints.layout import NOISE_DRAWN
 
 
+class Unconfirmed(Exception):
+    """This reader cannot read the file."""
+
+
 class Plain:
     """An instance of a class of rosinality's code: its state and nothing else."""
 
@@ -120,11 +124,15 @@ def _collect(value: object, path: str, found: dict[str, torch.Tensor], depth: in
 
 
 def disagreement(data: bytes, checkpoint: Checkpoint) -> str | None:
-    """What the package read from a file and this reader does not find under the same name; None: they agree."""
+    """What the package read from a file and this reader does not find under the same name; None: they agree.
+
+    Raises:
+        Unconfirmed: Python or torch objects to the file, such as to a field that the package does not look at.
+    """
     try:
         found = tensors(data)
-    except Exception as error:  # any: what the package can read, Python and torch must read as well
-        return f"the second reader fails: {type(error).__name__}: {error}"
+    except Exception as error:  # of many types, as the file may be damaged anywhere
+        raise Unconfirmed(f"{type(error).__name__}: {error}") from error
     weights = checkpoint.weights
     if checkpoint.format == "rosinality":
         named, latent_avg = files.rosinality_state(weights)
