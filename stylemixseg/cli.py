@@ -159,7 +159,12 @@ def _parser() -> argparse.ArgumentParser:
         "photos", nargs="*", default=[], type=Path, metavar="PHOTO", help="photos, or folders of photos"
     )
     query.add_argument("--seed", type=int, help="seed of the query's latent z")
-    query.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
+    query.add_argument(
+        "--latent",
+        type=Path,
+        metavar="FILE",
+        help=".npy, .npz (w of NVIDIA's projector) or .pt with ws, (num_ws, w_dim) or (1, num_ws, w_dim)",
+    )
     query.add_argument(
         "--generator",
         metavar="NAME",

@@ -13,11 +13,11 @@ from torch import Tensor
 from stylemixseg.checks import check_latents
 from stylemixseg.compositing import clusters_to_color, composite, overlay
 from stylemixseg.generators.base import Generator
+from stylemixseg.latents import read_latent_array
 from stylemixseg.paths import atomic_write
 from stylemixseg.photosegmenter import PhotoSegmentation
 from stylemixseg.segmenter import Segmentation
 
-MAX_LATENT_BYTES = 4 << 20  # 18 layers of 512 floats take 37 kB
 RECORD = "segmentation.json"  # written last: where it is, the rest is whole
 COMPOSITION = "composition.png"  # of a photo with a background
 PHOTO_FILES = (  # of every photo, besides the record
@@ -33,22 +33,21 @@ PHOTO_FILES = (  # of every photo, besides the record
 
 
 def read_latent(path: str | Path, generator: Generator) -> Tensor:
-    """Read ws from a .npy file: (num_ws, w_dim) or (1, num_ws, w_dim), floating point.
+    """Read the ws of one image, (1, num_ws, w_dim), from a file of numpy.save, numpy.savez or torch.save.
+
+    The file holds (num_ws, w_dim) or (1, num_ws, w_dim), or one w (w_dim) for all layers; see `latents` for the kinds.
 
     Raises:
-        ValueError: not such a file, too large, a shape that is not the generator's, NaN. FileNotFoundError.
+        ValueError: not such a file, too large, a shape that is not the generator's, several latents, NaN.
+        FileNotFoundError.
     """
-    path = Path(path)
-    if path.stat().st_size > MAX_LATENT_BYTES:
-        raise ValueError(f"{path} is too large for a latent: {path.stat().st_size} bytes, at most {MAX_LATENT_BYTES}")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a .npy file with numbers: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        raise ValueError(f"{path} must hold one floating-point array, as numpy.save writes it")
-    ws = torch.from_numpy(array.astype(np.float32))
-    return check_latents(str(path), ws[None] if ws.ndim == 2 else ws, generator.num_ws, generator.w_dim)
+    ws = torch.from_numpy(read_latent_array(path))
+    if ws.ndim == 1:
+        ws = ws.expand(generator.num_ws, -1)
+    ws = ws[None] if ws.ndim == 2 else ws
+    if ws.ndim == 3 and len(ws) != 1:
+        raise ValueError(f"{path} holds {len(ws)} latents, one is needed: save ws[:1] alone, for example")
+    return check_latents(str(path), ws.contiguous(), generator.num_ws, generator.w_dim)
 
 
 def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, seconds: float) -> Path:
