@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from stylemixseg.paths import atomic_write, data_dir
 from stylemixseg.results import RunRecorder
 
+from .kernel import own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
 from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
 
@@ -66,6 +67,7 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
                 executed,
                 parameters={"profile": profile, "results": str(results)},
                 kernel_name="python3",
+                kernel_manager_class=own_kernel(Path(folder) / "ipython"),
                 cwd=work,
             )
         except Exception as error:

@@ -12,7 +12,6 @@ from functools import cache, lru_cache
 from itertools import islice
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from stylemixseg.generators import openvino_mobilestylegan, openvino_stylegan2
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino_nodes import as_image_bytes, to_array
 from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.quiet_openvino import openvino
 
 # Mixes in flight: two images on one core each take less time than one after the other on two cores.
 STREAMS = 2
