@@ -171,7 +171,7 @@ def _decode(path: Path, file: BinaryIO) -> Photo:
     file.seek(0)
     kind = container_kind(start)
     if not (allowed := formats(kind)):
-        raise PhotoError(f"{path} is a {kind} image, which cannot be read here: {advice(kind)}")
+        raise PhotoError(f"{path} is {'an' if kind[0] == 'A' else 'a'} {kind} image, which cannot be read here: {advice(kind)}")
     left_out: tuple[str, ...] = ()
     if start.startswith(SIGNATURE):
         file, left_out = without_bad_metadata(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from stylemixseg.checks import fit_latents
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, style_mixed_images
 from stylemixseg.paths import cache_dir, write_cached
@@ -23,6 +24,7 @@ def cached_stack(
     given all the same, with a note.
     """
     side = check_resolution(resolution, generator.resolution)
+    w0, styles = fit_latents("w0", w0, generator), fit_latents("styles", styles, generator)
     path = _path(generator, w0, styles, cutoff, side)
     try:
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
