@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import textwrap
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Only what `--help` needs is imported here; torch and faiss take seconds.
 from stylemixseg import __version__
+from stylemixseg.streams import unfailing_streams, unprinted
 
 DEFAULT_RESULTS = Path("book/results")
 _FORMATS = """
@@ -21,7 +23,16 @@ _FORMATS = """
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 it failed (one line says why), 2 wrong usage, 130 interrupted."""
-    args = _parser().parse_args(argv)
+    with unfailing_streams() as (out, _):
+        status = _run(sys.argv[1:] if argv is None else argv)
+        if problem := unprinted(out):
+            print(f"stylemixseg: {problem}", file=sys.stderr)
+            status = status or 1
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    args = _parser().parse_args(_boxes_joined(argv))
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_: f"note: {message}\n"  # no place in the code: users look for advice
     try:
@@ -478,6 +489,17 @@ def _segment_latent(args, settings: dict, objects) -> int:
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
     print(f"{folder}: foreground is {result.mask.mean():.0%} of the image")
     return 0
+
+
+def _boxes_joined(argv: list[str]) -> list[str]:
+    """`--box -20,...` as `--box=-20,...`: a value that begins with a minus is taken for an option otherwise."""
+    joined = []
+    for argument in argv:
+        if joined and joined[-1] in ("--box", "--bo") and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _box(text: str) -> tuple[float, float, float, float]:
