@@ -136,19 +136,54 @@ def bootstrap_interval(
     Returns:
         (low, high), both in 0..1.
     """
-    _check(average, statistic)
-    counts = _counts(confusions)
     samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
     level = check_real("level", level, 0, 1)
+    values = _resampled(confusions, statistic, average, samples, seed)
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def paired_difference(
+    a: Sequence[Confusion], b: Sequence[Confusion], statistic: str, average: str
+) -> tuple[float, tuple[float, float]]:
+    """How much better `a` is than `b` on the same images, with its 95 % percentile interval (seed 0, 2000 samples).
+
+    Each resampled set holds the same images for both, so what an image does to both methods alike (a hard picture, a
+    fault of its reference) cancels in the difference. The interval can therefore be much narrower than the two
+    intervals of `bootstrap_interval` suggest.
+
+    Args:
+        a, b: one an image and method, at least one; a[i] and b[i] belong to the same image and the same reference.
+        statistic, average: as in `mean_iou`.
+
+    Returns:
+        The value of `a` minus that of `b` in -1..1, and (low, high). Zero outside of it: the sign of the difference
+        would hold on other images of the same kind, judged by the same reference.
+
+    Raises:
+        TypeError: not Confusions. ValueError: no image, unequal numbers of images, or an unknown statistic or average.
+    """
+    a, b = list(a), list(b)
+    if len(a) != len(b):
+        raise ValueError(f"a and b must hold the same images, got {len(a)} in a and {len(b)} in b")
+    value = mean_iou(a, average, statistic) - mean_iou(b, average, statistic)
+    values = _resampled(a, statistic, average) - _resampled(b, statistic, average)  # one seed: the same images drawn
+    low, high = np.quantile(values, [0.025, 0.975])
+    return value, (float(low), float(high))
+
+
+def _resampled(
+    confusions: Sequence[Confusion], statistic: str, average: str, samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """The statistic on each resampled set of images (samples,); which images are drawn depends on seed and number."""
+    _check(average, statistic)
+    counts = _counts(confusions)
     images = len(counts)
     # How often each image is drawn into each resampled set: (samples, images), rows add up to `images`.
     drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
     if average == "dataset":
-        values = _ious(drawn @ counts, statistic)
-    else:
-        values = drawn @ _ious(counts, statistic) / images
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        return _ious(drawn @ counts, statistic)
+    return drawn @ _ious(counts, statistic) / images
 
 
 def bootstrap_mean(
