@@ -85,12 +85,12 @@ recorder = RunRecorder(
 # ```
 #
 # Each pixel $p$ is a point $\mathbf{x}_p$ with $3n$ coordinates: its colour in each of the $n$ style-mixed
-# images. K-means looks for $k$ centroids $\mathbf{m}_1, \dots, \mathbf{m}_k$ and a label $y_p$ for each pixel
-# that make this sum small:
+# images. K-means looks for $k$ centroids $\boldsymbol{\mu}_0, \dots, \boldsymbol{\mu}_{k-1}$ and a label
+# $\mathbf{Y}'_p$ for each pixel that make this sum small:
 #
 # ```{math}
 # :label: eq-objective
-# J = \sum_p \lVert \mathbf{x}_p - \mathbf{m}_{y_p} \rVert^2 .
+# J = \sum_p \lVert \mathbf{x}_p - \boldsymbol{\mu}_{\mathbf{Y}'_p} \rVert^2 .
 # ```
 #
 # The usual way is *Lloyd's algorithm*. It takes turns: give every pixel to the nearest centroid; move every
@@ -463,12 +463,12 @@ image_grid(
 #
 # ## A soft mask from the distances
 #
-# K-means gives hard labels, but it knows more: how near each pixel is to each centroid. Let $d_\mathrm{fg}$
-# be the distance to the nearest foreground centroid, and $d_\mathrm{bg}$ to the nearest background one. Then
+# K-means gives hard labels, but it knows more: how near each pixel is to each centroid. Let $r_\mathrm{fg}$
+# be the distance to the nearest foreground centroid, and $r_\mathrm{bg}$ to the nearest background one. Then
 #
 # ```{math}
 # :label: eq-confidence
-# \frac{d_\mathrm{bg}}{d_\mathrm{fg} + d_\mathrm{bg}}
+# q = \frac{r_\mathrm{bg}}{r_\mathrm{fg} + r_\mathrm{bg}}
 # ```
 #
 # is 1 on a foreground centroid, 0 on a background one, and one half where the two are equally far. We call it
@@ -496,7 +496,7 @@ display(Markdown(f"{close.mean():.1%} of the last image's pixels are within 0.05
 # ## LAB and RGB
 #
 # Distances between colours depend on the colour space. In RGB a highlight moves all three channels at once,
-# so brightness dominates. *LAB* has one axis for lightness and two for hue, and is built so that equal
+# so brightness dominates. *LAB* has one axis for lightness and two for colour, and is built so that equal
 # distances look about equally different. Section 4.6 finds that RGB clusters follow highlights, and that LAB
 # helps. A look:
 
