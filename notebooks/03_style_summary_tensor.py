@@ -505,7 +505,7 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 #
 # - $\mathbf{X}_s$ holds, for each pixel, its colours in the $n$ style-mixed images: $3n$ numbers.
 # - Pixels of one part have similar rows; those of different parts differ in many styles. The groups overlap.
-# - LAB separates lightness from hue, and makes distances fit what we see.
+# - LAB separates lightness from colour, and makes distances fit what we see.
 # - The paper speaks of correlation and computes Euclidean distances of colours. Centring and scaling give the
 #   correlation.
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.

@@ -73,7 +73,7 @@ from stylemixseg.metrics import (
 from stylemixseg.mixing import query_image
 from stylemixseg.plotting import image_grid, image_row, strip
 from stylemixseg.profiles import load_profile
-from stylemixseg.references import PROVENANCE_FILE
+from stylemixseg.references import INPUT_SIZE, PROVENANCE_FILE
 from stylemixseg.results import RunRecorder, load_run, measurements, read_json, results_folder
 from stylemixseg.tables import IOUS, measured_cells, measured_text, reported_text, table
 
@@ -178,9 +178,10 @@ display(Markdown(table(["mIoU", "dataset-level", "mean over images", "difference
 
 # %% [markdown]
 # The *oracle assignment* is no method. It looks at the reference and gives each cluster to the side that most of its
-# pixels lie on. No rule gets more pixels right with these clusters, and hardly any gets a higher IoU. So it separates
-# the two steps: what the clustering loses is the oracle's distance from 1, and what the rule loses is the distance
-# from the oracle.
+# pixels lie on. No rule gets more pixels right with these clusters. A rule can get a higher mIoU where the clusters are
+# badly mixed, since mIoU counts the smaller class for more; with well separated clusters it hardly can. So the oracle
+# separates the two steps: what the clustering loses is about the oracle's distance from 1, and what the rule loses is
+# about the distance from the oracle.
 #
 # ## What stands in for the truth
 #
@@ -642,9 +643,23 @@ display(
 # may be good, as Table 1 shows. It says that the mask's boundary is, in most places, not where the reference has it to
 # within a pixel or two. Three causes add up. A cluster on the wrong side is wrong along its whole edge. K-means cuts
 # where a pixel's colours are halfway between two centroids, which at a soft edge, such as hair, need not be the middle
-# of the edge. And the reference is itself a network whose boundaries are no better than a few pixels, so this number
-# cannot show how precise the method is. In wider bands (the table before) these matter less, and the numbers rise.
-#
+# of the edge. And the reference is itself a network with a grid of its own, so this number cannot show how precise the
+# method is. In wider bands (the table before) these matter less, and the numbers rise.
+
+# %%
+sides = {"this run": len(truth), "the full run": load_profile("full").resolution}
+grids = ", ".join(
+    f"{TRIMAP_WIDTH * INPUT_SIZE / side:.1f} of its pixels in {name} ({side} px)"
+    for name, side in sides.items()
+)
+display(
+    Markdown(
+        f"The face parser computes its masks at {INPUT_SIZE} px and enlarges or shrinks "
+        f"them. A band of {TRIMAP_WIDTH} pixels is {grids}."
+    )
+)
+
+# %% [markdown]
 # Table 3 of the paper trains a U-Net on the masks and tests it on photos, which is another experiment, so its trimap
 # numbers do not belong beside these.
 #

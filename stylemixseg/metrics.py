@@ -274,7 +274,7 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
 def trimap_confusion(pred, truth, width: int = 3, side: str = "both") -> Confusion:
     """Confusion over the pixels of `trimap_band` only: how precise the mask is along the truth's boundary.
 
-    A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Guessing at
-    random inside the band gives about 1/3.
+    A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Tossing a
+    coin inside a band with a share f of foreground gives f / (1 + f) for it and (1 - f) / (2 - f) for the background.
     """
     return confusion(pred, truth, ignore=~trimap_band(truth, width, side))
