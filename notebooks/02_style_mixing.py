@@ -304,8 +304,8 @@ image_grid(
 # reasons:
 #
 # - *A run can be repeated.* Generator, $n$ and seed fix all style-mixed images.
-# - *Images can be compared.* Number $j$ of a pixel then means the same style in all images. With new styles for each
-#   query, the numbers of two images would have nothing in common.
+# - *Images can be compared.* The colour of a pixel in style $i$ then means the same in all images. With new styles for
+#   each query, the numbers of two images would have nothing in common.
 # - *A change of $n$ changes nothing else.* The first styles of a larger draw are those of a smaller one
 #   (up to rounding):
 

@@ -454,7 +454,7 @@ display(Markdown(table(["score at least", *COLUMNS.values()], rows) if rows else
 # ## The paper's Table 2
 #
 # These are the paper's numbers for objects in scenes. Ours are missing, and here is why: they need the generators. The
-# LSUN-Horse checkpoint is official and can be fetched (`stylemixseg fetch lsun-horse`), where there is a network and a
+# LSUN-Horse checkpoint is official and can be fetched (`stylemixseg fetch lsun-horse-256`), where there is a network and a
 # GPU; DeepRooms was never published. The numbers of this chapter are from other images, so they are not set beside
 # these.
 

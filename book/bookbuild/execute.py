@@ -29,7 +29,8 @@ def cache_key(source: Path, profile: str) -> str:
     of the data that a reader may bring are there."""
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
-    committed = sorted((RESULTS / "full").glob("*.json"))  # the evaluation shows them beside its own numbers
+    # chapters show these beside their own numbers, and what chose the settings
+    committed = [path for name in ("full", "development") for path in sorted((RESULTS / name).glob("*.json"))]
     for path in [source, profile_file(profile), LOCK, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
