@@ -74,7 +74,8 @@ from stylemixseg.mixing import query_image
 from stylemixseg.plotting import image_grid, image_row, strip
 from stylemixseg.profiles import load_profile
 from stylemixseg.references import INPUT_SIZE, PROVENANCE_FILE
-from stylemixseg.results import RunRecorder, load_run, measurements, read_json, results_folder
+from stylemixseg.resultfiles import read_json
+from stylemixseg.results import RunRecorder, load_run, measurements, results_folder
 from stylemixseg.tables import IOUS, measured_cells, measured_text, reported_text, table
 
 P = load_profile(profile)

@@ -418,7 +418,7 @@ figure
 
 # %% tags=["remove-output"]
 try:
-    horse_file = detectors.run_detectors(folder, P, P.detector_photos)
+    horse_file = detectors.run_detectors(folder, P)
     horses, why_not = measurements(horse_file), ""
 except (FileNotFoundError, ModuleNotFoundError) as error:
     horses, why_not = {}, str(error)  # the data are not ours to pass on

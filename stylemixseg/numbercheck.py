@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from stylemixseg.imagescores import ImageScores, folder_scores
+from stylemixseg.imagescores import ImageScores, folder_scores, read_scores
 from stylemixseg.paths import atomic_write
 from stylemixseg.resultfiles import ResultError, read_json
 from stylemixseg.results import Measurement, measurements, profile_runs
@@ -103,7 +103,7 @@ def check(
             raise ResultError(f"{Path(results_dir) / profile} holds no results of {absent[0]}: run it first")
         runs = [run for run in runs if run.experiment in experiments]
         own = {item.name for run in runs for item in run.measurements}
-        names = {name for run in runs for name in folder_scores_of(Path(results_dir) / profile, run.experiment)}
+        names = {name for run in runs for name in _scores_of(Path(results_dir) / profile, run.experiment)}
         expected = Expectations(
             {name: value for name, value in expected.means.items() if name in own},
             {name: value for name, value in expected.images.items() if name in names},
@@ -134,10 +134,8 @@ def check(
     return rows
 
 
-def folder_scores_of(folder: Path, experiment: str) -> dict[str, ImageScores]:
+def _scores_of(folder: Path, experiment: str) -> dict[str, ImageScores]:
     """Images' scores of one experiment of a profile; none where it kept none."""
-    from stylemixseg.imagescores import read_scores
-
     path = folder / "images" / f"{experiment}.json"
     return read_scores(path) if path.exists() else {}
 

@@ -295,6 +295,16 @@ def test_a_discriminant_only_where_one_fits():
     assert fitted_discriminant(SimpleNamespace(generator=other, config=config)) is None
 
 
+def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch):
+    """A photo must not be scored with another rule in silence because a file is damaged."""
+    broken = tmp_path / "faces_discriminant.json"
+    broken.write_text("{")
+    load = StyleDiscriminant.load
+    monkeypatch.setattr(StyleDiscriminant, "load", lambda *arguments: load(*arguments, broken))
+    with pytest.raises(ValueError, match="damaged"):
+        fitted_discriminant(SimpleNamespace(generator=SimpleNamespace(digest="a" * 64), config=SegmenterConfig()))
+
+
 def test_the_segmenter_has_the_profiles_settings(run):
     config = photo_segmenter(run.generator, replace(PROFILE, photo_resolution=512)).config
     assert (config.n, config.cutoff, config.k) == (PROFILE.n, PROFILE.cutoff, PROFILE.k)

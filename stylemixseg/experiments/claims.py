@@ -104,7 +104,7 @@ def _printed(values: Mapping[str, float], names: Names) -> _Numbers:
     return _Numbers(get, names)
 
 
-def _drawn(scores: Mapping[str, ImageScores], paper: Mapping[str, float], names: Names, samples: int) -> _Numbers:
+def _drawn(scores: Mapping[str, ImageScores], peers: Mapping[str, float], names: Names, samples: int) -> _Numbers:
     """Numbers of resampled sets of images; those that stand on the same images are drawn together."""
 
     @cache
@@ -112,9 +112,9 @@ def _drawn(scores: Mapping[str, ImageScores], paper: Mapping[str, float], names:
         return times_drawn(len(images), samples)
 
     def get(name: str) -> float | np.ndarray:
+        if name in peers:
+            return peers[name]
         score = name.removesuffix(".miou")
-        if name in paper and score not in scores:
-            return paper[name]
         if score not in scores:
             raise _Missing(f"images' scores of {score}")
         item = scores[score]
@@ -163,18 +163,18 @@ class Claim:
 
         Args:
             measurements: means by name, for the evidence. scores: the images' scores behind them.
-            paper: printed numbers of other methods, which are compared with as they stand.
+            paper: printed numbers; that of DatasetGAN is compared with as it stands.
             samples: resampled sets of images.
 
         Returns:
             A verdict with its `share`; "not measured" where a mean or an image's score is missing.
         """
-        paper = paper or {}
-        point = self.test({**paper, **measurements}, names)
+        peers = {name: value for name, value in (paper or {}).items() if name == DATASETGAN}
+        point = self.test({**peers, **measurements}, names)
         if point.holds is None:
             return point
         try:
-            share = float(np.mean(self.holds(_drawn(scores, paper, names, samples))))
+            share = float(np.mean(self.holds(_drawn(scores, peers, names, samples))))
         except _Missing as missing:
             return Verdict(None, f"{missing.args[0]} have not been kept")
         holds = True if share >= SURE else False if share <= 1 - SURE else None

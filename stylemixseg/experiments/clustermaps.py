@@ -20,7 +20,7 @@ from stylemixseg.clustering import kmeans
 from stylemixseg.experiments.kept import kept_folder, settings_key
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
-from stylemixseg.paths import atomic_write
+from stylemixseg.paths import write_cached
 from stylemixseg.profiles import Profile
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import summary_from_images
@@ -64,8 +64,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
         for k in profile.ks:
             result = kmeans(summary, k, **settings.kmeans_options)
             maps[map_key(space, k)] = result.labels.astype(np.uint8)
-    with atomic_write(path) as temporary:
-        np.savez_compressed(temporary, **maps)
+    write_cached(path, lambda temporary: np.savez_compressed(temporary, **maps))
     return maps
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from stylemixseg.paths import atomic_write, cache_dir
+from stylemixseg.paths import cache_dir, write_cached
 
 _instead_of_cache: ContextVar[Path | None] = ContextVar("_instead_of_cache", default=None)
 
@@ -51,6 +51,5 @@ def kept(path: Path, make: Callable[[], dict]) -> dict:
     except (OSError, ValueError):
         pass  # not there yet, or damaged
     made = make()
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(made), encoding="utf-8")
+    write_cached(path, lambda temporary: temporary.write_text(json.dumps(made), encoding="utf-8"))
     return json.loads(json.dumps(made))  # as a second run will read it

@@ -39,7 +39,7 @@ from stylemixseg.inversion.projector import EncoderThenProjector, Projector, Pro
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.paths import atomic_write, sha256_file
+from stylemixseg.paths import atomic_write, sha256_file, write_cached
 from stylemixseg.profiles import Profile
 from stylemixseg.references import DeepLabPerson, FaceParser
 from stylemixseg.results import RunRecorder
@@ -207,8 +207,7 @@ class PhotoRun:
         arrays = {"ws": made.ws.numpy(), "labels": made.labels, **made.numbers}
         if made.probability is not None:
             arrays["probability"] = made.probability
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, **arrays)
+        write_cached(path, lambda temporary: np.savez_compressed(temporary, **arrays))
         return made
 
     def _make(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:

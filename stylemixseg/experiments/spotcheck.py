@@ -89,10 +89,11 @@ def spot_check(profile: str | Profile, results: str | Path, key: str) -> SpotChe
 
 
 def _compared(found: Mapping[str, ImageScores], committed: Mapping[str, ImageScores]) -> list[Row]:
-    """One row per image and score that both have, less those of masks that not every machine makes alike."""
+    """One row per image and IoU that both have, less those of masks that not every machine makes alike."""
     rows = []
     for name, scores in found.items():
-        if name not in committed or name.endswith("seconds") or not measured_everywhere(name):
+        is_iou = scores.counts is not None or name.endswith("iou")
+        if name not in committed or not is_iou or not measured_everywhere(name):
             continue
         expected = committed[name].by_image()
         for image, value in scores.by_image().items():
