@@ -67,9 +67,8 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## Two latents
 #
-# Style mixing came up as a way to train StyleGAN {cite}`karras2019`: now and then, an image was made from two
-# latents, so that the layers would not rely on each other. The paper {cite}`feng2023` uses it on the finished
-# generator.
+# Style mixing began as a regulariser of StyleGAN {cite}`karras2019`: some training images were made from two latents,
+# so that adjacent layers could not rely on sharing one. The paper {cite}`feng2023` uses it on the finished generator.
 #
 # Take two layered latents, $\mathbf{w}_0$ and $\mathbf{w}_1$. Each has $l$ rows, one for each layer of the synthesis
 # network $G_s$. Choose a *cutoff* $c \in \{0, \dots, l\}$, and put together
@@ -197,7 +196,7 @@ recorder.add(f"{P.prefix}mixing.default.distance_left", moved, n=len(pairs), not
 display(
     Markdown(
         f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
-        f"the style image itself is (n = {len(pairs)} pairs)."
+        f"the style image itself is ({len(pairs)} pairs)."
     )
 )
 

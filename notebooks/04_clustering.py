@@ -591,7 +591,8 @@ display(Markdown(table([f"k = {k}" for k in ks], [[f"{value / curve[0]:.2f}" for
 #   The second, now and then, costs the whole mask. Restarts are cheap and take away the worst runs, not every bad one.
 # - A larger $k$ gives finer parts, but K-means spends clusters on large varied regions. A box round the part helps.
 # - The distances give a soft mask for free, uncalibrated.
-# - LAB and RGB give mostly, but not wholly, the same map.
+# - LAB and RGB give mostly, but not wholly, the same map at this $k$. With two clusters they can part completely, as the
+#   [ablation](07_ablation.ipynb) shows.
 
 # %%
 recorder.write();

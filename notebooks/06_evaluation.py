@@ -394,8 +394,8 @@ display(
 )
 
 # %% [markdown]
-# Most of a foreground IoU that looks high is had by the framing alone. The background IoU tells the blind mask and a
-# method apart more clearly, since there is less background, and its shape differs from image to image.
+# On faces, much of a foreground IoU that looks high comes from the framing alone. The background IoU tells the blind
+# mask and a method apart more clearly, because there is less background and its shape differs more from image to image.
 #
 # ## Two methods on the same images
 #
@@ -580,7 +580,7 @@ display(Markdown(table(["trimap mIoU, dataset-level", *widths], rows)))
 # Now the scale. The next table sets the band of width 3 beside three masks that tell what a number there means: the
 # coin of {eq}`eq-coin`, a mask that calls the whole band foreground, and the *reference itself, moved to the right by
 # one or two pixels*. The last is a mask that every eye would call perfect. The full run stands beside it: it has more
-# images, and pixels that are half as wide or less.
+# images and more pixels, so its band is a thinner strip of the picture.
 
 # %%
 bands = [trimap_band(item, TRIMAP_WIDTH) for item in truths]
@@ -639,10 +639,11 @@ display(
 )
 
 # %% [markdown]
-# What do these numbers mean? A band of three pixels is so narrow that a boundary which is off by two pixels is no better
-# there than a guess. A method near the coin is therefore not a method that fails: away from the boundary its mask
-# may be good, as Table 1 shows. It says that the mask's boundary is, in most places, not where the reference has it to
-# within a pixel or two. Three causes add up. A cluster on the wrong side is wrong along its whole edge. K-means cuts
+# What do these numbers mean? A band of three pixels is so narrow that a mask which is off by two pixels to one side,
+# which hardly an eye would notice, loses much of what there is to lose. A method near the coin, as in the full run, is
+# therefore not a method that fails: away from the boundary its mask may be good, as Table 1 shows. It says that the
+# mask's boundary lies, in most places, farther from the reference's than the band is wide, so that inside the band the
+# mask knows no more than a guess. Three causes add up. A cluster on the wrong side is wrong along its whole edge. K-means cuts
 # where a pixel's colours are halfway between two centroids, which at a soft edge, such as hair, need not be the middle
 # of the edge. And the reference is itself a network with a grid of its own, so this number cannot show how precise the
 # method is. In wider bands (the table before) these matter less, and the numbers rise.
@@ -725,8 +726,9 @@ display(Markdown(table(header, rows)))
 # The flips agree with the formula. If the coin says *foreground* with probability $t$, the expected counts are $f t$,
 # $(1-f) t$, $f (1-t)$ and $(1-f)(1-t)$, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
 # $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The cell computes their mean over $t$. Always saying
-# *foreground* gives $f/2$, about as much as the fair coin: no blind mask gets far above one third, though the two
-# classes may lie far apart. Compare that with the trimap numbers that Table 3 reports.
+# *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only a little more: no blind mask gets far
+# above one third, though its two classes may lie far apart. Compare that with the trimap numbers of Table 3, and with
+# those of the full run above.
 
 # %%
 random = np.random.default_rng(0)
