@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import packages_distributions
 
 from IPython.core.inputtransformer2 import TransformerManager
@@ -29,13 +30,13 @@ def notebook_imports(notebook: NotebookNode) -> set[str]:
     """Top-level modules that the code cells import anywhere, without those of the standard library."""
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     # IPython's own reading of a cell turns lines such as `%pip install` into Python.
-    return imports("\n".join(TransformerManager().transform_cell(source) for source in code))
+    return imports(ast.parse("\n".join(TransformerManager().transform_cell(source) for source in code)))
 
 
-def imports(code: str) -> set[str]:
+def imports(tree: ast.AST) -> set[str]:
     """Top-level modules that Python code imports anywhere, without those of the standard library."""
     found = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -43,11 +44,17 @@ def imports(code: str) -> set[str]:
     return found - sys.stdlib_module_names
 
 
+@cache
+def _distributions() -> dict[str, list[str]]:
+    """{top-level module: distributions that bring it}. Slow, since it reads the list of all installed files."""
+    return packages_distributions()
+
+
 def installed_modules(requirements: Iterable[str]) -> set[str]:
     """Top-level modules of the distributions that requirements name, as far as they are installed here."""
     names = {canonicalize_name(Requirement(line).name) for line in requirements}
     return {
         module
-        for module, distributions in packages_distributions().items()
+        for module, distributions in _distributions().items()
         if names & {canonicalize_name(name) for name in distributions}
     }
