@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from pathlib import Path
 
 import jupytext
@@ -13,9 +12,10 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 
 from .imports import EXTRA, EXTRA_DEPENDENCIES, installed_modules
 from .layout import EXECUTED, repository_url, site_url
+from .myst import directives
 from .plain import plain_markdown
 from .references import References
-from .solutions import open_solutions, without_solutions
+from .solutions import START, open_solutions, without_solutions
 
 SECTIONS = ("objectives", "prerequisites", "run time", "summary")
 MINIMUM_EXERCISES = 2
@@ -24,7 +24,7 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600}
 # A line that only titles something: a heading, bold words, a directive or a table cell.
 _TITLE = r"^\s*(?:#+|\*\*|:{{3,}}\s*\{{|`{{3,}}\s*\{{|:?\w*:?\s*\||[-*]\s+\*\*).*\b{word}\b"
 
-
+# A Markdown link to another chapter.
 _CHAPTER_LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 
 
@@ -65,11 +65,12 @@ def problems(notebook: NotebookNode) -> list[str]:
             found.append(f"no line titles the section '{section}' (a heading, bold words or a directive)")
     if stated_seconds(notebook) is None:
         found.append("no run time of the form 'Run time: about 3 minutes'")
-    exercises = Counter(re.findall(r"\{(exercise|solution)(?:-start)?\}", text))
-    if exercises["exercise"] < MINIMUM_EXERCISES:
-        found.append(f"needs {MINIMUM_EXERCISES} exercises, has {exercises['exercise']}")
-    if exercises["solution"] < exercises["exercise"]:
-        found.append(f"{exercises['exercise']} exercises have {exercises['solution']} solutions")
+    read = list(directives(text))
+    exercises = [d.options.get("label", "") for d in read if d.name == "exercise"]
+    if len(exercises) < MINIMUM_EXERCISES:
+        found.append(f"needs {MINIMUM_EXERCISES} exercises, has {len(exercises)}")
+    solved = {d.argument for d in read if d.name == START}
+    found += [f"the exercise {label} has no solution" for label in exercises if label not in solved]
     parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(parameters) != 1:
         found.append(f"needs one cell tagged 'parameters', has {len(parameters)}")

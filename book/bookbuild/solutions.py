@@ -66,8 +66,12 @@ def open_solutions(notebook: NotebookNode) -> list[str]:
                 found.append(f"the solution of {directive.argument} is no {{{START}}}, so that its cells stand open")
             if directive.name == START and "dropdown" not in directive.options.get("class", "").split():
                 found.append(f"the solution of {directive.argument} stands open: it lacks ':class: dropdown'")
+    try:
+        pieces = list(parts(notebook))
+    except BuildError as error:
+        return [*found, str(error)]
     after_exercise = False
-    for cell, inside in parts(notebook):
+    for cell, inside in pieces:
         if inside:
             continue
         if cell.cell_type != "markdown":
