@@ -356,20 +356,25 @@ display(
 # images then, and what does K-means cluster?
 # ```
 #
-# ```{solution} ex-tour-cutoff
+# ```{solution-start} ex-tour-cutoff
 # :class: dropdown
+# ```
+#
 # All style-mixed images equal the query. $\mathbf{X}_s$ holds the query's colours $n$ times over, which says no more
 # than once. K-means groups by the colours of this one picture. Where the things in it differ in colour anyway, the
 # outcome may look much the same. Where two things share a colour, or light and shadow cut through one, it goes wrong.
 # The cell below shows it for the first and the last example.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
+# %% mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
 own = [kmeans(summary_from_images(image[None], P.color_space), P.k).labels for image in images]
 image_grid(
     [[images[i], clusters_to_color(own[i]), clusters_to_color(maps[i])] for i in (0, -1)],
     column_titles=["query", f"c = {generator.num_ws}", f"c = {P.cutoff}"],
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -378,14 +383,15 @@ image_grid(
 # cluster of the pixel in the middle of the image. When would it do, and when not?
 # ```
 #
-# ```{solution} ex-tour-rule
+# ```{solution-start} ex-tour-rule
 # :class: dropdown
+# ```
+#
 # The cell below does it. It would do if the object were one cluster. A person is several: skin, hair, cloth. They
 # need a rule that judges each cluster by its place.
-# ```
 
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Example images with the mask of the middle cluster only"}, "figure": {"caption": "The cluster of the middle pixel alone.", "name": "fig-tour-middle"}}
+# %% mystnb={"image": {"alt": "Example images with the mask of the middle cluster only"}, "figure": {"caption": "The cluster of the middle pixel alone.", "name": "fig-tour-middle"}}
 def middle_cluster(labels, k):
     return np.arange(k) == labels[labels.shape[0] // 2, labels.shape[1] // 2]
 
@@ -394,6 +400,10 @@ image_row(
     [overlay(image, rule_mask(labels_, P.k, middle_cluster)) for image, labels_ in zip(images, maps)],
     [f"seed {seed}" for seed in P.example_seeds],
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

@@ -352,16 +352,21 @@ display(
 # which $c$ are they equal?
 # ```
 #
-# ```{solution} ex-mixing-swap
+# ```{solution-start} ex-mixing-swap
 # :class: dropdown
+# ```
+#
 # The roles swap: one has the layout of the first and the colours of the second, the other the reverse. They are equal
 # at no $c$, unless the two latents are: each row of one mix is the row that the other one lacks. At $c = 0$ and $c =
 # l$ they are the two images themselves.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
+# %% mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
 swapped = query_image(generator, mix_styles(w1, w0, P.cutoff), P.resolution)
 image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1, style 0"])
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -370,13 +375,14 @@ image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1
 # takes two. How do you get there?
 # ```
 #
-# ```{solution} ex-mixing-three
+# ```{solution-start} ex-mixing-three
 # :class: dropdown
+# ```
+#
 # Call it twice. First mix the second and the third at the upper cutoff, then the first with the outcome at the lower
 # one.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
+# %% mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
 low, high = P.cutoff, (P.cutoff + num_ws) // 2
 sources = [w0, styles[:1], styles[1:2]]
 three = mix_styles(sources[0], mix_styles(sources[1], sources[2], high), low)
@@ -384,6 +390,10 @@ image_row(
     [query_image(generator, w, P.resolution) for w in (*sources, three)],
     [f"layers 0..{low - 1}", f"{low}..{high - 1}", f"{high}..{num_ws - 1}", "mix"],
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

@@ -468,17 +468,22 @@ display(
 # *pixels*?
 # ```
 #
-# ```{solution} ex-summary-order
+# ```{solution-start} ex-summary-order
 # :class: dropdown
+# ```
+#
 # Neither does, in principle. Euclidean distances do not depend on the order of the coordinates, and K-means does not
 # look at where a pixel lies. In practice its random start falls on other pixels when pixels are shuffled, so a few
 # labels may differ. The cell below shuffles the styles.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 order = np.random.RandomState(1).permutation(n)
 shuffled = kmeans(summary_from_images(stack[order], P.color_space), P.k).labels
 display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -487,18 +492,23 @@ display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuf
 # carry 95 % of its variance over the pixels.
 # ```
 #
-# ```{solution} ex-summary-components
+# ```{solution-start} ex-summary-components
 # :class: dropdown
+# ```
+#
 # Far fewer. A scene has a handful of parts, and all pixels of a part move together, so a few components are enough; the
 # cell below shows it. It is the same fact that makes the clustering work.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 flat = X[0].reshape(-1, 3 * n)
 variances = np.linalg.eigvalsh(np.cov(flat, rowvar=False))[::-1]
 needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), 0.95)) + 1
 recorder.add(f"{P.prefix}summary.components95", needed, note="principal components for 95 % of the variance, one image")
 display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

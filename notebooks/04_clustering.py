@@ -541,15 +541,16 @@ display(
 # image alone, that is with $n = 1$, and compare the maps.
 # ```
 #
-# ```{solution} ex-clustering-one-image
+# ```{solution-start} ex-clustering-one-image
 # :class: dropdown
+# ```
+#
 # The cell below does it. Where the parts of the scene differ in colour already, as in many a portrait, the
 # two maps agree more than one might expect. They differ where two things have one colour in the query, and
 # where light and shadow cut through a thing: in other styles the colours part, or the light is another. So
 # look at more than one image before you judge, and at the pixels that change.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Query images with the cluster map from the query alone and from all style-mixed images"}, "figure": {"caption": "Cluster maps from the query's own colours and from the summary tensor. White: pixels with another label.", "name": "fig-one-image"}}
+# %% mystnb={"image": {"alt": "Query images with the cluster map from the query alone and from all style-mixed images"}, "figure": {"caption": "Cluster maps from the query's own colours and from the summary tensor. White: pixels with another label.", "name": "fig-one-image"}}
 pairs = []
 for image, summary in zip(images, summaries):
     many = kmeans(summary, P.k).labels
@@ -565,23 +566,32 @@ image_grid(
 )
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ```{exercise}
 # :label: ex-clustering-elbow
 # $J$ falls whenever $k$ grows. Plot $J$ against $k$ from 2 to 8. Can you read off the number of semantic
 # segments?
 # ```
 #
-# ```{solution} ex-clustering-elbow
+# ```{solution-start} ex-clustering-elbow
 # :class: dropdown
+# ```
+#
 # The cell below prints $J$ relative to $k = 2$. It falls fast as long as regions of other paint are
 # separated, and slowly once only shading is left to split. In the toy world the bend is sharp, at the number
 # of paints. On photographs and faces it is soft, and it marks colours and not meaning: hair and skin are two
 # segments of one person.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 curve = [mean_objective(kmeans(X_s, k)) for k in ks]
 display(Markdown(table([f"k = {k}" for k in ks], [[f"{value / curve[0]:.2f}" for value in curve]])))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

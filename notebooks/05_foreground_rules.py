@@ -442,15 +442,16 @@ strip(
 # chosen on other images, lie in it?
 # ```
 #
-# ```{solution} ex-rules-theta
+# ```{solution-start} ex-rules-theta
 # :class: dropdown
+# ```
+#
 # The cell below does it. The curve has a peak, and falls to the scores of the full mask (low thresholds) and
 # the empty mask (high thresholds). How wide the peak is depends on the framing: the more alike the images,
 # the wider. To choose the threshold by this curve and then report the peak as the method's score would be too
 # kind to it.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 thetas = np.arange(1, 10) / 10
 by_theta = score_rules(
     cluster_maps, P.k, truths, {f"{theta:.1f}": Saliency(theta_saliency=float(theta)) for theta in thetas}
@@ -459,21 +460,26 @@ curve = [mean_iou(by_theta[f"{theta:.1f}"], "per_image") for theta in thetas]
 display(Markdown(table(["theta", *(f"{t:.1f}" for t in thetas)], [["mIoU", *(f"{value:.3f}" for value in curve)]])))
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ```{exercise}
 # :label: ex-rules-size
 # Write a rule that calls the largest cluster background and all others foreground. On which pictures will it
 # fail? Score it.
 # ```
 #
-# ```{solution} ex-rules-size
+# ```{solution-start} ex-rules-size
 # :class: dropdown
+# ```
+#
 # The cell below does it. `kmeans` numbers clusters by size, so the largest is cluster 0. The rule fails where
 # the object is close up and fills more of the image than any one region of the background, and where the
 # background falls into several clusters.
-# ```
 
 
-# %% tags=["hide-input"]
+# %%
 def all_but_largest(labels, k):
     return np.bincount(labels.ravel(), minlength=k).argmax() != np.arange(k)
 
@@ -486,6 +492,10 @@ display(
         f"{len(by_size)} images)."
     )
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

@@ -18,6 +18,7 @@ from stylemixseg.results import RunRecorder
 from .kernel import own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
 from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
+from .references import read_references
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
 RUN_TIME_FACTOR = 3
@@ -119,9 +120,10 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None
 
 def write_launch_notebooks(sources: list[Path], folder: Path = SITE / "notebooks") -> None:
     """Write the notebooks that Colab and Binder open, and what Binder installs for them."""
+    references = read_references({source.stem: read_source(source) for source in sources})
     for source in sources:
         with atomic_write(folder / f"{source.stem}.ipynb") as temporary:
-            nbformat.write(launch_notebook(source), temporary)
+            nbformat.write(launch_notebook(source, references), temporary)
     binder = folder.parent / "binder"
     with atomic_write(binder / "requirements.txt") as temporary:
         temporary.write_text(LOCK.read_text())
