@@ -64,7 +64,7 @@ def _on_photos() -> list[Line]:
         for rule, named in _PHOTO_RULES.items():
             lines += _ious(f"{title}: {named}, dataset-level", None, f"{ours}.{rule}")
         words = "face parser on the reconstruction, mean over images, mIoU"
-        lines.append(Line(f"{title}: {words}", None, f"{ours}.bound"))
+        lines.append(Line(f"{title}: {words}", None, f"{ours}.parser_on_reconstruction"))
     return lines
 
 

@@ -127,13 +127,16 @@ def test_resampled_sets_are_judged_as_single_ones_are(claim):
 
 
 def test_table_1_is_drawn_with_its_counts():
-    good, bad = Confusion(95, 2, 3, 100), Confusion(10, 60, 60, 70)
-    scores = {"table1.ffhq.saliency": ImageScores.of_confusions([good] * 9 + [bad])}
-    means = {"table1.ffhq.saliency.miou": mean_iou([good] * 9 + [bad], "dataset")}
-    paper = paper_values()
-    verdict = BY_ID["beats_datasetgan"].judge(means, scores, paper=paper)
-    assert verdict.holds is True and verdict.evidence.endswith("against 0.780")
-    assert BY_ID["reaches_080"].judge(means, scores, paper=paper).holds is None
+    good, bad, paper = Confusion(95, 2, 3, 100), Confusion(70, 25, 25, 80), paper_values()
+
+    def judged(id, images):
+        scores = {"table1.ffhq.saliency": ImageScores.of_confusions(images)}
+        return BY_ID[id].judge({"table1.ffhq.saliency.miou": mean_iou(images, "dataset")}, scores, paper=paper)
+
+    verdict = judged("beats_datasetgan", [good] * 9 + [bad])
+    assert verdict.holds is True and verdict.share == 1.0 and verdict.evidence.endswith("against 0.780")
+    assert judged("beats_datasetgan", [bad] * 9 + [good]).holds is False
+    assert judged("reaches_080", [bad] * 5 + [good] * 5).holds is None
 
 
 def test_the_papers_grid_never_stands_in_for_ours():

@@ -176,7 +176,7 @@ def test_what_an_inversion_loses_is_measured(run, written):
     on_photo, on_shown = (run._parser.foreground(torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1)[0].numpy()
                           for image in (photo.pixels, shown))
     assert result.numbers["agreement"] == pytest.approx(confusion(on_shown, on_photo).miou, abs=0.01)
-    assert result.numbers["bound"] == pytest.approx(confusion(on_shown, photo.foreground).miou, abs=0.01)
+    assert result.numbers["parser_on_reconstruction"] == pytest.approx(confusion(on_shown, photo.foreground).miou, abs=0.01)
     score = judge().score(run.segmenter.summary(result.ws))  # at 32 px, as the clusters
     np.testing.assert_allclose(result.probability, 1 / (1 + np.exp(-score)), atol=0.01)
     assert np.array_equal(result.labels, run.segmenter(result.ws).kmeans.labels)

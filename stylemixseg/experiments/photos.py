@@ -72,8 +72,8 @@ class PhotoResult:
         labels: cluster map (h, h) uint8 at the profile's resolution.
         probability: the discriminant's, (h, h) float32, or None where none fits the generator.
         numbers: psnr (dB, at 256 px), feature_distance, agreement (mIoU of the face parser's masks on photo and
-            reconstruction), bound (mIoU of the parser's mask on the reconstruction against the known one), and the
-            seconds of inversion and of segmentation.
+            reconstruction), parser_on_reconstruction (mIoU of the parser's mask on the reconstruction against the
+            known one), and the seconds of inversion and of segmentation.
     """
 
     ws: torch.Tensor
@@ -223,7 +223,7 @@ class PhotoRun:
             "psnr": quality.psnr_256,
             "feature_distance": quality.feature_distance,
             "agreement": quality.foreground.miou,
-            "bound": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
+            "parser_on_reconstruction": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
@@ -236,7 +236,7 @@ NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader
     "psnr": "PSNR of the reconstruction in dB, at 256 px",
     "feature_distance": "feature distance (face parser's encoder), LPIPS in form",
     "agreement": "the face parser's masks on photo and reconstruction, mIoU with each other",
-    "bound": "the face parser's mask on the reconstruction against the human mask, mIoU",
+    "parser_on_reconstruction": "the face parser's mask on the reconstruction against the human mask, mIoU",
     "inversion_seconds": "seconds of inversion",
     "segmentation_seconds": "seconds of segmentation",
 }
