@@ -35,10 +35,14 @@ class Judged:
 
 
 def conclusion(paper: Verdict, ours: Verdict) -> str:
-    """Whether two verdicts on a claim say the same: "yes", "no", "cannot tell" or "not measured"."""
+    """Whether two verdicts on a claim say the same: "yes", "no", "cannot tell" or "not measured".
+
+    A verdict of ours that knows no single images is marked, because chance may have made it.
+    """
     if ours.holds is None or paper.holds is None:
         return str(ours)
-    return "yes" if ours.holds == paper.holds else "no"
+    same = "yes" if ours.holds == paper.holds else "no"
+    return same if ours.share is not None else f"{same}, by point values only"
 
 
 def compared(paper: float, ours: Measurement | None) -> str:

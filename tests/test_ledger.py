@@ -254,6 +254,7 @@ def test_the_same_conclusion_is_the_same_verdict():
     unsure, absent = Verdict(None, "", 0.5), Verdict(None, "")
     assert [conclusion(true, ours) for ours in (true, false, unsure, absent)] == ["yes", "no", "cannot tell", "not measured"]
     assert conclusion(false, false) == "yes"
+    assert conclusion(true, Verdict(False, "")) == "no, by point values only"
 
 
 def test_the_first_screen_judges_over_images(tmp_path):

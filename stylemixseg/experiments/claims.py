@@ -167,7 +167,8 @@ class Claim:
             samples: resampled sets of images.
 
         Returns:
-            A verdict with its `share`; "not measured" where a mean or an image's score is missing.
+            A verdict with its `share`; "not measured" where a mean is missing. Where the scores of single images are
+            missing, as of a run that did not keep them, the verdict on point values, without a share.
         """
         peers = {name: value for name, value in (paper or {}).items() if name == DATASETGAN}
         point = self.test({**peers, **measurements}, names)
@@ -176,7 +177,7 @@ class Claim:
         try:
             share = float(np.mean(self.holds(_drawn(scores, peers, names, samples))))
         except _Missing as missing:
-            return Verdict(None, f"{missing.args[0]} have not been kept")
+            return Verdict(point.holds, f"{point.evidence} (point values: {missing.args[0]} were not kept)")
         holds = True if share >= SURE else False if share <= 1 - SURE else None
         return Verdict(holds, point.evidence, share)
 
