@@ -54,9 +54,11 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     from stylemixseg.generators.random_weights import random_stylegan2
 
     from stylemixseg import StyleMixSegmenter
+    from stylemixseg.checks import check_device
     from stylemixseg.generators.base import seeded_z
 
-    device, cuda = settings["device"], settings["device"].startswith("cuda")
+    device = check_device("device", settings["device"])
+    cuda = torch.device(device).type == "cuda"
     half = getattr(torch, settings["dtype"])
     network = random_stylegan2(settings["resolution"], settings["channel_base"])
     method = {name: settings[name] for name in ("n", "cutoff", "k", "device")}
@@ -82,7 +84,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
 
     def wait() -> None:
         if cuda:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
 
     memory, results, segmenters = {}, {}, {}
     for name in settings["variants"]:
@@ -90,11 +92,11 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
         ws = segmenters[name].generator.mapping(seeded_z(0, segmenters[name].generator.z_dim).to(device), 0.7)
         segmenters[name](ws)  # warms up, compiles
         if cuda:
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats(device)
+            before = torch.cuda.memory_allocated(device)
         results[name] = segmenters[name](ws)
         wait()
-        memory[name] = torch.cuda.max_memory_allocated() - before if cuda else None
+        memory[name] = torch.cuda.max_memory_allocated(device) - before if cuda else None
         laps(f"warm {name}")
     runs = []
     for number, name in measure.interleaved(settings["variants"], settings["repeats"]):
@@ -109,7 +111,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     flops = settings["n"] * convolution_flops(network, settings["cutoff"])
     rate, bandwidth = _limits(torch, device, half, wait)
     return {
-        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "device": torch.cuda.get_device_name(device) if cuda else "CPU",
         "ratios": {name: measure.paired_ratios(runs, name, "plain", keys=("wall_s",))["wall_s"] for name in others},
         "seconds": {
             name: measure.spread(run["wall_s"] for run in runs if run["variant"] == name)

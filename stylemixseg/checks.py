@@ -48,14 +48,46 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
     return value
 
 
-def check_device(name: str, value: str) -> str:
-    """Return `value` when PyTorch can use that device here ("cpu", "cuda", "cuda:1", ...)."""
+def parse_device(name: str, value: str | torch.device) -> torch.device:
+    """The device that is meant, whether or not this machine has it; "cpu:0" is "cpu".
+
+    Raises:
+        TypeError: neither text nor a torch.device. ValueError: no name of a device that computes.
+    """
+    if not isinstance(value, str | torch.device):
+        raise TypeError(f"{name} must be text such as 'cpu', 'cuda' or 'cuda:1', or a torch.device, got {value!r}")
     try:
-        torch.empty(0, device=value)
-    except (RuntimeError, AssertionError, TypeError) as error:  # an unknown name, no driver, a CPU build
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"{name} must be a device that PyTorch can use here, got {value!r}: {reason}") from error
-    return value
+        device = torch.device(value)
+    except RuntimeError as error:
+        raise _unusable(name, value, error) from error
+    if device.type == "meta":
+        raise _unusable(name, value, "it holds shapes and no numbers")
+    if device.type == "cpu":  # all cores are one device
+        if device.index:
+            raise _unusable(name, value, "there is one, 'cpu'")
+        return torch.device("cpu")
+    return device
+
+
+def check_device(name: str, value: str | torch.device) -> str:
+    """Return the name of a device, "cpu", "cuda", "cuda:1", ..., when PyTorch can use it here.
+
+    One device has one name ("cpu:0" becomes "cpu"), so that names can be compared.
+
+    Raises:
+        TypeError: neither text nor a torch.device. ValueError: no such device, or none that works here.
+    """
+    device = parse_device(name, value)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # no driver, a CPU build, fewer GPUs
+        raise _unusable(name, value, error) from error
+    return str(device)
+
+
+def _unusable(name: str, value, reason: Exception | str) -> ValueError:
+    reason = str(reason).splitlines()[0]
+    return ValueError(f"{name} must be a device that PyTorch can use here, got {str(value)!r}: {reason}")
 
 
 def check_latents(name: str, ws: torch.Tensor, num_ws: int, w_dim: int) -> torch.Tensor:

@@ -237,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     segment.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
-    segment.add_argument("--device", default="cpu", help="cpu, or cuda: then everything stays on the GPU (cpu)")
+    segment.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:1 for a second GPU: images and clusters are then made there (cpu)")
     segment.add_argument("--batch-size", type=int, metavar="N", help="images synthesised at once; more suits a GPU (1)")
 
     reproduce = _command(

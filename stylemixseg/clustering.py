@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylemixseg.checks import check_choice, check_int
+from stylemixseg.checks import check_int
 from stylemixseg.summary import PIXELS_AT_ONCE, StyleStack
 
 try:
@@ -55,9 +55,8 @@ def kmeans(
     restarts: int = 10,
     iterations: int = 25,
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER,
-    device: str = "cpu",
 ) -> KMeansResult:
-    """Cluster the pixels of a style summary tensor.
+    """Cluster the pixels of a style summary tensor on the CPU; on a GPU `ondevice.kmeans_columns` does it.
 
     Args:
         summary: X_s (H, W, D) float32, or a `StyleStack` that stands for it.
@@ -67,22 +66,16 @@ def kmeans(
         iterations: Lloyd iterations a run.
         max_points_per_cluster: at most k times this many pixels, drawn at random, train the centroids; every pixel is
             assigned. Fewer is faster, and noisier between seeds.
-        device: "cpu", or "cuda" with faiss-gpu.
 
     Raises:
-        TypeError, ValueError: summary of the wrong shape or with NaN, k out of range, no GPU in faiss.
+        TypeError, ValueError: summary of the wrong shape or with NaN, k out of range.
     """
-    rows, (height, width, dim) = _rows(summary), summary.shape
+    rows, (height, width, dim) = pixel_rows(summary), summary.shape
     check_int("k", k, 2, height * width)
     check_int("seed", seed, 0, 2**31 - 1)
     check_int("restarts", restarts, 1)
     check_int("iterations", iterations, 1)
     check_int("max_points_per_cluster", max_points_per_cluster, 1)
-    use_gpu = check_choice("device", device, ("cpu", "cuda")) == "cuda"
-    if use_gpu and not getattr(faiss, "get_num_gpus", lambda: 0)():
-        raise ValueError(
-            "device is 'cuda', but this faiss sees no GPU: uninstall faiss-cpu and install faiss-gpu, or use device='cpu'"
-        )
 
     model = faiss.Kmeans(
         dim,
@@ -92,7 +85,6 @@ def kmeans(
         seed=seed,
         min_points_per_centroid=1,  # only silences a warning about few points
         max_points_per_centroid=max_points_per_cluster,
-        gpu=use_gpu,
     )
     model.train(np.ascontiguousarray(rows(training_pixels(height * width, k * max_points_per_cluster, seed))))
     centroids = np.asarray(model.centroids).reshape(k, dim)
@@ -123,8 +115,12 @@ def largest_first(
     )
 
 
-def _rows(summary: np.ndarray | StyleStack) -> Callable[[slice | np.ndarray], np.ndarray]:
-    """A function that gives rows (P, D) of the pixels (H W, D), by a slice or an array of row numbers."""
+def pixel_rows(summary: np.ndarray | StyleStack) -> Callable[[slice | np.ndarray], np.ndarray]:
+    """A function that gives rows (P, D) float32 of the pixels (H W, D), by a slice or an array of row numbers.
+
+    Raises:
+        ValueError: summary is not a (H, W, D) float32 array, or holds NaN or infinity.
+    """
     if isinstance(summary, StyleStack):
         return summary.pixels
     if not isinstance(summary, np.ndarray) or summary.dtype != np.float32 or summary.ndim != 3 or summary.size == 0:

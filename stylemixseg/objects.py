@@ -18,14 +18,14 @@ import numpy as np
 from torch import Tensor
 
 from stylemixseg.checks import check_image, check_int, check_real
-from stylemixseg.clustering import kmeans
 from stylemixseg.detection.base import Detection, Detector, shared_areas
 from stylemixseg.detection.filtering import DetectionFilter, NoDetectionWarning, advice
 from stylemixseg.detection.phrases import parse_phrases
 from stylemixseg.foreground import CORNERS, CornerMinority, foreground_clusters
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import query_image
-from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter
+from stylemixseg.ondevice import SummaryColumns
+from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter, cluster, placed
 from stylemixseg.summary import StyleStack
 
 # Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
@@ -156,7 +156,7 @@ class ObjectSegmenter:
         detected = time.perf_counter()
         if hint := advice(phrases, found, kept, self.keep.threshold):
             warnings.warn(hint, NoDetectionWarning, stacklevel=2)
-        stack = self.segmenter.stack(ws, progress) if kept else None
+        stack = self.segmenter.mixes(ws, progress) if kept else None
         mixed = time.perf_counter()
         result = segment_boxes(stack, kept, phrases, query, self.config, self.margin)
         seconds = {"detection": detected - started, "summary": mixed - detected, **result.seconds}
@@ -164,7 +164,7 @@ class ObjectSegmenter:
 
 
 def segment_boxes(
-    stack: StyleStack | None,
+    stack: StyleStack | SummaryColumns | None,
     detections: Sequence[Detection],
     phrases: Sequence[str],
     image: np.ndarray,
@@ -176,11 +176,12 @@ def segment_boxes(
     Boxes are worked on one after the other, so memory grows with the masks only.
 
     Args:
-        stack: the style-mixed images of the whole image, at its size or a whole fraction of it; None without boxes.
+        stack: the style-mixed images of the whole image, or X_s on a device, at its size or a whole fraction of it;
+            None without boxes.
         detections: boxes inside the image, in its pixels (see `DetectionFilter`).
         phrases: the labels that may occur, in the order in which the semantic map counts them.
         image: the query X_0 (H, W, 3) uint8.
-        config: k, rule and the settings of K-means.
+        config: k, rule, the settings of K-means, and the device on which it runs.
         margin: added to a box on each side, as a share of its width and height.
     """
     started = time.perf_counter()
@@ -188,6 +189,7 @@ def segment_boxes(
     if unknown := [item.label for item in detections if item.label not in phrases]:
         raise ValueError(f"detections must have labels among the phrases {', '.join(phrases)}, got {unknown[0]!r}")
     height, width = image.shape[:2]
+    stack = None if stack is None else placed(stack, config.device)
     factor = height // stack.shape[0] if stack is not None else 1
     objects, skipped = [], []
     for detection in sorted(detections, key=lambda item: (-item.score, item.area)):
@@ -200,8 +202,7 @@ def segment_boxes(
         sides = {"top": rows.start == 0, "bottom": rows.stop == height // factor}
         sides |= {"left": columns.start == 0, "right": columns.stop == width // factor}
         cut = tuple(side for side, touches in sides.items() if touches)
-        crop = stack.crop(rows, columns)
-        clusters = kmeans(crop, config.k, device=config.device, **config.kmeans_options).labels
+        clusters = cluster(stack.crop(rows, columns), config).labels
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             foreground = foreground_clusters(clusters, config.k, config.rule)

@@ -15,12 +15,20 @@ from kornia.color import rgb_to_lab
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_int, fit_latents
-from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, largest_first, permutation, training_pixels
+from stylemixseg.checks import check_choice, check_device, check_int, fit_latents
+from stylemixseg.clustering import (
+    MAX_POINTS_PER_CLUSTER,
+    KMeansResult,
+    largest_first,
+    permutation,
+    pixel_rows,
+    training_pixels,
+)
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import byte_levels, check_resolution, iter_mixed_images
-from stylemixseg.summary import COLOR_SPACES
+from stylemixseg.summary import COLOR_SPACES, StyleStack
 
+_PIXELS_AT_ONCE = 1 << 16  # moved to the device: of n = 50 images 40 MB
 _REDO_SEED = 15486557  # faiss draws the initial centroids of restart r with seed + 1 + r times this
 
 
@@ -30,6 +38,16 @@ class SummaryColumns:
 
     columns: Tensor
     size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """That of X_s, (H, W, 3n)."""
+        return *self.size, len(self.columns)
+
+    def crop(self, rows: slice, columns: slice) -> SummaryColumns:
+        """X_s of a rectangle of the pixels, copied."""
+        cut = self.columns.unflatten(1, self.size)[:, rows, columns]
+        return SummaryColumns(cut.flatten(1), tuple(cut.shape[1:]))
 
 
 def summary_columns(
@@ -43,10 +61,11 @@ def summary_columns(
     resolution: int | None = None,
     batch_size: int = 1,
     progress: bool = False,
-    device: str = "cuda",
+    device: str | torch.device = "cuda",
 ) -> SummaryColumns:
     """X_s of one query on `device`; the other arguments as `summary.style_summary`."""
     check_choice("color_space", color_space, COLOR_SPACES)
+    device = check_device("device", device)
     side = check_resolution(resolution, generator.resolution)
     w0, styles = fit_latents("w0", w0, generator), fit_latents("styles", styles, generator)
     mixes = torch.cat([styles, w0]) if include_query else styles  # the query is the mix with its own style
@@ -59,6 +78,23 @@ def summary_columns(
             done += len(images)
             bar.update(len(images))
     return SummaryColumns(columns.flatten(0, 1), (side, side))
+
+
+def to_device(summary: np.ndarray | StyleStack | SummaryColumns, device: str | torch.device) -> SummaryColumns:
+    """X_s (H, W, 3n) that is at hand, or what stands for it, on `device`.
+
+    Raises:
+        ValueError: summary of the wrong shape or with NaN, a device that is not there.
+    """
+    device = check_device("device", device)
+    if isinstance(summary, SummaryColumns):
+        return SummaryColumns(summary.columns.to(device), summary.size)
+    rows, (height, width, dim) = pixel_rows(summary), summary.shape
+    columns = torch.empty(dim, height * width, device=device)
+    for start in range(0, height * width, _PIXELS_AT_ONCE):
+        block = slice(start, start + _PIXELS_AT_ONCE)
+        columns[:, block] = torch.from_numpy(np.ascontiguousarray(rows(block))).to(device).T
+    return SummaryColumns(columns, (height, width))
 
 
 def kmeans_columns(

@@ -93,7 +93,7 @@ def _mix_seconds(segmenter: StyleMixSegmenter) -> float:
 
 def _peak_bytes(device: str) -> int | None:
     """Most memory that this process has held so far."""
-    if device != "cpu":
+    if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device)
     if resource is None:
         return None

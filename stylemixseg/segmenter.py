@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from stylemixseg.checks import check_choice, check_device, check_int, check_latents, check_real
@@ -17,7 +18,7 @@ from stylemixseg.discriminant import StyleDiscriminant, soft_mask
 from stylemixseg.foreground import ForegroundRule, Saliency, foreground_clusters
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
-from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns
+from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns, to_device
 from stylemixseg.summary import COLOR_SPACES, StyleStack, style_stack, style_summary
 
 Summary = np.ndarray | StyleStack | SummaryColumns  # X_s, or what stands for it
@@ -39,7 +40,8 @@ class SegmenterConfig:
             the paper.
         style_seed, style_truncation: which styles are drawn, and psi for them (not stated; ours: 1.0).
         kmeans_seed, restarts, iterations, max_points_per_cluster: see `clustering.kmeans` (not stated).
-        device: where colours and clusters are computed: "cpu", or "cuda" to keep everything on the GPU.
+        device: where colours and clusters are computed: "cpu", or "cuda" ("cuda:1", ...; a torch.device too) to keep
+            the style mixes on the GPU until they are clusters. It is kept as text, and "cpu:0" as "cpu".
         rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
         discriminant: judges pixels in place of clusters, so that mask and confidence come from it and not from the
             rule (ours; see `discriminant`). The clusters are made all the same.
@@ -60,7 +62,7 @@ class SegmenterConfig:
     restarts: int = 10
     iterations: int = 25
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER
-    device: str = "cpu"
+    device: str | torch.device = "cpu"
     rule: ForegroundRule = field(default_factory=Saliency)
     discriminant: StyleDiscriminant | None = None
     batch_size: int = 1
@@ -72,7 +74,7 @@ class SegmenterConfig:
         check_int("k", self.k, 2)
         check_choice("color_space", self.color_space, COLOR_SPACES)
         check_real("style_truncation", self.style_truncation, 0, 1)
-        check_device("device", self.device)
+        object.__setattr__(self, "device", check_device("device", self.device))  # the class is frozen
         if self.memory_limit is not None:
             check_int("memory_limit", self.memory_limit, 1)
         if not callable(self.rule):
@@ -146,6 +148,9 @@ class StyleMixSegmenter:
     >>> segmenter = StyleMixSegmenter(load_generator("faces"), k=4)    # doctest: +SKIP
     >>> segmenter(generator.mapping(z, truncation=0.7)).mask           # doctest: +SKIP
 
+    For several processes use `multiprocessing.get_context("spawn")`. A child that is forked after a segmentation hangs
+    at its own first one, because it has no copy of the threads that OpenMP (in faiss and PyTorch) started before.
+
     Args:
         generator: anything with the generator protocol.
         config: settings; None for the defaults.
@@ -178,17 +183,20 @@ class StyleMixSegmenter:
             ws: w0 (1, num_ws, w_dim).
             progress: show a progress bar.
         """
-        # On the CPU the images as bytes in place of X_s: a quarter of the memory, and the same clusters.
-        build = style_stack if self.config.device == "cpu" else partial(summary_columns, device=self.config.device)
-        return self.from_summary(ws, lambda: self._mixes(build, ws, progress))
+        return self.from_summary(ws, lambda: self.mixes(ws, progress))
 
     def summary(self, ws: Tensor, progress: bool = False) -> np.ndarray:
         """The style summary tensor X_s (h, w, 3n) float32 of one query under this segmenter's settings."""
         return self._mixes(style_summary, ws, progress)
 
-    def stack(self, ws: Tensor, progress: bool = False) -> StyleStack:
-        """The style-mixed images of one query, which stand for X_s, under this segmenter's settings."""
-        return self._mixes(style_stack, ws, progress)
+    def mixes(self, ws: Tensor, progress: bool = False) -> StyleStack | SummaryColumns:
+        """What stands for X_s of one query under this segmenter's settings, where it is clustered.
+
+        On the CPU these are the images as bytes: a quarter of the memory, and the same clusters. On another device it
+        is X_s itself, which does not leave it.
+        """
+        device = self.config.device
+        return self._mixes(style_stack if device == "cpu" else partial(summary_columns, device=device), ws, progress)
 
     def check_query(self, ws: Tensor) -> None:
         """Raise unless ws holds one query of the generator, (1, num_ws, w_dim)."""
@@ -217,11 +225,9 @@ class StyleMixSegmenter:
         config, generator = self.config, self.generator
         self.check_query(ws)
         started = time.perf_counter()
-        summary = summary() if callable(summary) else summary
+        summary = placed(summary() if callable(summary) else summary, config.device)
         synthesised = time.perf_counter()
-        on_device = isinstance(summary, SummaryColumns)
-        cluster = kmeans_columns if on_device else partial(kmeans, device=config.device)
-        result = cluster(summary, config.k, **config.kmeans_options)
+        result = cluster(summary, config)
         score = config.discriminant.score(summary) if config.discriminant else None
         del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
         if score is None:
@@ -250,6 +256,19 @@ class StyleMixSegmenter:
             generator_digest=generator.digest,
             seconds={"summary": synthesised - started, "clustering": finished - synthesised},
         )
+
+
+def placed(summary: Summary, device: str) -> Summary:
+    """X_s, or what stands for it, where it is clustered: on the CPU as it comes, on another device as columns."""
+    if device == "cpu" and not isinstance(summary, SummaryColumns):
+        return summary
+    return to_device(summary, device)
+
+
+def cluster(summary: Summary, config: SegmenterConfig) -> KMeansResult:
+    """K-means with the settings of the method, where X_s is."""
+    method = kmeans_columns if isinstance(summary, SummaryColumns) else kmeans
+    return method(summary, config.k, **config.kmeans_options)
 
 
 def confidence(distances: np.ndarray, foreground: np.ndarray) -> np.ndarray:

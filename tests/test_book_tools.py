@@ -91,6 +91,28 @@ def test_runs_again_only_what_changed(book: Path, capsys: pytest.CaptureFixture)
     assert names == {"run_times.01_sum.seconds"}
 
 
+def test_a_chapter_runs_in_the_interpreter_that_builds(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kernels named python3 the user has, and whatever IPython would run for the user at its start."""
+    for kernels in (book / "jupyter", book / "home" / ".local" / "share" / "jupyter"):
+        spec = kernels / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "Mine", "language": "python"}))
+    startup = book / "home" / ".ipython" / "profile_default" / "startup" / "mine.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("mine = True\n")
+    monkeypatch.setenv("HOME", str(book / "home"))
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    monkeypatch.delenv("JUPYTER_DATA_DIR", raising=False)
+    monkeypatch.setenv("JUPYTER_PATH", str(book / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    (book / "notebooks" / "01_sum.py").write_text(
+        CHAPTER + "\n# %%\nimport sys\n\nprint(sys.executable)\nprint('mine' in globals())\n"
+    )
+    _run(book)
+    cells = nbformat.read(book / "executed" / "01_sum.ipynb", as_version=4).cells
+    assert cells[-1].outputs[0].text == f"{sys.executable}\nFalse\n"
+
+
 def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
     (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace('"toy.sum", 2', '"toy.sum", 1 / 0'))
     with pytest.raises(layout.BuildError) as raised:

@@ -8,11 +8,13 @@ import torch
 
 from stylemixseg.checks import (
     check_choice,
+    check_device,
     check_image,
     check_int,
     check_latents,
     check_mask,
     check_real,
+    parse_device,
     suggest,
 )
 
@@ -55,6 +57,39 @@ def test_choices_suggest_the_nearest_names():
         check_choice("color_space", "labb", ("lab", "rgb"))
     assert suggest("facs", ["faces", "toy-room"]) == "did you mean 'faces'?"
     assert suggest("zzzz", ["faces", "toy-room"]) == "choose from faces, toy-room"
+
+
+@pytest.mark.parametrize("value", ["cpu", "cpu:0", torch.device("cpu"), torch.device("cpu", 0)])
+def test_the_cpu_has_one_name(value):
+    assert check_device("device", value) == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_a_gpu_keeps_its_number(name, monkeypatch):
+    assert parse_device("device", name) == torch.device(name)
+    asked = []
+    monkeypatch.setattr(torch, "empty", lambda size, device: asked.append(device))
+    assert [check_device("device", value) for value in (name, torch.device(name))] == [name, name]
+    assert asked == [torch.device(name)] * 2
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        ("gpu", ValueError, "device must be a device that PyTorch can use here, got 'gpu': Expected one of"),
+        ("", ValueError, "got ''"),
+        ("cuda:x", ValueError, "got 'cuda:x'"),
+        ("cuda:99", ValueError, "got 'cuda:99'"),
+        (torch.device("cuda:99"), ValueError, "got 'cuda:99'"),
+        ("cpu:1", ValueError, "got 'cpu:1': there is one, 'cpu'"),
+        ("meta", ValueError, "got 'meta': it holds shapes and no numbers"),
+        (0, TypeError, "device must be text such as 'cpu', 'cuda' or 'cuda:1', or a torch.device, got 0"),
+        (None, TypeError, "got None"),
+    ],
+)
+def test_other_devices_are_refused(value, error, words):
+    with pytest.raises(error, match=words):
+        check_device("device", value)
 
 
 def test_latents():

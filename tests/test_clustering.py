@@ -151,7 +151,6 @@ def test_a_transposed_view_is_read_as_it_looks():
         ({"restarts": 0}, ValueError, "restarts must be at least 1, got 0"),
         ({"iterations": 0}, ValueError, "iterations must be at least 1, got 0"),
         ({"max_points_per_cluster": 0}, ValueError, "max_points_per_cluster must be at least 1, got 0"),
-        ({"device": "gpu"}, ValueError, "device must be one of cpu, cuda, got 'gpu'"),
         ({"summary": np.zeros((4, 4, 3))}, ValueError, r"summary .* float32 array, got \(4, 4, 3\) float64"),
         ({"summary": np.zeros((4, 4), np.float32)}, ValueError, r"got \(4, 4\) float32"),
         ({"summary": np.zeros((0, 4, 3), np.float32)}, ValueError, r"got \(0, 4, 3\)"),
@@ -170,15 +169,3 @@ def test_nan_and_infinity_are_refused(value):
     summary[7, 8, 2] = value
     with pytest.raises(ValueError, match="summary must be finite, got NaN or infinite values"):
         kmeans(summary, 3)
-
-
-def test_a_gpu_that_is_not_there(monkeypatch):
-    monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
-    with pytest.raises(ValueError, match="this faiss sees no GPU: uninstall faiss-cpu and install faiss-gpu"):
-        kmeans(np.zeros((4, 4, 3), np.float32), 2, device="cuda")
-
-
-@pytest.mark.skipif(not getattr(faiss, "get_num_gpus", lambda: 0)(), reason="this faiss sees no GPU")
-def test_a_gpu_gives_the_cpus_clusters():
-    summary, truth = blobs()
-    assert np.array_equal(kmeans(summary, 4, device="cuda").labels, truth)

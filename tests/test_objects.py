@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg import objects
 from stylemixseg.clustering import kmeans
 from stylemixseg.detection.base import Detection
 from stylemixseg.detection.filtering import BoxOutsideWarning, DetectionFilter, NoDetectionWarning
@@ -356,16 +355,16 @@ def test_hundreds_of_boxes_need_no_more_than_their_masks():
 
 def test_settings_of_the_clustering_pass_through(discs, monkeypatch):
     asked = []
-    settings = {"kmeans_seed": 3, "restarts": 2, "iterations": 7, "max_points_per_cluster": 99, "device": "cpu:0"}
+    settings = {"kmeans_seed": 3, "restarts": 2, "iterations": 7, "max_points_per_cluster": 99}
     config = replace(BOX_CONFIG, k=5, **settings)
 
     def watched(stack, k, **settings):
         asked.append((stack.shape, k, settings))
-        return kmeans(stack, k, **{**settings, "device": "cpu"})
+        return kmeans(stack, k, **settings)
 
-    monkeypatch.setattr(objects, "kmeans", watched)
+    monkeypatch.setattr("stylemixseg.segmenter.kmeans", watched)
     segment_boxes(painted(discs), [Detection(SMALL, "a")], ["a"], grey(discs), config, margin=0.5)
-    expected = {"seed": 3, "restarts": 2, "iterations": 7, "max_points_per_cluster": 99, "device": "cpu:0"}
+    expected = {"seed": 3, "restarts": 2, "iterations": 7, "max_points_per_cluster": 99}
     assert asked == [((28, 28, 18), 5, expected)]
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from stylemixseg import StyleMixSegmenter, load_generator
+from stylemixseg import StyleMixSegmenter, load_generator, segmenter
 from stylemixseg.checks import check_device
 from stylemixseg.clustering import kmeans
+from stylemixseg.detection.base import Detection
+from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.mixing import draw_style_latents
-from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns
-from stylemixseg.summary import style_summary
+from stylemixseg.objects import BOX_CONFIG, ObjectSegmenter, segment_boxes
+from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns, to_device
+from stylemixseg.summary import StyleStack, style_stack, style_summary
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +52,9 @@ def test_clusters_are_those_of_faiss(toy, k, max_points):
 
 def test_segmenter_takes_columns(toy):
     generator, ws, _ = toy
-    segmenter = StyleMixSegmenter(generator, n=6, cutoff=5, k=3)
-    columns = summary_columns(generator, ws, segmenter.styles, 5, device="cpu")
-    expected, found = segmenter(ws), segmenter.from_summary(ws, columns)
+    method = StyleMixSegmenter(generator, n=6, cutoff=5, k=3)
+    columns = summary_columns(generator, ws, method.styles, 5, device="cpu")
+    expected, found = method(ws), method.from_summary(ws, columns)
     assert (found.mask == expected.mask).mean() > 0.999
 
 
@@ -57,7 +63,84 @@ def test_k_is_checked(toy):
         kmeans_columns(SummaryColumns(torch.zeros(3, 4), (2, 2)), 5)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99"])
+@pytest.mark.parametrize("size", [(64, 64, 4), (5, 3, 2)])
+def test_a_summary_that_is_at_hand_becomes_columns(size):
+    images = np.random.default_rng(0).integers(0, 256, (size[2], 3, *size[:2]), np.uint8)
+    stack = StyleStack(images)
+    summary = stack.tensor()
+    for at_hand in (stack, summary, to_device(summary, "cpu")):
+        columns = to_device(at_hand, "cpu:0")
+        assert columns.shape == summary.shape and columns.size == summary.shape[:2]
+        assert np.array_equal(columns.columns.T.reshape(summary.shape), summary)
+    crop = columns.crop(slice(1, 4), slice(0, 2))
+    assert crop.shape == (3, 2, summary.shape[2])
+    assert np.array_equal(crop.columns.T.reshape(crop.shape), summary[1:4, :2])
+    with pytest.raises(ValueError, match=r"summary must be a \(H, W, D\) float32 array, got"):
+        to_device(summary.astype(np.float64), "cpu")
+
+
+class Seen:
+    """A detector that finds what it is told to."""
+
+    def __call__(self, image, phrases):
+        return [Detection((30, 20, 100, 120), phrases[0], 0.9)]
+
+
+def _every_entry(toy, device) -> list:
+    """Maps of one query with X_s made, with X_s at hand, with its images at hand, and of its objects."""
+    generator, ws, _ = toy
+    method = StyleMixSegmenter(generator, n=6, cutoff=5, k=3, rule=CornerMinority(), device=device)
+    stack = style_stack(generator, ws, method.styles, 5)
+    found = [method(ws), method.from_summary(ws, stack.tensor()), method.from_summary(ws, stack)]
+    config = replace(BOX_CONFIG, n=6, cutoff=5, device=device)
+    objects = ObjectSegmenter(generator, Seen(), config)(ws, "vase")
+    boxes = segment_boxes(stack, [item.detection for item in objects.objects], ["vase"], objects.image, config)
+    for item in found:
+        json.dumps(item.describe())
+    return [item.clusters for item in found] + [objects.instance, boxes.instance]
+
+
+@pytest.fixture(scope="module")
+def on_the_cpu(toy):
+    maps = _every_entry(toy, "cpu")
+    assert [len(np.unique(values)) for values in maps] == [3, 3, 3, 2, 2]
+    return maps
+
+
+@pytest.mark.parametrize("device", ["cpu:0", torch.device("cpu"), torch.device("cpu", 0)])
+def test_every_entry_takes_the_cpu_by_any_name(toy, on_the_cpu, device):
+    assert all(np.array_equal(found, expected) for found, expected in zip(_every_entry(toy, device), on_the_cpu))
+    assert StyleMixSegmenter(toy[0], device=device).config == StyleMixSegmenter(toy[0]).config
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda", 1)])
+def test_every_entry_makes_mixes_and_clusters_on_the_gpu(toy, on_the_cpu, device, monkeypatch):
+    """A GPU is played by the CPU, which takes what is sent to a GPU; what clusters on the CPU is taken away."""
+    used, empty, to = set(), torch.empty, torch.Tensor.to
+
+    def played(name):
+        if name is None or torch.device(name).type == "cpu":
+            return name
+        used.add(str(name))
+        return "cpu"
+
+    def no_kmeans(*arguments, **settings):
+        raise AssertionError("clusters on the CPU")
+
+    monkeypatch.setattr(torch, "empty", lambda *size, device=None, **kw: empty(*size, device=played(device), **kw))
+    monkeypatch.setattr(
+        torch.Tensor,
+        "to",
+        lambda self, what, *more, **kw: to(self, played(what) if isinstance(what, str) else what, *more, **kw),
+    )
+    monkeypatch.setattr(segmenter, "kmeans", no_kmeans)
+    monkeypatch.setattr(segmenter, "style_stack", None)
+    for found, expected in zip(_every_entry(toy, device), on_the_cpu):
+        assert (found == expected).mean() > 0.999
+    assert used == {str(device)}
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:1", "meta"])
 def test_a_device_that_is_not_there(toy, device):
     for call in (
         lambda: check_device("device", device),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -167,3 +170,40 @@ def test_more_clusters_than_pixels(world):
 
 def test_enlarge_repeats_pixels():
     assert enlarge(np.array([[1, 2], [3, 4]]), 4).tolist() == [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
+
+
+PROCESSES = """
+import multiprocessing
+
+from stylemixseg import StyleMixSegmenter, load_generator, seeded_z
+
+
+def share(seed):
+    generator = load_generator("toy-portrait")
+    return StyleMixSegmenter(generator, n=3)(generator.mapping(seeded_z(seed, generator.z_dim), 0.7)).mask.mean()
+
+
+if __name__ == "__main__":
+    here = share(4)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply_async(share, (4,)).get(timeout=300) == here
+"""
+
+
+def test_processes_that_are_spawned_after_a_segmentation(tmp_path):
+    """As the class advises; a forked one would wait for OpenMP's threads for ever."""
+    script = tmp_path / "script.py"
+    script.write_text(PROCESSES)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert 'get_context("spawn")' in StyleMixSegmenter.__doc__
+
+
+def test_our_own_processes_are_spawned():
+    root = Path(__file__).resolve().parents[1]
+    for folder in ("stylemixseg", "data_scripts", "benchmarks", "book"):
+        for path in (root / folder).rglob("*.py"):
+            text = path.read_text(encoding="utf-8")
+            assert "os.fork" not in text and "get_context('fork" not in text, path
+            if "ProcessPoolExecutor(" in text or "multiprocessing.Pool" in text:
+                assert 'multiprocessing.get_context("spawn")' in text, path

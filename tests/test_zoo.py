@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from stylemixseg.generators import faces, zoo
 from stylemixseg.generators.base import Generator
@@ -63,7 +64,16 @@ def test_the_engine_on_a_cpu(tiny_faces, monkeypatch):
 def test_another_device_means_pytorch(tiny_faces, monkeypatch):
     moved = []
     monkeypatch.setattr(type(tiny_faces), "to", lambda self, device: moved.append(device) or self)
-    assert load_generator("faces", device="meta") is tiny_faces and moved == ["meta"]  # a device that is always there
+    monkeypatch.setattr(torch, "empty", lambda size, device: None)  # as if every device were there
+    assert load_generator("faces", device="cuda:1") is tiny_faces
+    assert load_generator("faces", device=torch.device("cuda", 1)) is tiny_faces
+    assert moved == ["cuda:1", "cuda:1"]
+
+
+@pytest.mark.parametrize("device", ["cpu:0", torch.device("cpu"), torch.device("cpu", 0)])
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_the_cpu_by_any_name(tiny_faces, engine, device):
+    assert isinstance(load_generator("faces", engine=engine, device=device), OpenVINOGenerator)
 
 
 def test_bad_names():

@@ -8,7 +8,9 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
-from stylemixseg.checks import check_choice, check_device, suggest
+import torch
+
+from stylemixseg.checks import check_choice, check_device, parse_device, suggest
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -96,18 +98,19 @@ CATALOGUE = {
 }
 
 
-def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto") -> Generator:
+def load_generator(name: str | Path, *, device: str | torch.device = "cpu", engine: str = "auto") -> Generator:
     """Load a generator of the catalogue, fetching its weights on first use, or a StyleGAN2 checkpoint of your own.
 
     Args:
         name: a name of `CATALOGUE` ("faces", "toy-portrait", ...), or the path of a checkpoint: NVIDIA's PyTorch or
             TensorFlow .pkl, rosinality's .pt, or this package's .safetensors. Nothing in the file is run.
-        device: where a PyTorch generator runs, e.g. "cpu" or "cuda".
+        device: where a PyTorch generator runs: "cpu", "cuda", "cuda:1", ..., or a torch.device.
         engine: "torch" (differentiable); "openvino" (fastest on a CPU, no gradients); "auto" takes OpenVINO for
             learnt generators on the CPU where it is installed, else PyTorch.
 
     Raises:
-        ValueError: an unknown name (the nearest ones are suggested) or engine, or a file that is no such checkpoint.
+        ValueError: an unknown name (the nearest ones are suggested) or engine, a device that is not there, or a file
+            that is no such checkpoint.
         FileNotFoundError: no file at that path. WeightsError: see `faces.fetch_faces`; an official checkpoint that has
         not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
     """
@@ -118,16 +121,21 @@ def load_generator(name: str | Path, *, device: str = "cpu", engine: str = "auto
     return with_engine(generator, engine, device)
 
 
-def check_engine(engine: str, device: str) -> None:
-    """Raise ValueError for an engine that there is not, a device that is not there, or two that do not go together."""
+def check_engine(engine: str, device: str | torch.device) -> str:
+    """Return the device's name (see `check_device`).
+
+    Raises:
+        ValueError: there is no such engine or device, or they do not go together.
+    """
     check_choice("engine", engine, ("auto", "torch", "openvino"))
-    if engine == "openvino" and device != "cpu":
-        raise ValueError(f"engine 'openvino' runs on the CPU only, got device={device!r}")
-    check_device("device", device)
+    if engine == "openvino" and parse_device("device", device).type != "cpu":
+        raise ValueError(f"engine 'openvino' runs on the CPU only, got device={str(device)!r}")
+    return check_device("device", device)
 
 
-def with_engine(generator: MobileStyleGAN | StyleGAN2, engine: str, device: str) -> Generator:
-    """A learnt generator on its engine and device; arguments as `load_generator`."""
+def with_engine(generator: MobileStyleGAN | StyleGAN2, engine: str, device: str | torch.device) -> Generator:
+    """A learnt generator on its engine and device; arguments and errors as `load_generator`."""
+    device = check_engine(engine, device)
     if engine == "openvino" or (engine == "auto" and device == "cpu" and find_spec("openvino")):
         from stylemixseg.generators.openvino_engine import OpenVINOGenerator
 

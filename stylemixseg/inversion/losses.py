@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemixseg.checks import check_choice, check_int
+from stylemixseg.checks import check_choice, check_device, check_int
 from stylemixseg.generators.base import Generator
 from stylemixseg.paths import sha256_file
 from stylemixseg.references import INPUT_SIZE, FaceParser, resized
@@ -97,7 +97,7 @@ class FeatureDistance:
 _BACKBONES = {"alex": "alexnet-owt-7be5be79.pth", "vgg": "vgg16-397923af.pth"}  # the name ends in the SHA-256's start
 
 
-def lpips_distance(net: str = "alex", device: str = "cpu") -> Perceptual:
+def lpips_distance(net: str = "alex", device: str | torch.device = "cpu") -> Perceptual:
     """The real LPIPS (Zhang et al. 2018) of the package `lpips`, at 256 px; nothing is downloaded.
 
     Args:
@@ -109,6 +109,7 @@ def lpips_distance(net: str = "alex", device: str = "cpu") -> Perceptual:
         FileNotFoundError: the backbone's weights are missing. ValueError: they are not the published file.
     """
     check_choice("net", net, _BACKBONES)
+    device = check_device("device", device)
     try:
         lpips = import_module("lpips")
     except ModuleNotFoundError as error:
