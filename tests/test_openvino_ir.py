@@ -276,7 +276,8 @@ def networks(draw) -> tuple[str, list[str], list[str], bytes, Network]:
         f"<edge {attributes([('from-layer', source), ('to-layer', target), ('to-port', port), ('from-port', 3)])}/>"
         for source, target, port in wires
     ]
-    inputs = {id: tuple(source for source, target, _ in sorted(wires, key=lambda w: w[2]) if target == id) for id in ids}
+    wires = sorted(wires, key=lambda wire: wire[2])
+    inputs = {id: tuple(source for source, target, _ in wires if target == id) for id in ids}
     beginning = draw(st.sampled_from(['<?xml version="1.0"?>', "", "<!-- made up -->"]))
     return beginning, written, edges, weights, ({id: (*named[id], inputs[id]) for id in ids}, constants)
 
@@ -333,7 +334,8 @@ def test_fuzz_flipped_bits_of_the_weights(place, bit):
     weights[place] ^= 1 << bit
     layers, constants = as_read(XML, bytes(weights))
     assert layers == ORIGINAL[0]
-    owner, begin = next((id, begin) for id, begin, end in ((1, 0, 24), (3, 24, 40), (5, 40, 44)) if begin <= place < end)
+    places = (1, 0, 24), (3, 24, 40), (5, 40, 44)
+    owner, begin = next((id, begin) for id, begin, end in places if begin <= place < end)
     for id, (kind, shape, numbers) in constants.items():
         wanted = bytearray(ORIGINAL[1][id][2])
         if id == owner:
