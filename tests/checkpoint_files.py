@@ -382,7 +382,7 @@ def valid_files(folder: Path, architecture: Architecture = SMALL, seed: int = 0)
         "nvidia-pytorch, torch.save(G)": nvidia_object_bytes(nvidia, torch_save=True),
         "nvidia-names": torch_bytes(with_filters(weights)),
         "nvidia-tensorflow": nvidia_tf_bytes(weights, conv_clamp=clamp),
-        "nvidia-tensorflow, network alone": nvidia_tf_bytes(weights, conv_clamp=clamp, wrap=lambda generator: generator),
+        "nvidia-tensorflow, network alone": nvidia_tf_bytes(weights, conv_clamp=clamp, wrap=lambda network: network),
         "nvidia-tensorflow, protocol 2": nvidia_tf_bytes(weights, conv_clamp=clamp, protocol=2),
         "nvidia-tensorflow, protocol 5": nvidia_tf_bytes(weights, conv_clamp=clamp, protocol=5),
         "rosinality": rosinality_bytes(weights),

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import sys
+import tracemalloc
 
 import checkpoint_files as files
 import numpy as np
@@ -18,12 +19,20 @@ from safetensors.torch import load_file
 from stylemixseg import cli, paths
 from stylemixseg.generators.checkpoints import (
     MAX_FILE_BYTES,
+    MAX_MEMORY_FACTOR,
+    MAX_MEMORY_FLOOR,
     Checkpoint,
     CheckpointError,
     read_checkpoint,
     save_checkpoint,
 )
-from stylemixseg.generators.checkpoints.layout import IMAGE_CHANNELS, MISSING_W_AVG, NOISE_DRAWN, expected_shapes
+from stylemixseg.generators.checkpoints.layout import (
+    IMAGE_CHANNELS,
+    MAX_RESOLUTION,
+    MISSING_W_AVG,
+    NOISE_DRAWN,
+    expected_shapes,
+)
 from stylemixseg.generators.checkpoints.locate import NOT_AVERAGED
 from stylemixseg.generators.checkpoints.nvidia_torch import NO_SETTINGS
 from stylemixseg.generators.checkpoints.restricted import parse_pickle
@@ -213,6 +222,20 @@ def test_rosinality_without_noise_maps(legacy, read):
     assert not torch.equal(generator.synthesis(ws), generator_of(WEIGHTS).synthesis(ws))
 
 
+def test_drawn_noise_stays_below_the_bound_of_memory(read):
+    """The smallest file of the largest network: its maps are not in the file and still count."""
+    weights = files.random_weights(Architecture(2, 2, 1, (1,) * 10))
+    data = files.rosinality_bytes({name: value for name, value in weights.items() if "noise_const" not in name})
+    tracemalloc.start()
+    try:
+        checkpoint = read(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert checkpoint.architecture.resolution == MAX_RESOLUTION and len(data) < 100_000
+    assert peak < MAX_MEMORY_FACTOR * len(data) + MAX_MEMORY_FLOOR
+
+
 def test_the_notes_of_a_network_without_noise_maps_reach_the_user(tmp_path, capsys):
     names = {name: value for name, value in RO_NAMES.items() if not name.startswith("noises.")}
     path = tmp_path / "550000.pt"
@@ -238,8 +261,9 @@ def test_grey_and_rgba_generators_draw_rgb(channels, read):
     }
     assert len(other) == 6
     clamp = {"conv_clamp": None}
-    for data in (files.rosinality_bytes(WEIGHTS | other), files.nvidia_torch_bytes(WEIGHTS | other, **clamp),
-                 files.nvidia_tf_bytes(WEIGHTS | other, **clamp), files.torch_bytes(files.with_filters(WEIGHTS | other))):
+    weights = WEIGHTS | other
+    for data in (files.rosinality_bytes(weights), files.nvidia_torch_bytes(weights, **clamp),
+                 files.nvidia_tf_bytes(weights, **clamp), files.torch_bytes(files.with_filters(weights))):
         checkpoint = read(data)
         assert IMAGE_CHANNELS[channels] in checkpoint.notes and checkpoint.architecture.channels == (5, 4, 3)
         rgb = generator_of(WEIGHTS)

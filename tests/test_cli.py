@@ -84,7 +84,7 @@ def test_a_pickled_latent_is_not_loaded(tmp_path, capsys):
 
     np.save(tmp_path / "w.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
     assert cli.main([*TOY, "--latent", str(tmp_path / "w.npy"), "-o", str(tmp_path / "out")]) == 1
-    assert "not a .npy file with numbers" in capsys.readouterr().err
+    assert "a pickled object, such as a dictionary, which could run code" in capsys.readouterr().err
     assert not (tmp_path / "pwned").exists()
 
 

@@ -103,7 +103,8 @@ def load_generator(name: str | Path, *, device: str | torch.device = "cpu", engi
 
     Args:
         name: a name of `CATALOGUE` ("faces", "toy-portrait", ...), or the path of a checkpoint: NVIDIA's PyTorch or
-            TensorFlow .pkl, rosinality's .pt, or this package's .safetensors. Nothing in the file is run.
+            TensorFlow networks, rosinality's, or this package's .safetensors; in the wrappings that
+            `checkpoints.read_checkpoint` knows. Nothing in the file is run.
         device: where a PyTorch generator runs: "cpu", "cuda", "cuda:1", ..., or a torch.device.
         engine: "torch" (differentiable); "openvino" (fastest on a CPU, no gradients); "auto" takes OpenVINO for
             learnt generators on the CPU where it is installed, else PyTorch.

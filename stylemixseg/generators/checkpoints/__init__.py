@@ -8,11 +8,13 @@
 - rosinality's networks, as names and tensors or whole, also as they stand in pSp, e4e and ReStyle checkpoints,
 - our own safetensors, written by `save_checkpoint`.
 
-The first three may stand in a pickle or in a file of torch.save, in the wrappings that `locate` knows. Files are untrusted. Pickles are read by a machine that calls nothing (`restricted`); storages are views into the
-file, with every offset and size checked (`storages`, `tensors`); only names and shapes of a StyleGAN2 pass
-(`layout`). Nothing is decompressed. Reading takes at most MAX_MEMORY_FACTOR times the size of the file plus
-MAX_MEMORY_FLOOR bytes of memory, whatever the file says; files larger than MAX_FILE_BYTES are refused. A real file
-takes its own size plus that of the weights.
+The first three may stand in a pickle or in a file of torch.save, in the wrappings that `locate` knows.
+
+Files are untrusted. Pickles are read by a machine that calls nothing (`restricted`); storages are views into the file,
+with every offset and size checked (`storages`, `tensors`); only names and shapes of a StyleGAN2 pass (`layout`).
+Nothing is decompressed. Reading takes at most MAX_MEMORY_FACTOR times the size of the file plus MAX_MEMORY_FLOOR bytes
+of memory, whatever the file says; files larger than MAX_FILE_BYTES are refused. A real file takes its own size plus
+that of the weights.
 """
 
 from __future__ import annotations

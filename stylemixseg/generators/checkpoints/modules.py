@@ -33,7 +33,7 @@ def parts(network: object) -> Iterator[tuple[str, dict]]:
         path, module, depth = waiting.pop()
         state = _state(module)
         if not isinstance(state, dict) or depth > MAX_DEPTH:
-            raise CheckpointError(f"{shown(path) or 'G_ema'} is not a network of NVIDIA's code, or nested too deep")
+            raise CheckpointError(f"{shown(path) or 'G_ema'} is not a network of a known class, or nested too deep")
         yield path, state
         children = items(state, "_modules")
         seen += len(children)

@@ -1,8 +1,9 @@
 """NVIDIA's TensorFlow pickles: stylegan2 configurations E and F, and stylegan2-ada in its TensorFlow version.
 
 A tuple (G, D, Gs) of networks, each with its variables by name and the source that builds it; Gs is the averaged
-generator. Or one network alone, as pickle.dump(Gs) writes it. The source is ignored. Kernels lie as (height, width, in, out), those of the up-sampling convolutions
-mirrored, and the biases of the styles without the 1 that is added to them.
+generator. Or one network alone, as pickle.dump(Gs) writes it. The source is ignored. Kernels lie as (height, width,
+in, out), those of the up-sampling convolutions mirrored, and the biases of the styles without the 1 that is added to
+them.
 """
 
 from __future__ import annotations

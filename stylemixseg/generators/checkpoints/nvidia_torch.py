@@ -17,8 +17,8 @@ from stylemixseg.generators.checkpoints.storages import TorchFile
 from stylemixseg.generators.checkpoints.tensors import number, numbers_view
 
 NO_SETTINGS = (
-    "a state_dict has no settings, so activations are not clamped (conv_clamp): of a network trained in half precision, "
-    "as StyleGAN2-ADA does by default, the .pkl may give better images"
+    "a state_dict has no settings, so activations are not clamped (conv_clamp): of a network that was trained in half "
+    "precision, as StyleGAN2-ADA does by default, the .pkl gives more faithful images"
 )
 
 
