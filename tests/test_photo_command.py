@@ -344,7 +344,7 @@ def test_names_of_folders(tmp_path):
     "files, names",
     [
         (["x.jpg", "x.jpg.png", "x.png"], ["x.jpg", "x.jpg.png", "x.png"]),
-        (["x.jpg", "x.jpg.png", "x.jpg.png.gif"], ["x.jpg", "x.jpg.png", "x.jpg.png.gif"]),
+        (["x.jpg", "x.jpg.png", "x.jpg.png.gif"], ["x", "x.jpg.png", "x.jpg.png.gif"]),
         (["A.jpg", "a.jpg", "b.jpg"], ["A.jpg", "a.jpg (2)", "b"]),
         (["u/a.jpg", "v/a.jpg", "v/a.png", "w/a.jpg"], ["a.jpg", "a.jpg (2)", "a.png", "a.jpg (3)"]),
         (["u/a.jpg", "v/a.jpg", "a.jpg (2).png"], ["a.jpg", "a.jpg (2)", "a.jpg (2).png"]),
