@@ -20,7 +20,7 @@ from stylemixseg.photosegmenter import PhotoSegmentation
 from stylemixseg.segmenter import Segmentation
 
 RECORD = "segmentation.json"  # written last: where it is, the rest is whole
-PNG_LEVEL = 2  # of compression: a tenth larger than zlib's usual 6, three times as fast; a photo may have 100 megapixels
+PNG_LEVEL = 2  # of compression: files a tenth larger than at the usual 6, in a third of the time; photos may be large
 COMPOSITION = "composition.png"  # of a photo with a background
 PHOTO_FILES = (  # of every photo, besides the record
     "crop.png",

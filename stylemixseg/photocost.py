@@ -24,8 +24,9 @@ except ImportError:  # Windows
 
 MIXES = 4  # timed; an engine may make two at once
 TIMED_PIXELS = 500_000
-PICTURES = 3  # as many photos as the pictures of a photo's size take the time of: two in colours, two masks, the way back
-# While they are written: the photo (3), its soft mask (4) and mask (1) and one picture (4), and the last one's rest.
+# Two pictures in colours and two masks are written, and the mask is brought back: the time of so many pictures.
+PICTURES = 3
+# Meanwhile in memory: the photo (3), its soft mask (4) and mask (1), a picture (4), and what the one before left (4).
 BYTES_PER_PIXEL = 16
 
 

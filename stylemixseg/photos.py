@@ -94,7 +94,7 @@ def read_photo(path: str | Path) -> Photo:
         with open(path, "rb") as file, warnings.catch_warnings():
             # Pillow warns about size at a limit of its own, and about EXIF; MAX_PIXELS and a note stand in their place.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            warnings.filterwarnings("ignore", "Corrupt EXIF data")
+            warnings.filterwarnings("ignore", "Corrupt EXIF data|Truncated File Read")
             return _decode(path, file)
     except PhotoError:
         raise

@@ -310,7 +310,9 @@ def test_landmarks_agree_with_human_masks(with_dlib):
     assert np.median(errors) < 0.015 and max(errors) < 0.05
 
 
-@pytest.mark.parametrize("centre, axis", [((30, 60), (20, 0)), ((290, 20), (40, 25)), ((160, 120), (-9, 300)), ((0, 0), (7, 7))])
+@pytest.mark.parametrize(
+    "centre, axis", [((30, 60), (20, 0)), ((290, 20), (40, 25)), ((160, 120), (-9, 300)), ((0, 0), (7, 7))]
+)
 @pytest.mark.parametrize("side", [16, 64])
 def test_a_crop_does_not_depend_on_how_much_of_the_photo_is_looked_at(monkeypatch, centre, axis, side):
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)

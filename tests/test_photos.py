@@ -327,7 +327,8 @@ def test_links_in_a_circle(tmp_path):
 
 
 def chunk(kind: bytes, data: bytes, crc: int | None = None) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) if crc is None else crc)
+    crc = zlib.crc32(kind + data) if crc is None else crc
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
 
 
 def with_chunks(png: bytes, before: bytes = b"", after: bytes = b"") -> bytes:
