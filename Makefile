@@ -33,11 +33,12 @@ env: $(INSTALLED)
 $(INSTALLED): $(LOCK) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 	  { echo "The locked versions need Python 3.11 to 3.13: try make PYTHON=python3.12" >&2; exit 1; }
-	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+# A Python without ensurepip cannot put pip into the environment; uv fills it then, or install.sh says what is missing.
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip $(VENV)
 # PyTorch first: what is installed after it then finds it there and asks for no other build.
-	$(RUN) -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	$(RUN) -m pip install --quiet -r $(LOCK)
-	$(RUN) -m pip install --quiet --no-deps -e .
+	requirements/install.sh $(RUN) "$$(grep '^torch==' $(LOCK))"
+	requirements/install.sh $(RUN) -r $(LOCK)
+	requirements/install.sh $(RUN) --no-deps -e .
 	touch $@
 
 .PHONY: book
@@ -52,7 +53,7 @@ test: env
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	.venv-lock/bin/python -m pip install --quiet -e '.[cpu,book,detectors,photos,references,test]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,notebooks,photos,references,test]'
 	sed '/^[^#]/d' $(LOCK) > $(LOCK).new
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(LOCK).new
 	mv $(LOCK).new $(LOCK)

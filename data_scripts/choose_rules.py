@@ -5,6 +5,8 @@ First c and k: the paper's best cutoffs are 6 and 8 (Table 4), and its text name
 these four, the Gaussian's widths and theta_saliency, and b, theta_corner, which corners and how they count. Every
 combination is scored against the profile's reference; the best (mean mIoU over images, the saliency rule for c and k)
 is what the profiles and the defaults in `stylemixseg/foreground.py` state. A test compares them with the result file.
+The file says how the best one did on the images that chose it, which flatters it; rules are compared on other images
+(`comparison_seed_first` of the profile, chapter 5).
 
     python data_scripts/choose_rules.py                      24 development faces at the size of profile cpu
 """
@@ -44,13 +46,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="cpu", help="n, resolution and colour space (cpu)")
     parser.add_argument("--queries", type=int, default=24, help="number of development images (24)")
-    parser.add_argument("--out", type=Path, default=Path("book/results/full/rules.json"), help="result file (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("book/results/development/rules.json"),
+                        help="result file (%(default)s)")
     args = parser.parse_args()
 
     profile = replace(load_profile(args.profile), development_queries=args.queries)
     generator = load_generator(profile.generator)
     seeds = profile.development_seeds
-    recorder = RunRecorder("rules", args.out.parent.name, args.out, generator, seed=seeds[0])
+    recorder = RunRecorder("rules", profile.name, args.out, generator, seed=seeds[0])
+    sizes = f"n = {profile.n}, {profile.resolution or generator.resolution} px, {profile.color_space.upper()}"
     best = {}
     for cutoff, k in product(CUTOFFS, KS):
         maps = make_cluster_maps(generator, profile, [(seed, cutoff) for seed in seeds], f"development images, c = {cutoff}")
@@ -68,9 +72,10 @@ def main() -> None:
             recorder.add(f"rules.{name}.c{cutoff}.k{k}.miou", value, n=len(seeds), interval=interval, note=repr(rule))
             print(f"{name}, c = {cutoff}, k = {k}: {value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}] {rule}")
     _, cutoff, k = max((place for place in best if place[0] == "saliency"), key=best.get)
-    recorder.add("rules.cutoff", cutoff)
-    recorder.add("rules.k", k)
-    for name in CANDIDATES:
+    recorder.add("rules.cutoff", cutoff, n=len(seeds), note=sizes)
+    recorder.add("rules.k", k, n=len(seeds), note=sizes)
+    for name, candidates in CANDIDATES.items():
+        recorder.add(f"rules.{name}.candidates", len(candidates), note="combinations of settings that were scored")
         value, interval, rule = best[name, cutoff, k]
         recorder.add(f"rules.{name}.miou", value, n=len(seeds), interval=interval, note=rule)
     print(recorder.write())

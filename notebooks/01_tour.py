@@ -71,8 +71,13 @@ recorder = RunRecorder(
 # ## One call
 #
 # A generator $G$ turns random numbers into an image. `StyleMixSegmenter` segments such an image. It trains nothing, it
-# needs no label, and it uses no second network. All it needs is the generator, and the *latent* of the image, which
+# reads no label, and it uses no second network. All it needs is the generator, and the *latent* of the image, which
 # is the list of numbers that the generator made the image from.
+#
+# One thing must be said beside "no label". The method has a few settings, such as the threshold of the rule in step 4,
+# and the paper does not state them. Ours were chosen by comparing masks with those of a network that learnt from labels.
+# That was done on other images than those of this page, but labels had a say in it. [The settings
+# page](../settings.md) lists these choices.
 
 # %%
 segmenter = StyleMixSegmenter(
@@ -238,7 +243,8 @@ image_grid(
 #
 # K-means cannot know. The paper gives two simple rules. *Corner minority*: a cluster that fills a corner of the image
 # is background. *Saliency*: a cluster that lies near the middle is foreground. We used the first one here; the paper
-# uses the second one for faces. [Foreground rules](05_foreground_rules.ipynb) compares them.
+# uses the second one for faces. Each has a threshold, chosen as said above with the help of a network that learnt from
+# labels. [Foreground rules](05_foreground_rules.ipynb) compares them.
 
 # %% mystnb={"image": {"alt": "The clusters of one image one by one, each as a white shape on black"}, "figure": {"caption": "The clusters one by one, with the rule's verdict above. The mask is the union of those that it calls object.", "name": "fig-tour-clusters"}}
 image_row(
@@ -309,8 +315,8 @@ display(
 #   mean much. An interval from so few images is itself rough, and tends to be too narrow.
 # - **The reference is not the truth** where a network made it. It has errors of its own, which the intervals do not
 #   cover.
-# - **The last row is no method.** It looks at the reference to choose the clusters. What is missing there to 1 is the
-#   clustering's fault. What a rule has less than that is the rule's.
+# - **The last row is no method.** It looks at the reference to choose the clusters. The gap between it and 1 is due to
+#   the clustering; the gap between a rule and it is due to the rule.
 #
 # The [evaluation](06_evaluation.ipynb) uses more images and sets the numbers beside the paper's. The generator here is
 # smaller than the paper's, so it is like theirs, not the same.
@@ -322,12 +328,13 @@ display(
 # | [Style mixing](02_style_mixing.ipynb) | what the layers hold, and what the cutoff $c$ does |
 # | [The style summary tensor](03_style_summary_tensor.ipynb) | a pixel's $3n$ numbers; LAB and RGB; how many styles |
 # | [Clustering pixels](04_clustering.ipynb) | K-means, its hidden settings, finer parts |
-# | [Foreground rules](05_foreground_rules.ipynb) | corner minority, saliency, a rule of your own |
-# | [Evaluation](06_evaluation.ipynb) | IoU, references, Table 1 of the paper |
-# | [Ablation](07_ablation.ipynb) | $c$, $k$ and colour space together: Table 4 |
+# | [Foreground rules](05_foreground_rules.ipynb) | corner minority, saliency, a rule of your own; a fair comparison |
+# | [Evaluation](06_evaluation.ipynb) | IoU, references, a blind baseline, Table 1 of the paper |
+# | [Ablation](07_ablation.ipynb) | $c$, $k$ and colour space together: Table 4, and where ours differs |
 # | [Failure cases](08_failure_cases.ipynb) | when it fails, why, and what to try |
 # | [Compositing](09_compositing.ipynb) | cutting objects out and pasting them |
 # | [Real photos](10_real_photos.ipynb) | a photograph in place of a synthetic image |
+# | [Objects in scenes](11_objects.ipynb) | one mask for each box that a detector finds |
 #
 # ## Without a notebook
 #
@@ -349,20 +356,25 @@ display(
 # images then, and what does K-means cluster?
 # ```
 #
-# ```{solution} ex-tour-cutoff
+# ```{solution-start} ex-tour-cutoff
 # :class: dropdown
+# ```
+#
 # All style-mixed images equal the query. $\mathbf{X}_s$ holds the query's colours $n$ times over, which says no more
 # than once. K-means groups by the colours of this one picture. Where the things in it differ in colour anyway, the
 # outcome may look much the same. Where two things share a colour, or light and shadow cut through one, it goes wrong.
 # The cell below shows it for the first and the last example.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
+# %% mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
 own = [kmeans(summary_from_images(image[None], P.color_space), P.k).labels for image in images]
 image_grid(
     [[images[i], clusters_to_color(own[i]), clusters_to_color(maps[i])] for i in (0, -1)],
     column_titles=["query", f"c = {generator.num_ws}", f"c = {P.cutoff}"],
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -371,14 +383,15 @@ image_grid(
 # cluster of the pixel in the middle of the image. When would it do, and when not?
 # ```
 #
-# ```{solution} ex-tour-rule
+# ```{solution-start} ex-tour-rule
 # :class: dropdown
+# ```
+#
 # The cell below does it. It would do if the object were one cluster. A person is several: skin, hair, cloth. They
 # need a rule that judges each cluster by its place.
-# ```
 
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Example images with the mask of the middle cluster only"}, "figure": {"caption": "The cluster of the middle pixel alone.", "name": "fig-tour-middle"}}
+# %% mystnb={"image": {"alt": "Example images with the mask of the middle cluster only"}, "figure": {"caption": "The cluster of the middle pixel alone.", "name": "fig-tour-middle"}}
 def middle_cluster(labels, k):
     return np.arange(k) == labels[labels.shape[0] // 2, labels.shape[1] // 2]
 
@@ -389,11 +402,16 @@ image_row(
 )
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ## Summary
 #
 # - A layered generator can redraw one scene in many styles: keep the first $c$ layers' latents, exchange the rest.
 # - The colours of a pixel under all styles make up its row of $\mathbf{X}_s$. K-means on the rows gives a cluster map.
-# - A simple rule about places turns the cluster map into a mask. Nothing is trained.
+# - A simple rule about places turns the cluster map into a mask. Nothing is trained; the rule's threshold is a setting
+#   that somebody has to choose.
 # - A few examples show how it works. They do not show how well.
 
 # %%

@@ -67,9 +67,8 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## Two latents
 #
-# Style mixing came up as a way to train StyleGAN {cite}`karras2019`: now and then, an image was made from two
-# latents, so that the layers would not rely on each other. The paper {cite}`feng2023` uses it on the finished
-# generator.
+# Style mixing began as a regulariser of StyleGAN {cite}`karras2019`: some training images were made from two latents,
+# so that adjacent layers could not rely on sharing one. The paper {cite}`feng2023` uses it on the finished generator.
 #
 # Take two layered latents, $\mathbf{w}_0$ and $\mathbf{w}_1$. Each has $l$ rows, one for each layer of the synthesis
 # network $G_s$. Choose a *cutoff* $c \in \{0, \dots, l\}$, and put together
@@ -197,7 +196,7 @@ recorder.add(f"{P.prefix}mixing.default.distance_left", moved, n=len(pairs), not
 display(
     Markdown(
         f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
-        f"the style image itself is (n = {len(pairs)} pairs)."
+        f"the style image itself is ({len(pairs)} pairs)."
     )
 )
 
@@ -304,8 +303,8 @@ image_grid(
 # reasons:
 #
 # - *A run can be repeated.* Generator, $n$ and seed fix all style-mixed images.
-# - *Images can be compared.* Number $j$ of a pixel then means the same style in all images. With new styles for each
-#   query, the numbers of two images would have nothing in common.
+# - *Images can be compared.* The colour of a pixel in style $i$ then means the same in all images. With new styles for
+#   each query, the numbers of two images would have nothing in common.
 # - *A change of $n$ changes nothing else.* The first styles of a larger draw are those of a smaller one
 #   (up to rounding):
 
@@ -353,16 +352,21 @@ display(
 # which $c$ are they equal?
 # ```
 #
-# ```{solution} ex-mixing-swap
+# ```{solution-start} ex-mixing-swap
 # :class: dropdown
+# ```
+#
 # The roles swap: one has the layout of the first and the colours of the second, the other the reverse. They are equal
 # at no $c$, unless the two latents are: each row of one mix is the row that the other one lacks. At $c = 0$ and $c =
 # l$ they are the two images themselves.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
+# %% mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
 swapped = query_image(generator, mix_styles(w1, w0, P.cutoff), P.resolution)
 image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1, style 0"])
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -371,13 +375,14 @@ image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1
 # takes two. How do you get there?
 # ```
 #
-# ```{solution} ex-mixing-three
+# ```{solution-start} ex-mixing-three
 # :class: dropdown
+# ```
+#
 # Call it twice. First mix the second and the third at the upper cutoff, then the first with the outcome at the lower
 # one.
-# ```
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
+# %% mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
 low, high = P.cutoff, (P.cutoff + num_ws) // 2
 sources = [w0, styles[:1], styles[1:2]]
 three = mix_styles(sources[0], mix_styles(sources[1], sources[2], high), low)
@@ -385,6 +390,10 @@ image_row(
     [query_image(generator, w, P.resolution) for w in (*sources, three)],
     [f"layers 0..{low - 1}", f"{low}..{high - 1}", f"{high}..{num_ws - 1}", "mix"],
 )
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

@@ -224,13 +224,14 @@ display(
 # green and blue light there is. Equal steps in RGB do not look equally large. And when light falls on a thing, all
 # three numbers grow at once.
 #
-# *CIE LAB* was made so that equal distances look about equally different. $L$ is the lightness, from 0 (black) to 100
-# (white). $a$ goes from green to red, $b$ from blue to yellow; both are 0 for grey. The way from RGB has three steps:
+# *CIE LAB* was made so that equal distances look about equally different. $L^*$ is the lightness, from 0 (black) to 100
+# (white). $a^*$ goes from green to red, $b^*$ from blue to yellow; both are 0 for grey. The way from RGB has three
+# steps:
 #
 # 1. Undo the gamma curve of the file, so that numbers are proportional to light.
 # 2. A 3 by 3 matrix gives the CIE coordinates $X, Y, Z$. Divide by those of white (D65, daylight): $x, y, z$.
-# 3. With $f(t) = \sqrt[3]{t}$ (and a straight line near 0), $L = 116 f(y) - 16$, $a = 500\,(f(x) - f(y))$,
-#    $b = 200\,(f(y) - f(z))$.
+# 3. With $f(t) = \sqrt[3]{t}$ (and a straight line near 0), $L^* = 116 f(y) - 16$, $a^* = 500\,(f(x) - f(y))$,
+#    $b^* = 200\,(f(y) - f(z))$.
 #
 # The cube root is what imitates the eye. We write it down once, to check the package's conversion.
 
@@ -258,10 +259,10 @@ if find_spec("skimage"):
     checked += f" From scikit-image's `rgb2lab`: {difference:.1e}."
 display(Markdown(checked))
 
-# %% mystnb={"image": {"alt": "An image and its three LAB channels as grey pictures: one shows light and shadow, the two others show the colours with little shading"}, "figure": {"caption": "A query and its LAB channels (a and b: mid-grey is 0). Light and shadow go mostly into L. The hue goes into a and b.", "name": "fig-lab"}}
+# %% mystnb={"image": {"alt": "An image and its three LAB channels as grey pictures: one shows light and shadow, the two others show the colours with little shading"}, "figure": {"caption": "A query and its LAB channels (a* and b*: mid-grey is 0). Light and shadow go mostly into L*. The hue goes into a* and b*.", "name": "fig-lab"}}
 image_row(
     [images[0], lab[..., 0] / 100, *(np.clip(0.5 + lab[..., channel] / 100, 0, 1) for channel in (1, 2))],
-    ["query", "L", "a", "b"],
+    ["query", "L*", "a*", "b*"],
 )
 
 # %% [markdown]
@@ -393,7 +394,7 @@ display(
 #
 # The paper sets $n = 50$ and gives no reason. Each style costs a synthesis, so it is worth knowing what it brings.
 # First the pairs of pixels from above. Take a pair within one part and a pair from different parts: how often is the
-# first one nearer? By chance that would be one half. We use the first $m$ styles, for growing $m$.
+# first one nearer? By chance that would be one half. We use the first $n'$ styles, for growing $n'$ up to $n$.
 
 
 # %%
@@ -410,19 +411,19 @@ for place, m in enumerate(sizes):
         nearer[image, place] = share_nearer(apart[pairs], apart[~pairs])
     recorder.add(f"{P.prefix}summary.n{m}.share_nearer", nearer[:, place].mean(), n=len(X))
 
-# %% mystnb={"image": {"alt": "A curve over the number of styles, with bars for the spread over images: how often a pair of pixels within a part is nearer than a pair between parts"}, "figure": {"caption": "How often two pixels of one part are nearer to one another than two pixels of different parts, with the first m styles. Bars go from the worst to the best image.", "name": "fig-nearer-n"}}
+# %% mystnb={"image": {"alt": "A curve over the number of styles, with bars for the spread over images: how often a pair of pixels within a part is nearer than a pair between parts"}, "figure": {"caption": "How often two pixels of one part are nearer to one another than two pixels of different parts, with the first n' styles. Bars go from the worst to the best image.", "name": "fig-nearer-n"}}
 lines(
     sizes,
     {"one part nearer": nearer.mean(0)},
-    xlabel="number of styles m",
+    xlabel="number of styles n'",
     ylabel="share of comparisons",
     intervals={"one part nearer": list(zip(nearer.min(0), nearer.max(0)))},
 )
 
 # %% [markdown]
 # Such a share says little about the pairs that decide, those of two parts that look alike. So look at masks. We
-# cluster with $m$ styles and score the clusters with the oracle. Which styles they are matters when they are few, so we
-# repeat it with up to three sets of $m$ different styles, and take the mean for each image.
+# cluster with $n'$ styles and score the clusters with the oracle. Which styles they are matters when they are few, so
+# we repeat it with up to three sets of $n'$ different styles, and take the mean for each image.
 
 # %% tags=["remove-output"]
 agreed = np.empty((len(X), len(sizes)))  # (images, sizes): mIoU of the oracle
@@ -441,7 +442,7 @@ for place, m in enumerate(sizes):
 lines(
     sizes,
     {"oracle": agreed.mean(0)},
-    xlabel="number of styles m",
+    xlabel="number of styles n'",
     ylabel="mIoU",
     intervals={"oracle": list(zip(agreed.min(0), agreed.max(0)))},
 )
@@ -467,17 +468,22 @@ display(
 # *pixels*?
 # ```
 #
-# ```{solution} ex-summary-order
+# ```{solution-start} ex-summary-order
 # :class: dropdown
+# ```
+#
 # Neither does, in principle. Euclidean distances do not depend on the order of the coordinates, and K-means does not
 # look at where a pixel lies. In practice its random start falls on other pixels when pixels are shuffled, so a few
 # labels may differ. The cell below shuffles the styles.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 order = np.random.RandomState(1).permutation(n)
 shuffled = kmeans(summary_from_images(stack[order], P.color_space), P.k).labels
 display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -486,13 +492,14 @@ display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuf
 # carry 95 % of its variance over the pixels.
 # ```
 #
-# ```{solution} ex-summary-components
+# ```{solution-start} ex-summary-components
 # :class: dropdown
+# ```
+#
 # Far fewer. A scene has a handful of parts, and all pixels of a part move together, so a few components are enough; the
 # cell below shows it. It is the same fact that makes the clustering work.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 flat = X[0].reshape(-1, 3 * n)
 variances = np.linalg.eigvalsh(np.cov(flat, rowvar=False))[::-1]
 needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), 0.95)) + 1
@@ -500,11 +507,15 @@ recorder.add(f"{P.prefix}summary.components95", needed, note="principal componen
 display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ## Summary
 #
 # - $\mathbf{X}_s$ holds, for each pixel, its colours in the $n$ style-mixed images: $3n$ numbers.
 # - Pixels of one part have similar rows; those of different parts differ in many styles. The groups overlap.
-# - LAB separates lightness from hue, and makes distances fit what we see.
+# - LAB separates lightness from colour, and makes distances fit what we see.
 # - The paper speaks of correlation and computes Euclidean distances of colours. Centring and scaling give the
 #   correlation.
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.

@@ -24,6 +24,7 @@
 # - See in cluster maps what too low and too high a cutoff $c$, and too few and too many clusters $k$, do.
 # - Turn sentences of a paper into tests, and run them on its own numbers and on ours.
 # - Separate what the clustering loses from what the foreground rule loses.
+# - Name where our grid departs from the paper's, and look for the cause in pictures and in numbers.
 #
 # **Prerequisites**
 #
@@ -42,17 +43,34 @@ results = None
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.clustering import kmeans
 from stylemixseg.compositing import clusters_to_color, overlay
 from stylemixseg.experiments.ablation import GRIDS, run_ablation
 from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
-from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    RULES,
+    oracle_mask,
+    reference_masks,
+    rule_mask,
+    score_rules,
+)
 from stylemixseg.generators.zoo import load_generator
+from stylemixseg.imagescores import folder_scores
 from stylemixseg.ledger import paper_values
-from stylemixseg.mixing import draw_style_latents, style_mixed_images
+from stylemixseg.metrics import confusion
+from stylemixseg.mixing import (
+    draw_style_latents,
+    mix_styles,
+    query_image,
+    style_mixed_images,
+)
 from stylemixseg.plotting import heatmap, image_grid, lines
 from stylemixseg.profiles import load_profile
 from stylemixseg.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.stackcache import cached_stack
+from stylemixseg.summary import summary_from_images
 from stylemixseg.tables import table
 from stylemixseg.widgets import picture_slider
 
@@ -206,7 +224,14 @@ for rule, values in grids.items():
             str(item.n),
         ]
     )
-header = ["rule", "mean of all cells", "best cell", "its mIoU", "its 95 % interval", "n"]
+header = [
+    "rule",
+    "mean of all cells",
+    "best cell",
+    "its mIoU",
+    "its 95 % interval",
+    "images",
+]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
@@ -240,49 +265,320 @@ missing = 1 - grids["oracle"]
 rows.append(
     ["(clustering)", f"{missing.mean():.3f}", f"{missing.min():.3f} to {missing.max():.3f}", str(P.ablation_queries)]
 )
-display(Markdown(table(["mIoU lost by", "mean of all cells", "range over cells", "n"], rows)))
+header = ["mIoU lost by", "mean of all cells", "range over cells", "images"]
+display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # The rules' rows are the oracle minus the rule; the last row is 1 minus the oracle. Where a rule's loss is the larger
 # one, the clusters know more than the mask shows, and a better way to pick clusters is worth more than better
 # clusters. [The chapter on failures](08_failure_cases.ipynb) looks at single images where this happens.
 #
+# ## Where our grid departs from the paper's
+#
+# The setting is not the paper's, so single values may differ. But whole patterns differ as well, and a reproduction
+# must name them. The next table compares the two grids over the cells that both have (saliency rule).
+
+# %%
+full_files = [folder / "full" / name for name in ("table1.json", "table4.json")]
+full_runs = [load_run(file) for file in full_files if file.exists()]
+full = {name: item.value for name, item in measurements(full_runs).items()}
+sources = {"paper reported": reported}  # the toy world never stands beside it
+sources["this run"] = grid(ours, GRIDS["saliency"], SPACES, CUTOFFS, KS)
+sources["full run"] = grid(full, GRIDS["saliency"], SPACES, CUTOFFS, KS)
+of_k = {k: [place for place in range(6) if KS[place % 3] == k] for k in KS}
+questions = {
+    "best cutoff c, on average over its row": lambda v: str(CUTOFFS[v.mean(1).argmax()]),
+    **{
+        f"mean of the row c = {c}": lambda v, i=i: f"{v[i].mean():.2f}"
+        for i, c in enumerate(CUTOFFS)
+    },
+    **{
+        f"mean of all cells with k = {k}": lambda v, k=k: f"{v[:, of_k[k]].mean():.2f}"
+        for k in KS
+    },
+    "RGB, c = 6, k = 2": lambda v: f"{v[CUTOFFS.index(6), 0]:.2f}",
+    "LAB, c = 6, k = 2": lambda v: f"{v[CUTOFFS.index(6), 3]:.2f}",
+}
+rows = [
+    [question, *("not measured" if np.isnan(v).any() else ask(v) for v in sources.values())]
+    for question, ask in questions.items()
+]
+display(Markdown(table(["mIoU, saliency rule", *sources], rows)))
+
+# %%
+measured = {name: sources[name] for name in ("full run", "this run")}
+name, v = next(
+    (item for item in measured.items() if not np.isnan(item[1]).any()), ("", None)
+)
+if v is None:
+    said = "Neither this run nor a full run has the paper's grid on faces here."
+else:
+    apart = v - reported
+    row, column = np.unravel_index(np.abs(apart).argmax(), apart.shape)
+    cell = f"{SPACES[column // 3].upper()}, c = {CUTOFFS[row]}, k = {KS[column % 3]}"
+    inner = [CUTOFFS.index(6), CUTOFFS.index(8)]
+    k4, k10 = v[inner][:, of_k[4]].mean(), v[inner][:, of_k[10]].mean()
+    said = (
+        f"In the {name} the cell farthest from the paper's is {cell}: "
+        f"{v[row, column]:.2f} here, {reported[row, column]:.2f} there. On average over "
+        f"colour space and k our best cutoff is {CUTOFFS[v.mean(1).argmax()]}, the "
+        f"paper's is {CUTOFFS[reported.mean(1).argmax()]}. At c of 6 and 8, k = 10 has "
+        f"{k10:.2f} and k = 4 has {k4:.2f}; in the paper k = 10 has "
+        f"{reported[inner][:, of_k[10]].mean():.2f} and k = 4 has "
+        f"{reported[inner][:, of_k[4]].mean():.2f}."
+    )
+display(Markdown(said))
+
+# %% [markdown]
+# Three divergences, then: two clusters in RGB, the best cutoff, and many clusters. Where does each come from?
+#
+# ### Two clusters in RGB: light and dark
+#
+# Look at the clusters. For each example query we make the maps for $k = 2$ in RGB and in LAB, and one more, from
+# *brightness alone*: every style-mixed image is turned to grey before it is clustered.
+
+# %% tags=["remove-output"]
+styles = draw_style_latents(generator, P.n, P.style_seed)
+latents = [query_latent(generator, P, item) for item in P.example_seeds]
+images = [query_image(generator, w, P.resolution) for w in latents]
+truths = reference_masks(
+    P.reference, generator, P, P.example_seeds, [{"image": item} for item in images]
+)
+two = {"RGB": [], "LAB": [], "brightness alone": []}
+for w in latents:
+    stack = np.asarray(
+        cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution)
+    )
+    grey = np.repeat(stack.mean(-1, keepdims=True), 3, -1).round().astype(np.uint8)
+    for title, pixels, space in (
+        ("RGB", stack, "rgb"),
+        ("LAB", stack, "lab"),
+        ("brightness alone", grey, "rgb"),
+    ):
+        two[title].append(kmeans(summary_from_images(pixels, space), 2).labels)
+
+# %% mystnb={"image": {"alt": "Rows of faces, each with its two clusters from RGB, the mask made from them, the two clusters from brightness alone, and the two clusters from LAB with their mask"}, "figure": {"caption": "k = 2. The two clusters from RGB, the mask that the saliency rule makes of them, the two clusters from brightness alone, and the same from LAB. An undimmed image without an outline means that both clusters passed, so everything is called foreground.", "name": "fig-two-clusters"}}
+saliency = RULES["saliency"]
+image_grid(
+    [
+        [
+            image,
+            clusters_to_color(rgb),
+            overlay(image, rule_mask(rgb, 2, saliency)),
+            clusters_to_color(grey),
+            clusters_to_color(lab),
+            overlay(image, rule_mask(lab, 2, saliency)),
+        ]
+        for image, rgb, lab, grey in zip(images, *two.values())
+    ],
+    column_titles=["query", "RGB", "mask", "brightness", "LAB", "mask"],
+)
+
+
+# %%
+def same_split(first, second):
+    """Share of pixels on which two maps of two clusters agree, names aside."""
+    equal = np.mean(first == second)
+    return max(equal, 1 - equal)
+
+
+rows = []
+for title in ("RGB", "LAB"):
+    like = [same_split(*pair) for pair in zip(two[title], two["brightness alone"])]
+    taken = [rule_mask(item, 2, saliency) for item in two[title]]
+    best = [oracle_mask(item, 2, truth) for item, truth in zip(two[title], truths)]
+    by_rule, by_oracle = (
+        np.mean([confusion(mask, truth).miou for mask, truth in zip(of, truths)])
+        for of in (taken, best)
+    )
+    recorder.add(
+        f"{P.prefix}ablation.k2.{title.lower()}.like_brightness",
+        np.mean(like),
+        n=len(images),
+        note=f"share of pixels, c = {P.cutoff}",
+    )
+    rows.append(
+        [
+            title,
+            f"{np.mean(like):.1%}",
+            f"{min(like):.1%}",
+            f"{sum(mask.all() for mask in taken)} of {len(images)}",
+            f"{by_rule:.2f}",
+            f"{by_oracle:.2f}",
+        ]
+    )
+header = [
+    "k = 2",
+    "pixels split as by brightness alone",
+    "least",
+    "masks that are full",
+    "mIoU, saliency rule",
+    "mIoU, oracle",
+]
+display(
+    Markdown(
+        f"{len(images)} images, c = {P.cutoff}, theta_saliency = "
+        f"{saliency.theta_saliency}. Only an illustration of the cause.\n\n"
+        + table(header, rows)
+    )
+)
+
+# %% [markdown]
+# On faces this explains the low number, in two steps.
+#
+# - *The clustering.* In RGB the two clusters are light and dark. Skin is light in nearly every style and hair is dark,
+#   so the cut runs through the person: the face goes with a light background, or the hair with a dark one. LAB gives
+#   lightness one axis of three, and more often cuts between person and background. So even the oracle is low for RGB.
+# - *The rule.* Each of two such clusters holds something near the middle, so the mean saliency of both exceeds a
+#   threshold that was chosen at another $k$, and everything is called foreground. A higher threshold would be better
+#   for $k = 2$, but it could not reach more than about the oracle.
+#
+# This does not explain the *paper's* number. Its RGB cell is about as good as its LAB cell, and above our oracle, so the
+# clusters themselves must have been better there. Whether that is due to its generator (in which skin and hair may
+# change brightness more freely), to the scaling of colours, or to K-means, we do not know: neither the code nor the
+# checkpoint was at hand. The paper itself says that RGB clusters follow highlights, which is what we see, only
+# more so.
+#
+# ### The best cutoff: how much colour is left
+#
+# A cutoff must leave the scene as it is and change its colours. Measure both, for the query of the pictures above: how
+# far the *reference's* mask of a style-mixed image agrees with that of the query (the scene), and how far a pixel's
+# colour varies over the styles.
+
+# %% tags=["remove-output"]
+few = styles[:6]
+query = [{"image": query_image(generator, w0, P.resolution)}]
+outline = reference_masks(P.reference, generator, P, [seed], query)[0]
+scene, spread = {}, {}
+for c in P.cutoffs:
+    mixes = style_mixed_images(generator, w0, few, c, resolution=P.resolution)
+    if P.reference == "truth":
+        masks = [
+            generator.truth(mix_styles(w0, w, c))[0].foreground for w in few.split(1)
+        ]
+    else:
+        shown_mixes = [{"image": item} for item in mixes]
+        masks = reference_masks(P.reference, generator, P, [], shown_mixes)
+    scene[c] = np.mean([confusion(mask, outline).miou for mask in masks])
+    spread[c] = np.std(mixes, axis=0, dtype=np.float64).mean()
+
+# %%
+for c in P.cutoffs:
+    note = f"{len(few)} styles of one query"
+    recorder.add(f"{P.prefix}ablation.c{c}.scene_kept", scene[c], note=note)
+    recorder.add(f"{P.prefix}ablation.c{c}.colour_spread", spread[c], note=note)
+rows = [
+    [
+        str(c),
+        f"{scene[c]:.3f}",
+        f"{spread[c]:.1f}",
+        f"{spread[c] / spread[P.cutoffs[0]]:.0%}",
+    ]
+    for c in P.cutoffs
+]
+header = [
+    "c",
+    "the scene: mIoU with the query's outline",
+    "the colours: spread over styles (levels)",
+    "of the lowest c's",
+]
+display(
+    Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows))
+)
+
+# %% [markdown]
+# In our face generator the outline holds even at the lowest cutoff of the table, to within a few hundredths, whereas
+# the colours vary much less at each higher one. So here a low cutoff gives up little and gains variety, and that is why
+# the rows with a low $c$ are good. Figure 2 of the paper shows ample variety at $c = 8$. That its generator decides
+# colours in later layers than ours would explain the shift; without its checkpoint we cannot test it.
+#
+# Our own runs use $c = 6$ all the same. It was chosen between the paper's two best rows, 6 and 8, on development
+# images; 4 was not a candidate. To change it now, because of the grid above, would be to choose on the images that are
+# reported.
+#
+# ### Many clusters
+#
+# The oracle tells why ten clusters do better here than four. The table gives means over the colour spaces.
+
+# %%
+few_k, many_k = P.k, max(P.ks)
+rows = []
+for i, c in enumerate(P.cutoffs):
+    cells = []
+    for rule in ("saliency", "oracle"):
+        for k in (few_k, many_k):
+            places = [
+                s * len(P.ks) + P.ks.index(k) for s in range(len(P.color_spaces))
+            ]
+            cells.append(f"{grids[rule][i, places].mean():.3f}")
+    rows.append([str(c), *cells])
+header = ["c"] + [
+    f"{rule}, k = {k}" for rule in ("saliency", "oracle") for k in (few_k, many_k)
+]
+display(Markdown(f"{P.ablation_queries} images.\n\n" + table(header, rows)))
+
+# %% [markdown]
+# With a high cutoff the styles change little, and few clusters join parts of the person with the background: the
+# oracle falls. Small clusters seldom hold both, so with many clusters it stays high, and the saliency rule keeps most
+# of that. At the lowest cutoffs, where the colours vary most, many clusters bring the rule nothing or harm it.
+#
+# The paper's table has the same pattern, only at higher cutoffs: there, too, $k = 10$ is the worst or the middle one as
+# long as $c$ is at most 8, and the best of the three at 12 and 14. So the second and the third divergence are one. Our
+# grid is the paper's, moved to lower cutoffs, which is what a generator does that decides colours in earlier layers.
+# An average over fixed cutoffs, such as 6 and 8, then falls on different sides of the change.
+#
 # ## Does the text follow from the table?
 #
 # Section 4.6 draws conclusions in words. Here each is written as a test on numbers. Where the text is vague
 # ("generally", "low"), the statement says how we read it. The tests run on the numbers that the paper printed, and on
-# ours. A verdict is *true*, *false*, or *not measured* where a number is missing; it compares plain values and knows
-# nothing of intervals.
+# ours. The paper prints one number per cell, so its own column compares plain values. Of our numbers we know the score
+# of every image. All settings were tried on the same images, so we draw these images anew 2,000 times, with
+# replacement, and test the claim on each set. The verdict is *true* where the claim holds in at least 97.5 % of the
+# sets, *false* where it holds in at most 2.5 %, and *cannot tell* in between: so few images do not decide it. It is
+# *not measured* where a number, or the scores of its images, are missing.
 
 # %%
-full_files = [file for file in (folder / "full" / "table1.json", folder / "full" / "table4.json") if file.exists()]
-full = {name: item.value for name, item in measurements([load_run(file) for file in full_files]).items()}
 table1_file = folder / P.name / "table1.json"
-evaluated = {name: item.value for name, item in measurements(table1_file).items()} if table1_file.exists() else {}
-judged = {
-    "paper's own numbers": (paper, PAPER),
-    "this run": (ours | evaluated, OURS),
-    "this run, corner minority": (ours | evaluated, OURS_CORNER_GRID),
-    "full run": (full, OURS),
+evaluated = {}
+if table1_file.exists():
+    evaluated = {n: item.value for n, item in measurements(table1_file).items()}
+own_scores = folder_scores(folder / P.name)
+full_scores = folder_scores(folder / "full")
+runs = {
+    "this run": (ours | evaluated, own_scores, OURS),
+    "this run, corner minority": (ours | evaluated, own_scores, OURS_CORNER_GRID),
+    "full run": (full, full_scores, OURS),
 }
-verdicts = {claim.id: [claim.test(*numbers) for numbers in judged.values()] for claim in CLAIMS}
-rows = [[claim.statement, claim.source, *map(str, verdicts[claim.id])] for claim in CLAIMS]
-display(Markdown(table(["claim", "where", *judged], rows)))
+verdicts = {"paper's own numbers": [claim.test(paper, PAPER) for claim in CLAIMS]}
+for title, (means, scores, names) in runs.items():
+    verdicts[title] = [claim.judge(means, scores, names, paper) for claim in CLAIMS]
+rows = [
+    [claim.statement, claim.source, *(str(found[i]) for found in verdicts.values())]
+    for i, claim in enumerate(CLAIMS)
+]
+display(Markdown(table(["claim", "where", *verdicts], rows)))
 
 # %% [markdown]
 # And the numbers that each verdict rests on:
 
 # %%
 rows = [
-    [claim.statement, title, str(verdict), verdict.evidence]
-    for claim in CLAIMS
-    for title, verdict in zip(judged, verdicts[claim.id])
-    if verdict.holds is not None
+    [
+        claim.statement,
+        title,
+        str(found[i]),
+        "" if found[i].share is None else f"{found[i].share:.0%}",
+        found[i].evidence,
+    ]
+    for i, claim in enumerate(CLAIMS)
+    for title, found in verdicts.items()
+    if str(found[i]) != "not measured"
 ]
-display(Markdown(table(["claim", "on", "verdict", "evidence"], rows)))
+header = ["claim", "on", "verdict", "sets in which it holds", "evidence"]
+display(Markdown(table(header, rows)))
 
 # %%
-own = [verdicts[claim.id][0] for claim in CLAIMS]
+own = verdicts["paper's own numbers"]
 counts = {answer: sum(verdict.holds is answer for verdict in own) for answer in (True, False, None)}
 recorder.add("paper.claims.true_on_own_numbers", counts[True], n=len(CLAIMS))
 display(
@@ -339,7 +635,7 @@ for rule in GRIDS:
     low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
     recorder.add(f"{P.prefix}ablation.{rule}.lab_minus_rgb", difference.mean(), n=len(maps), interval=(low, high))
     rows.append([rule.replace("_", " "), f"{difference.mean():+.3f}", f"{low:+.3f} to {high:+.3f}", str(len(maps))])
-display(Markdown(table(["LAB minus RGB, mIoU", "mean", "95 % interval", "n"], rows)))
+display(Markdown(table(["LAB minus RGB, mIoU", "mean", "95 % interval", "images"], rows)))
 
 # %% [markdown]
 # ```{solution-end}
@@ -376,7 +672,10 @@ display(Markdown(table(["column of Table 4 (paper reported)", "worst c", "best c
 #
 # - The cutoff must lie where structure stays and style changes. A lower one changes the structure, a higher one leaves
 #   little that varies. Where that is depends on the generator, so it has to be measured.
-# - Few clusters merge object and background; many leave more to decide for the rule.
+# - Few clusters merge object and background, above all in RGB, where they follow brightness; many leave more to decide
+#   for the rule.
+# - Our grid differs from the paper's in its best cutoff, in RGB with two clusters and in the rank of ten clusters. What
+#   happens here can be seen; why it did not happen there, we cannot say without its generator.
 # - The oracle grid tells how good the clusters are, apart from the rule. The gap below it belongs to the rule.
 # - Claims in words can be tested on the very table that they describe. Not every one passes.
 # - Compare settings on the same images pair by pair, and choose settings on images that are not used to report.

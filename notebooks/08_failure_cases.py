@@ -566,17 +566,22 @@ display(
 # mIoU.
 # ```
 #
-# ```{solution} ex-failures-leak
+# ```{solution-start} ex-failures-leak
 # :class: dropdown
+# ```
+#
 # The cell below does it. In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style
 # change some of it: the lower, the coarser what it changes.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 intact = toy_world("portrait", None)
 by_cutoff = {c: run_toy(intact, Setting(3, TOP_CORNERS, cutoff=c))[2]["oracle"] for c in (3, 4, 5, 6)}
 rows = [[f"{c}", f"{mean_iou(confusions, 'per_image'):.3f}"] for c, confusions in by_cutoff.items()]
 display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ```{exercise}
@@ -585,20 +590,25 @@ display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 # between clustering and foreground failures turn?
 # ```
 #
-# ```{solution} ex-failures-bar
+# ```{solution-start} ex-failures-bar
 # :class: dropdown
+# ```
+#
 # The cell below does it. A high bar makes more failures, and more of them the clustering's, since the oracle
 # too has to pass it. That is why the split of the loss into two parts, which needs no bar, is the better
 # number.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 rows = []
 for bar in (0.5, 0.6, 0.7, 0.8, 0.9):
     failed = [(a.miou, b.miou) for a, b in zip(scores["saliency"], scores["oracle"]) if a.miou < bar]
     of_clustering = sum(oracle_miou < bar for _, oracle_miou in failed)
     rows.append([f"{bar}", str(of_clustering), str(len(failed) - of_clustering)])
 display(Markdown(table(["bar", "clustering failures", "foreground failures (saliency rule)"], rows)))
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

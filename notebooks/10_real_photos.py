@@ -678,7 +678,7 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # %%
 CHAIN = {
     "{}face_parser.per_image.miou": "face parser on the photo",
-    "{}{}.bound": "face parser on the reconstruction",
+    "{}{}.parser_on_reconstruction": "face parser on the reconstruction",
     "{}{}.oracle.per_image.miou": "oracle assignment of the clusters",
     "{}{}.saliency.per_image.miou": "saliency rule",
     "{}{}.discriminant.per_image.miou": "discriminant (ours)",
@@ -719,7 +719,7 @@ def by_rule(row):
 
 def above_parser(row):
     """How far the oracle is above the parser; both saw the reconstruction."""
-    return row["oracle.miou"] - row["bound"]
+    return row["oracle.miou"] - row["parser_on_reconstruction"]
 
 
 PARTS = {
@@ -735,11 +735,11 @@ cells = []
 for place, (source, way) in places.items():
     scores = of_photos[place]
     if scores.keys() <= on_photo.keys():
-        changes = [on_photo[name] - row["bound"] for name, row in scores.items()]
+        changes = [on_photo[name] - row["parser_on_reconstruction"] for name, row in scores.items()]
         cells.append(mean_text(changes))
     else:
         of_parser = source[f"{ours}.face_parser.per_image.miou"].value
-        change = of_parser - source[f"{ours}.{way}.bound"].value
+        change = of_parser - source[f"{ours}.{way}.parser_on_reconstruction"].value
         cells.append(f"{change:+.3f}, no interval without the photos")
 rows.append(["parser on the photo, less on the reconstruction", *cells])
 header = ["mIoU, paired, and photos above 0", *places]

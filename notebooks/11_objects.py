@@ -486,7 +486,7 @@ figure
 
 # %% tags=["remove-output"]
 try:
-    horse_file = detectors.run_detectors(folder, P, P.detector_photos)
+    horse_file = detectors.run_detectors(folder, P)
     horses, why_not = measurements(horse_file), ""
 except (FileNotFoundError, ModuleNotFoundError) as error:
     horses, why_not = {}, str(error)  # the data are not ours to pass on
@@ -559,14 +559,15 @@ display(Markdown(table(header, rows)))
 # $k = 3$ in each box. Does the mean IoU rise?
 # ```
 #
-# ```{solution} ex-objects-k
+# ```{solution-start} ex-objects-k
 # :class: dropdown
+# ```
+#
 # The cell below does it. With one object a box, a third cluster cuts the object or its surroundings in two. The corner
 # rule still takes what does not hold half of the corners, so a second background cluster that reaches no corner ends in
 # the mask. It helps only where something else stands in the box.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 from dataclasses import replace
 
 for clusters in (2, 3, 4):
@@ -576,20 +577,25 @@ for clusters in (2, 3, 4):
     print(f"k = {clusters}: mean IoU {mean:.3f} over {len(of_k['instances'])} objects of one room")
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ```{exercise}
 # :label: ex-objects-overlap
 # Of two equally confident boxes the smaller gets the pixels that both masks claim. Suppose that it went to the
 # larger. Try it in rooms where things stand in front of one another, and say who loses.
 # ```
 #
-# ```{solution} ex-objects-overlap
+# ```{solution-start} ex-objects-overlap
 # :class: dropdown
+# ```
+#
 # The cell below gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
 # large one's mask often holds both, since two clusters must serve three things, and now it keeps the small one's pixels.
 # "The smaller wins" is no law either: a large thing can hide a part of a small one.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 from stylemixseg.generators.toyworld import FAILURE_MODES
 
 crowded = ToyWorld("room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"])
@@ -605,19 +611,24 @@ for rule, values in wins.items():
     print(f"{rule}: mean IoU {np.mean(values):.3f} over {len(values)} objects")
 
 # %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
 # ```{exercise}
 # :label: ex-objects-shift
 # Move the box of a room's largest thing to the right, by a tenth of its width, a third, a half. How does the mask's IoU
 # fall, and which number bounds it?
 # ```
 #
-# ```{solution} ex-objects-shift
+# ```{solution-start} ex-objects-shift
 # :class: dropdown
+# ```
+#
 # See the cell below. A mask cannot leave its box (with its margin), so the share of the thing that is still inside bounds
 # the IoU. Up to there the masking forgives the detector: the corners still show the surroundings.
-# ```
 
-# %% tags=["hide-input"]
+# %%
 target = max(true_boxes(truth), key=lambda item: item.area)
 known = truth.instance == truth.boxes[true_boxes(truth).index(target)].instance
 for share in (0, 0.1, 0.2, 0.33, 0.5):
@@ -628,6 +639,10 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
     inside = known[shifted.objects[0].rows, shifted.objects[0].columns].sum() / known.sum()
     mask = shifted.instance > 0
     print(f"{target.label} moved by {share:.0%}: IoU {confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
 
 # %% [markdown]
 # ## Summary

@@ -73,6 +73,18 @@ def check_latents(name: str, ws: torch.Tensor, num_ws: int, w_dim: int) -> torch
     return ws
 
 
+def fit_latents(name: str, ws: torch.Tensor, generator) -> torch.Tensor:
+    """Layered latents of any floating type and device as the generator computes: with the type and device of its w_avg.
+
+    Gradients pass through.
+
+    Raises:
+        TypeError, ValueError: see `check_latents`; a value that its type cannot hold (infinite there).
+    """
+    check_latents(name, ws, generator.num_ws, generator.w_dim)
+    return check_latents(name, ws.to(generator.w_avg), generator.num_ws, generator.w_dim)
+
+
 def check_mask(name: str, mask) -> np.ndarray:
     """Return a binary mask `(H, W)` as a bool array; 0/1 integers are accepted, anything else is not."""
     array = np.asarray(mask)

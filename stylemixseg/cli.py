@@ -1,9 +1,10 @@
-"""The command line: `stylemixseg fetch | generators | inspect | convert | segment | reproduce | ledger`."""
+"""The command line: `stylemixseg fetch | generators | inspect | convert | segment | reproduce | ledger | spot-check`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import textwrap
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path
 
 # Only what `--help` needs is imported here; torch and faiss take seconds.
 from stylemixseg import __version__
+from stylemixseg.streams import unfailing_streams, unprinted
 
 DEFAULT_RESULTS = Path("book/results")
 _FORMATS = """
@@ -21,7 +23,16 @@ _FORMATS = """
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command. Exit status: 0 done, 1 it failed (one line says why), 2 wrong usage, 130 interrupted."""
-    args = _parser().parse_args(argv)
+    with unfailing_streams() as (out, _):
+        status = _run(sys.argv[1:] if argv is None else argv)
+        if problem := unprinted(out):
+            print(f"stylemixseg: {problem}", file=sys.stderr)
+            status = status or 1
+    return status
+
+
+def _run(argv: list[str]) -> int:
+    args = _parser().parse_args(_boxes_joined(argv))
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_: f"note: {message}\n"  # no place in the code: users look for advice
     try:
@@ -159,7 +170,12 @@ def _parser() -> argparse.ArgumentParser:
         "photos", nargs="*", default=[], type=Path, metavar="PHOTO", help="photos, or folders of photos"
     )
     query.add_argument("--seed", type=int, help="seed of the query's latent z")
-    query.add_argument("--latent", type=Path, metavar="FILE", help=".npy with ws, (num_ws, w_dim) or (1, num_ws, w_dim)")
+    query.add_argument(
+        "--latent",
+        type=Path,
+        metavar="FILE",
+        help=".npy, .npz (w of NVIDIA's projector) or .pt with ws, (num_ws, w_dim) or (1, num_ws, w_dim)",
+    )
     query.add_argument(
         "--generator",
         metavar="NAME",
@@ -256,7 +272,28 @@ def _parser() -> argparse.ArgumentParser:
     action.add_argument(
         "--update-expectations", action="store_true", help="take the profile's measured numbers as new expectations"
     )
+    ledger.add_argument(
+        "--experiment", action="append", metavar="NAME", help="with --check: only what this experiment measured, e.g. table1"
+    )
     _profile_and_results(ledger)
+
+    spot = _command(
+        commands,
+        "spot-check",
+        _spot_check,
+        "compute a few images of a committed run again, and compare their scores",
+        """
+        stylemixseg spot-check --profile full           about two minutes on two cores
+        stylemixseg spot-check --profile full --key another
+        """,
+        """
+        A long run is not repeated for every change, but the scores of each of its images are kept. Some images are
+        drawn from the commit, so every commit tests others, and computed again from nothing. Exit status 1 if a score
+        has moved. What needs data that are not on this machine is left out, and said.
+        """,
+    )
+    spot.add_argument("--key", help="what the images are drawn from (the commit)")
+    _profile_and_results(spot, profile="full")
     return parser
 
 
@@ -277,8 +314,8 @@ def _example(text: str) -> str:
     return "examples:\n" + textwrap.indent(textwrap.dedent(text).strip(), "  ")
 
 
-def _profile_and_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--profile", default="cpu", help="size of the run: smoke, cpu, full or paper (cpu)")
+def _profile_and_results(parser: argparse.ArgumentParser, profile: str = "cpu") -> None:
+    parser.add_argument("--profile", default=profile, help=f"size of the run: smoke, cpu, full or paper ({profile})")
     parser.add_argument(
         "--results", type=Path, default=DEFAULT_RESULTS, metavar="DIR", help=f"folder of all results ({DEFAULT_RESULTS})"
     )
@@ -454,6 +491,17 @@ def _segment_latent(args, settings: dict, objects) -> int:
     return 0
 
 
+def _boxes_joined(argv: list[str]) -> list[str]:
+    """`--box -20,...` as `--box=-20,...`: a value that begins with a minus is taken for an option otherwise."""
+    joined = []
+    for argument in argv:
+        if joined and joined[-1] in ("--box", "--bo") and re.match(r"-[\d.]", argument):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _box(text: str) -> tuple[float, float, float, float]:
     try:
         x0, y0, x1, y1 = map(float, text.split(","))
@@ -483,21 +531,43 @@ def _reproduce(args) -> None:
 
 
 def _ledger(args) -> int:
-    from stylemixseg import ledger
+    from stylemixseg import ledger, numbercheck
 
     if args.update_expectations:
-        print(ledger.update_expectations(args.profile, args.results))
+        print(numbercheck.update_expectations(args.profile, args.results))
         return 0
     if not args.check:
         print(ledger.markdown(args.results))
         return 0
-    rows = ledger.check(args.profile, args.results)
+    experiments = None if args.experiment is None else tuple(args.experiment)
+    rows = numbercheck.check(args.profile, args.results, experiments=experiments)
+    return _report(rows, f"profile {args.profile}")
+
+
+def _spot_check(args) -> int:
+    from stylemixseg.experiments.spotcheck import spot_check, write_spot_check
+    from stylemixseg.provenance import revision
+
+    found = spot_check(args.profile, args.results, args.key or revision())
+    for table, reason in found.left_out.items():
+        print(f"left out: {table}: {reason}")
+    status = _report(found.rows, f"spot check of profile {args.profile}, drawn from {found.key[:12]}")
+    print(write_spot_check(found, args.results))
+    return status
+
+
+def _report(rows, what: str) -> int:
+    """Print the means, the single images that moved too far, and how many are as expected; exit status 1 if one is not."""
     for row in rows:
-        mark = "ok  " if row.ok else "FAIL"
-        print(f"{mark} {row.name:50} measured {row.measured:.4f}  expected {row.expected:.4f} +- {row.tolerance:.4f}")
-    failed = sum(not row.ok for row in rows)
-    print(f"profile {args.profile}: {len(rows) - failed} of {len(rows)} numbers as expected")
-    return 1 if failed else 0
+        if row.image is None or not row.ok:
+            mark, name = ("ok  " if row.ok else "FAIL"), row.name + (f", {row.image}" if row.image else "")
+            numbers = f"measured {row.measured:.4f}  expected {row.expected:.4f} +- {row.tolerance:.4f}"
+            print(f"{mark} {name:60} {numbers}")
+    means, images = ([row for row in rows if (row.image is None) == kind] for kind in (True, False))
+    counts = [f"{sum(row.ok for row in group)} of {len(group)} {words}"
+              for group, words in ((means, "means"), (images, "scores of single images")) if group]
+    print(f"{what}: {' and '.join(counts)} as expected")
+    return 0 if all(row.ok for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ try:
     import faiss
 except ModuleNotFoundError as error:
     raise ImportError(
-        "faiss is not installed: pip install 'stylemixseg[cpu]', or 'stylemixseg[gpu]' for an NVIDIA GPU (not both)"
+        "faiss is not installed: pip install faiss-cpu, or faiss-gpu for an NVIDIA GPU (never both, since both bring the "
+        "module faiss)"
     ) from error
 
 # faiss trains on 256 points a cluster unless told otherwise, and says nothing: with k = 3 that is 768 of a million
@@ -79,7 +80,9 @@ def kmeans(
     check_int("max_points_per_cluster", max_points_per_cluster, 1)
     use_gpu = check_choice("device", device, ("cpu", "cuda")) == "cuda"
     if use_gpu and not getattr(faiss, "get_num_gpus", lambda: 0)():
-        raise ValueError("device is 'cuda', but this faiss sees no GPU: install the extra 'gpu' or use device='cpu'")
+        raise ValueError(
+            "device is 'cuda', but this faiss sees no GPU: uninstall faiss-cpu and install faiss-gpu, or use device='cpu'"
+        )
 
     model = faiss.Kmeans(
         dim,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+from PIL import Image
 
 from stylemixseg.checks import check_image, check_int, check_mask
 
@@ -24,6 +27,7 @@ PALETTE = np.array(
     ],
     np.uint8,
 )
+_BAND_PIXELS = 1 << 20
 
 
 def composite(foreground: np.ndarray, background: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -54,14 +58,19 @@ def clusters_to_color(labels: np.ndarray) -> np.ndarray:
     return PALETTE[labels % len(PALETTE)]
 
 
-def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Show a mask on its image (H, W, 3) uint8: background darkened and greyed, an orange line along the boundary."""
+def overlay(image: np.ndarray, mask: np.ndarray, line: int | None = None) -> np.ndarray:
+    """Show a mask on its image (H, W, 3) uint8: background darkened and greyed, an orange line along the boundary.
+
+    Args:
+        mask: (H, W) bool.
+        line: width of the line in pixels, at least 1; None: `outline_width`.
+    """
     image, mask = check_image("image", image), check_mask("mask", mask)
     if image.shape[:2] != mask.shape:
         raise ValueError(f"image and mask must have one size, got {image.shape[:2]} and {mask.shape}")
+    width = outline_width(mask.shape) if line is None else check_int("line", line, 1)
     grey = image.mean(-1, keepdims=True).astype(np.uint8)
     shown = np.where(mask[..., None], image, (0.35 * grey).astype(np.uint8))
-    width = max(1, min(mask.shape) // 256)
     edge = np.zeros_like(mask)
     for axis in (0, 1):
         change = np.diff(mask.astype(np.int8), axis=axis) != 0
@@ -71,6 +80,31 @@ def overlay(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         edge[:, 1:] |= edge[:, :-1].copy()
     shown[edge] = PALETTE[1]
     return shown
+
+
+def outline_width(size: tuple[int, int]) -> int:
+    """Width in pixels of the line along a boundary, in an image of `size` (H, W)."""
+    return max(1, min(size) // 256)
+
+
+def in_bands(make: Callable[..., np.ndarray], *arrays: np.ndarray, halo: int = 0) -> Image.Image:
+    """The picture `make(*arrays)`, made some rows at a time, since on the way it may need many times a photo's memory.
+
+    Args:
+        make: arrays -> picture (h, W) or (h, W, C) uint8, row by row the same for a band as for the whole.
+        arrays: of one height H and width W.
+        halo: rows above and below a band that its picture depends on.
+    """
+    height, width = arrays[0].shape[:2]
+    rows = max(1, _BAND_PIXELS // width)
+    picture = None
+    for top in range(0, height, rows):
+        above, bottom = max(0, top - halo), min(height, top + rows)
+        band = make(*(array[above : bottom + halo] for array in arrays))
+        band = Image.fromarray(np.ascontiguousarray(band[top - above : bottom - above]))
+        picture = picture or Image.new(band.mode, (width, height))
+        picture.paste(band, (0, top))
+    return picture
 
 
 def overlay_objects(image: np.ndarray, instance: np.ndarray) -> np.ndarray:

@@ -31,6 +31,10 @@ WEIGHTS_FILE = Path(__file__).parent / "weights" / "faces_discriminant.json"
 SHRINKAGE = 0.01  # of the covariance towards a sphere of the same size
 
 
+class NoDiscriminant(ValueError):
+    """No discriminant was fitted for this generator, n and settings; the message says for what there is one."""
+
+
 @dataclass(frozen=True, eq=False)
 class StyleDiscriminant:
     """Log-odds of foreground as a linear function of a pixel's row of X_s.
@@ -52,18 +56,28 @@ class StyleDiscriminant:
             settings: the cutoff, colour space and styles, as in the file.
 
         Raises:
-            FileNotFoundError: no such file. ValueError: fitted for something else; the message says for what.
+            FileNotFoundError: no such file. NoDiscriminant: fitted for something else; the message says for what.
+            ValueError: the file is damaged.
         """
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            fitted = {"generator": record["generator"]["sha256"], **record["settings"]}
+            fits = {n: cls(np.asarray(fit["weights"], np.float32), float(fit["bias"])) for n, fit in record["fits"].items()}
+            if wrong := [n for n, fit in fits.items() if fit.weights.shape != (3 * int(n),) or not fit.is_finite()]:
+                raise ValueError(f"the fit for n = {wrong[0]} must have {3 * int(wrong[0])} finite weights and a bias")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is not a file of fitted discriminants, or damaged: {error!r}") from error
         wanted = {"generator": generator.digest, **settings}
-        fitted = {"generator": record["generator"]["sha256"], **record["settings"]}
         if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
             words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
-            raise ValueError(f"{Path(path).name} does not fit: {words}")
-        if str(n) not in record["fits"]:
-            raise ValueError(f"n must be one of {', '.join(record['fits'])} for {Path(path).name}, got {n}")
-        fit = record["fits"][str(n)]
-        return cls(np.asarray(fit["weights"], np.float32), float(fit["bias"]))
+            raise NoDiscriminant(f"{Path(path).name} does not fit: {words}")
+        if str(n) not in fits:
+            raise NoDiscriminant(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
+        return fits[str(n)]
+
+    def is_finite(self) -> bool:
+        """Whether weights and bias are numbers, none of them infinite or NaN."""
+        return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias))
 
     def score(self, summary: np.ndarray | StyleStack | SummaryColumns) -> np.ndarray:
         """Log-odds (H, W) float32 of foreground; above 0 is foreground.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from stylemixseg.checks import check_latents
-from stylemixseg.compositing import clusters_to_color, composite, overlay
+from stylemixseg.compositing import clusters_to_color, composite, in_bands, outline_width, overlay
 from stylemixseg.generators.base import Generator
+from stylemixseg.latents import read_latent_array
 from stylemixseg.paths import atomic_write
 from stylemixseg.photosegmenter import PhotoSegmentation
 from stylemixseg.segmenter import Segmentation
 
-MAX_LATENT_BYTES = 4 << 20  # 18 layers of 512 floats take 37 kB
 RECORD = "segmentation.json"  # written last: where it is, the rest is whole
+PNG_LEVEL = 2  # of compression: a tenth larger than zlib's usual 6, three times as fast; a photo may have 100 megapixels
 COMPOSITION = "composition.png"  # of a photo with a background
 PHOTO_FILES = (  # of every photo, besides the record
     "crop.png",
@@ -33,22 +35,21 @@ PHOTO_FILES = (  # of every photo, besides the record
 
 
 def read_latent(path: str | Path, generator: Generator) -> Tensor:
-    """Read ws from a .npy file: (num_ws, w_dim) or (1, num_ws, w_dim), floating point.
+    """Read the ws of one image, (1, num_ws, w_dim), from a file of numpy.save, numpy.savez or torch.save.
+
+    The file holds (num_ws, w_dim) or (1, num_ws, w_dim), or one w (w_dim) for all layers; see `latents` for the kinds.
 
     Raises:
-        ValueError: not such a file, too large, a shape that is not the generator's, NaN. FileNotFoundError.
+        ValueError: not such a file, too large, a shape that is not the generator's, several latents, NaN.
+        FileNotFoundError.
     """
-    path = Path(path)
-    if path.stat().st_size > MAX_LATENT_BYTES:
-        raise ValueError(f"{path} is too large for a latent: {path.stat().st_size} bytes, at most {MAX_LATENT_BYTES}")
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a .npy file with numbers: {error}") from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-        raise ValueError(f"{path} must hold one floating-point array, as numpy.save writes it")
-    ws = torch.from_numpy(array.astype(np.float32))
-    return check_latents(str(path), ws[None] if ws.ndim == 2 else ws, generator.num_ws, generator.w_dim)
+    ws = torch.from_numpy(read_latent_array(path))
+    if ws.ndim == 1:
+        ws = ws.expand(generator.num_ws, -1)
+    ws = ws[None] if ws.ndim == 2 else ws
+    if ws.ndim == 3 and len(ws) != 1:
+        raise ValueError(f"{path} holds {len(ws)} latents, one is needed: save ws[:1] alone, for example")
+    return check_latents(str(path), ws.contiguous(), generator.num_ws, generator.w_dim)
 
 
 def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, seconds: float) -> Path:
@@ -95,27 +96,32 @@ def save_photo_segmentation(
     """
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    levels = np.rint(result.soft * 255).astype(np.uint8)
-    pictures = {
-        "crop.png": result.crop,
-        "reconstruction.png": result.segmentation.image,
-        "clusters.png": clusters_to_color(result.segmentation.clusters),
-        "mask.png": result.mask.astype(np.uint8) * 255,
-        "soft.png": levels,
-        "overlay.png": overlay(pixels, result.mask),
-        "cutout.png": np.dstack([pixels, levels]),
+    line = outline_width(result.mask.shape)
+    pictures = {  # made one after the other, in bands: a photo may be large
+        "crop.png": lambda: result.crop,
+        "reconstruction.png": lambda: result.segmentation.image,
+        "clusters.png": lambda: clusters_to_color(result.segmentation.clusters),
+        "mask.png": lambda: in_bands(_levels, result.mask),
+        "soft.png": lambda: in_bands(_levels, result.soft),
+        "overlay.png": lambda: in_bands(partial(overlay, line=line), pixels, result.mask, halo=line),
+        "cutout.png": lambda: in_bands(lambda rows, soft: np.dstack([rows, _levels(soft)]), pixels, result.soft),
     }
     if background is None:
         (folder / COMPOSITION).unlink(missing_ok=True)
     else:
-        pictures[COMPOSITION] = composite(pixels, background, result.mask)
+        pictures[COMPOSITION] = lambda: in_bands(composite, pixels, background, result.mask)
     for name, picture in pictures.items():
-        write_picture(folder / name, picture)
+        write_picture(folder / name, picture())
     write_latent(folder / "latent.npy", result.inversion.ws)
     described = result.segmentation.describe()
     described |= {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean())}  # those of the photo
     write_record(folder / RECORD, {**record, **described, "seconds": result.seconds})
     return folder
+
+
+def _levels(soft: np.ndarray) -> np.ndarray:
+    """A mask, bool or 0..1, as grey levels 0..255."""
+    return np.rint(soft * np.float32(255)).astype(np.uint8)
 
 
 def read_record(folder: str | Path) -> dict:
@@ -137,7 +143,7 @@ def write_picture(path: Path, picture: np.ndarray | Image.Image) -> None:
     """Write a PNG, whole or not at all."""
     picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
     with atomic_write(path) as temporary:
-        picture.save(temporary, "PNG")
+        picture.save(temporary, "PNG", compress_level=PNG_LEVEL)
 
 
 def write_record(path: Path, record: dict) -> None:

@@ -1,138 +1,45 @@
-"""The reproduction ledger: what the paper reported beside what was measured here, the checks, and the claims.
+"""The reproduction ledger: what the paper reported beside what was measured here, and how every number stands.
 
-A check compares a measurement with an expectation, a value that an earlier run of the same profile measured on the same
-seeds: it finds what a change broke. It says nothing about the paper; the ledger's tables and claims do.
+The page is made from the result files. Its first screen compares with the paper: the headline numbers, the claims, one
+plot. Below it stand the tables, each number with the command and the code that make it; the runs and the checks of the
+code are folded.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
-from stylemixseg.experiments.detectors import THRESHOLDS
-from stylemixseg.experiments.parts import FACE_PARTS, WAYS
+from stylemixseg.experiments.ablation import score_cells
+from stylemixseg.experiments.claims import CLAIMS, OURS, OURS_CORNER_GRID, PAPER
+from stylemixseg.experiments.detectors import run_horses
+from stylemixseg.experiments.evaluation import score_queries
+from stylemixseg.experiments.objects import score_rooms
+from stylemixseg.experiments.parts import score_faces
+from stylemixseg.experiments.photos import score_masks
+from stylemixseg.experiments.spotcheck import SpotCheck, read_spot_check
+from stylemixseg.glance import PLOT_ALT, PLOT_CAPTION, Judged, agreement_plot, glance_table
+from stylemixseg.imagescores import folder_scores
+from stylemixseg.ledgertables import PAPER_GENERATOR, TABLES, Line
+from stylemixseg.numbercheck import FOLDER, Row, check, expectations_path, noise
 from stylemixseg.paths import atomic_write
-from stylemixseg.results import Measurement, ResultError, Run, measurements, profile_runs, read_json
+from stylemixseg.provenance import made_by, standing
+from stylemixseg.resultfiles import read_json
+from stylemixseg.results import Measurement, Run, measurements, profile_runs
 from stylemixseg.tables import IOUS, measured_text, table, value_text
 
-FOLDER = Path(__file__).parent / "expectations"
-TOLERANCE = 0.02
-# What needs DeepLabV3 or OpenCV, which not every machine has, is recorded but never expected.
-SECOND_REFERENCE = ("deeplab", "references")
-REDRAWN = "_cut"  # how the names of masks end that GrabCut redrew
-# What needs CelebAMask-HQ, which not every machine has either, is expected of a run that measured any of it.
-PHOTOS = "table1.celeba."
 PROFILES = {"full": "measured here, full run", "cpu": "measured here, quick cpu run"}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One check: what was measured, what was expected, and whether they agree within the tolerance."""
-
-    name: str
-    measured: float
-    n: int | None
-    interval: tuple[float, float] | None
-    expected: float
-    tolerance: float
-    ok: bool
-
-
-def expectations_path(profile: str) -> Path:
-    """Where the expectations of a profile stand in the package; the file need not exist."""
-    return FOLDER / f"{profile}.json"
-
-
-def check(profile: str, results_dir: str | Path, expectations: str | Path | None = None) -> list[Row]:
-    """Compare a profile's results with its expectations, one row an expectation.
-
-    Expectations on real photos (`PHOTOS`) are left out where the run has no result on photos at all: the data were not
-    there.
-
-    Args:
-        profile: whose results, `<results_dir>/<profile>/*.json`.
-        results_dir: the folder of all result files, such as `book/results`.
-        expectations: a file {name: {"value", "tolerance"}}; None: the package's own for this profile.
-
-    Raises:
-        ResultError: no or damaged files, or an expectation that has no result; names the file and the measurement.
-    """
-    path = Path(expectations) if expectations is not None else expectations_path(profile)
-    expected = _expectations(path)
-    found = measurements(profile_runs(results_dir, profile))
-    if not any(name.startswith(PHOTOS) for name in found):
-        expected = {name: value for name, value in expected.items() if not name.startswith(PHOTOS)}
-    if missing := [name for name in expected if name not in found]:
-        raise ResultError(
-            f"{path} expects {missing[0]}, which no result file in {Path(results_dir) / profile} holds"
-            + (f" (and {len(missing) - 1} more)" if len(missing) > 1 else "")
-            + f": run the notebooks with profile {profile}, or take the expectation out"
-        )
-    rows = []
-    for name, (value, tolerance) in expected.items():
-        item = found[name]
-        ok = abs(item.value - value) <= tolerance
-        rows.append(Row(name, item.value, item.n, item.interval, value, tolerance, ok))
-    return rows
-
-
-def _expectations(path: Path) -> dict[str, tuple[float, float]]:
-    """{name: (value, tolerance)} of an expectation file."""
-    expected = {}
-    for name, entry in read_json(path).items():
-        try:
-            value = Measurement(name, entry["value"]).value
-            tolerance = Measurement(name, entry["tolerance"]).value
-            if set(entry) != {"value", "tolerance"} or tolerance < 0:
-                raise ValueError("it must have a value and a tolerance of at least 0, and nothing else")
-        except (KeyError, TypeError, ValueError) as error:
-            raise ResultError(f"{path}, expectation {name}: {error!r}") from error
-        expected[name] = (value, tolerance)
-    if not expected:
-        raise ResultError(f"{path} holds no expectation")
-    return expected
-
-
-def propose_expectations(profile: str, results_dir: str | Path) -> dict[str, dict[str, float]]:
-    """Expectations for a profile from its own results, so that no number is typed by hand.
-
-    Expected are IoUs that are means over images, the ones with an interval. The tolerance is half the width of the
-    95 % interval, and at least 0.02: the same seeds are measured again, and what may move them is another machine's
-    arithmetic, which can flip a cluster of one image. Single images, counts, distances and costs are recorded too,
-    but a flip moves them without meaning anything.
-
-    Raises:
-        ResultError: the profile has no results.
-    """
-    found = measurements(profile_runs(results_dir, profile))
-    if not found:
-        raise ResultError(f"no results of profile {profile} in {Path(results_dir) / profile}: run it first")
-    proposed = {}
-    for name, item in sorted(found.items()):
-        if name.endswith("iou") and item.interval and _measured_everywhere(name):
-            tolerance = max(TOLERANCE, (item.interval[1] - item.interval[0]) / 2)
-            proposed[name] = {"value": round(item.value, 6), "tolerance": round(tolerance, 4)}
-    return proposed
-
-
-def _measured_everywhere(name: str) -> bool:
-    parts = name.split(".")
-    return not any(part in SECOND_REFERENCE or part.endswith(REDRAWN) for part in parts)
-
-
-def update_expectations(profile: str, results_dir: str | Path, path: str | Path | None = None) -> Path:
-    """Write `propose_expectations` to a file (None: the package's own for this profile), and return its path."""
-    path = Path(path) if path is not None else expectations_path(profile)
-    lines = [
-        f" {json.dumps(name)}: {json.dumps(entry)}"
-        for name, entry in propose_expectations(profile, results_dir).items()
-    ]
-    with atomic_write(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    return path
+# What measures the numbers of each table of `reproduce`; the page links to these lines.
+MEASURED_BY = {
+    "table1": score_queries,
+    "table1_photos": score_masks,
+    "table4": score_cells,
+    "objects": score_rooms,
+    "parts": score_faces,
+    "detectors": run_horses,
+}
 
 
 def paper_values() -> dict[str, float]:
@@ -140,122 +47,39 @@ def paper_values() -> dict[str, float]:
     return {name: entry["value"] for name, entry in read_json(FOLDER / "paper.json").items()}
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a ledger table: a setting, the paper's name for its number or None, and ours or None."""
+@dataclass(frozen=True, eq=False)
+class _Profile:
+    """What one profile measured, and where each number comes from."""
 
-    setting: str
-    paper: str | None
-    measured: str | None
+    runs: list[Run]
+    judged: Judged
+    since: str | None
+    spot: SpotCheck | None
 
+    @cached_property
+    def run_of(self) -> dict[str, Run]:
+        return {item.name: run for run in self.runs for item in run.measurements}
 
-def _ious(setting: str, paper: str | None, measured: str | None) -> list[Line]:
-    return [
-        Line(f"{setting}, {title}", paper and f"{paper}.{iou}", measured and f"{measured}.{iou}")
-        for iou, title in IOUS.items()
-    ]
-
-
-def _grid(prefix: str) -> list[Line]:
-    return [
-        Line(f"{space.upper()}, c = {c}, k = {k}", f"table4.{space}.c{c}.k{k}.miou", f"{prefix}.{space}.c{c}.k{k}.miou")
-        for space in SPACES
-        for c in CUTOFFS
-        for k in KS
-    ]
-
-
-# Ways to invert a photo, `experiments.photos.INVERSIONS`: how a table names them.
-INVERTED = {"encoder": "encoder", "projector": "optimisation", "both": "encoder, then optimisation"}
-_PHOTO_RULES = {  # masks of `experiments.photos.masks` that are not the paper's: how a table names them
-    "corner_minority": "corner minority rule",
-    "saliency_sharp": "saliency rule, sharpened (ours)",
-    "saliency_cut": "saliency rule, redrawn by GrabCut (ours)",
-    "discriminant": "discriminant (ours)",
-    "discriminant_sharp": "discriminant, sharpened (ours)",
-    "discriminant_cut": "discriminant, redrawn by GrabCut (ours)",
-    "oracle": "oracle assignment of clusters",
-}
+    def standing(self, name: str) -> str:
+        """How a number stands; empty where this profile has no such number."""
+        if name not in self.run_of:
+            return ""
+        words = f"computed {standing(self.run_of[name].created, self.since)}"
+        score = next((key for key in _score_names(name) if key in self.judged.scores), None)
+        again = self.spot.images(score) if self.spot is not None and score is not None else []
+        if again:
+            count = len(self.judged.scores[score].images)
+            words += f"; {len(again)} of {count} images again {standing(self.spot.created, self.since)}"
+        return words
 
 
-def _on_photos() -> list[Line]:
-    """The method on photos, inverted in three ways; only the rule that the paper uses stands beside its number."""
-    celeba, paper = "table1.celeba", "table1.celeba.ours"
-    lines = []
-    for inversion, title in INVERTED.items():
-        ours = f"{celeba}.{inversion}"
-        lines += _ious(f"{title}: saliency rule, dataset-level", paper, f"{ours}.saliency")
-        lines += _ious(f"{title}: saliency rule, mean over images", paper, f"{ours}.saliency.per_image")
-        for rule, named in _PHOTO_RULES.items():
-            lines += _ious(f"{title}: {named}, dataset-level", None, f"{ours}.{rule}")
-        bound = "face parser on the reconstruction, mean over images, mIoU"
-        lines.append(Line(f"{title}: {bound}", None, f"{ours}.bound"))
-    return lines
+def _score_names(name: str) -> list[str]:
+    """Under which names the images' scores behind a number may stand."""
+    short = name
+    for iou in IOUS:
+        short = short.removesuffix(f".{iou}")
+    return [name, short, short.removesuffix(".per_image")]
 
-
-def _of_parts() -> list[Line]:
-    """Parts of a face as objects: the paper shows pictures of them (Figure 1) and no numbers."""
-    return [
-        Line(f"{part}: {words}, mean IoU over images", None, f"parts.{part}.{way}.iou")
-        for part in FACE_PARTS
-        for way, words in WAYS.items()
-    ]
-
-
-def _of_detectors() -> list[Line]:
-    """What COCO-SSD finds of the horses; the paper reports nothing of its detector."""
-    titles = {
-        "recall50": "horses found, IoU 0.5",
-        "recall70": "horses found, IoU 0.7",
-        "precision50": "boxes that are right, IoU 0.5",
-        "best_iou": "mean IoU of the best box",
-    }
-    return [
-        Line(f"{title}, score at least {threshold:g}", None, f"detector.coco_ssd.horses.{name}.t{100 * threshold:02.0f}")
-        for threshold in THRESHOLDS
-        for name, title in titles.items()
-    ]
-
-
-# The ledger's tables as data: title -> lines. The paper uses saliency on faces, so only that rule has its number beside
-# it, in all our variants: the paper does not say how it averages over images, and its reference is DeepLab's kind.
-_OURS = "table1.ffhq.ours"
-TABLES = {
-    "Table 1, FFHQ column": [
-        *_ious("saliency rule, face parser, dataset-level", _OURS, "table1.ffhq.saliency"),
-        *_ious("saliency rule, face parser, mean over images", _OURS, "table1.ffhq.saliency.per_image"),
-        *_ious("saliency rule, DeepLabV3, dataset-level", _OURS, "table1.ffhq.saliency.deeplab"),
-        *_ious("corner minority rule, face parser, dataset-level", None, "table1.ffhq.corner_minority"),
-        *_ious("corner minority rule, face parser, mean over images", None, "table1.ffhq.corner_minority.per_image"),
-        *_ious("corner minority rule, DeepLabV3, dataset-level", None, "table1.ffhq.corner_minority.deeplab"),
-        *_ious("oracle assignment of clusters, face parser, dataset-level", None, "table1.ffhq.oracle"),
-        *_ious("oracle assignment of clusters, face parser, mean over images", None, "table1.ffhq.oracle.per_image"),
-        *_ious("oracle assignment of clusters, DeepLabV3, dataset-level", None, "table1.ffhq.oracle.deeplab"),
-        *_ious("agreement of the two references", None, "references.agreement"),
-        *_ious("DatasetGAN (supervised)", "table1.ffhq.datasetgan", None),
-        *_ious("Labels4Free", "table1.ffhq.l4f", None),
-        *_ious("Segmentation in Style", "table1.ffhq.sis", None),
-    ],
-    "Table 1, CelebAMask-HQ column": [
-        *_on_photos(),
-        *_ious("face parser on the photo (supervised), dataset-level", None, "table1.celeba.face_parser"),
-        *_ious("DeepLabV3 on the photo (supervised), dataset-level", None, "table1.celeba.deeplab"),
-        *_ious("DatasetGAN (supervised)", "table1.celeba.datasetgan", None),
-        *_ious("Labels4Free", "table1.celeba.l4f", None),
-        *_ious("Segmentation in Style", "table1.celeba.sis", None),
-    ],
-    "Table 2, objects in scenes (ours needs the official weights)": [
-        *_ious("LSUN-Horse, horses", "table2.horse.ours", None),
-        *_ious("LSUN-Horse, horses, Labels4Free", "table2.horse.l4f", None),
-        *_ious("LSUN-Horse, horses, Segmentation in Style", "table2.horse.sis", None),
-        *_ious("DeepRooms, sofa (weights never published)", "table2.sofa.ours", None),
-        *_ious("DeepRooms, table (weights never published)", "table2.table.ours", None),
-    ],
-    "Parts of a face as objects (no table of the paper)": _of_parts(),
-    "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
-    "Table 4, mIoU by colour space, cutoff and k": _grid("table4"),
-    "Table 4 again, with the corner minority rule": _grid("table4_corner"),
-}
 
 _INTRODUCTION = """\
 # Reproduction ledger
@@ -274,8 +98,20 @@ So a number of ours is no confirmation of the paper's, and no correction of it. 
 its 95 % interval over images, and n, the number of images. All IoU are fractions. This page is made from the result
 files; no number on it is typed by hand."""
 
+_GLANCE_TEXT = """\
+The paper's own column judges its claims on its printed numbers, since it prints nothing else. Ours are judged by a
+paired bootstrap: the images are drawn anew 2,000 times, with replacement, and the claim is tested on each set. It is
+called true where it holds in at least 97.5 % of the sets and false where it holds in at most 2.5 %; in between, so few
+images cannot tell. A number of ours is called higher or lower than the paper's where our whole interval is."""
 
-def markdown(results_dir: str | Path, expectations_dir: str | Path | None = None) -> str:
+
+def markdown(
+    results_dir: str | Path,
+    expectations_dir: str | Path | None = None,
+    *,
+    since: str | None = None,
+    plot: str | None = None,
+) -> str:
     """The ledger as one page of Markdown, from the result files of the profiles `full` and `cpu`.
 
     A profile without results shows as not measured. Only the names in `TABLES` enter, so results on the toy world
@@ -283,96 +119,169 @@ def markdown(results_dir: str | Path, expectations_dir: str | Path | None = None
 
     Args:
         results_dir: the folder of all result files.
-        expectations_dir: where `full.json` and `cpu.json` stand; None: in the package.
+        expectations_dir: where `cpu.json` stands; None: in the package.
+        since: when the build began that the page belongs to (UTC, ISO 8601): what was measured after it was recomputed
+            in this build. None: there is no build.
+        plot: file of `agreement_plot`, relative to the page; None leaves the figure out.
 
     Raises:
         ResultError: a damaged file, or an expectation without its result in a profile that has been run.
     """
-    folder = Path(expectations_dir) if expectations_dir is not None else FOLDER
-    runs = {profile: profile_runs(results_dir, profile) for profile in PROFILES}
-    found = {profile: measurements(runs[profile]) for profile in PROFILES}
-    parts = [_INTRODUCTION, "## Runs", _runs_table(runs)]
+    paper = paper_values()
+    spot = read_spot_check(results_dir)
+    profiles = {}
+    for name in PROFILES:
+        runs = profile_runs(results_dir, name)
+        judged = Judged(measurements(runs), folder_scores(Path(results_dir) / name))
+        profiles[name] = _Profile(runs, judged, since, spot if spot is not None and spot.profile == name else None)
+    main = next((name for name in PROFILES if profiles[name].runs), "full")
+    parts = [_INTRODUCTION, "## The paper and this book at a glance", _GLANCE_TEXT]
+    parts.append(glance_table(profiles[main].judged, paper, PROFILES[main]))
+    if plot is not None:
+        parts.append(f"```{{figure}} {plot}\n---\nalt: {PLOT_ALT}\n---\n{PLOT_CAPTION}\n```")
+    parts += ["## The claims and their evidence", _claims_table(profiles, paper)]
     for title, lines in TABLES.items():
-        if title.startswith("Table 4 again") and not any(line.measured in found[p] for p in found for line in lines):
-            continue  # an extra grid of ours: there only if a run made it
-        parts += [f"## {title}", _comparison(lines, found), *_notes(lines, found)]
-    parts += ["## The paper's claims", _CLAIMS_TEXT, _claims_table(found), "## Checks", _CHECKS_TEXT]
-    for profile in PROFILES:
-        path = folder / f"{profile}.json"
-        parts.append(f"### Profile `{profile}`")
-        if not runs[profile]:
-            parts.append("This profile has not been run here.")
-        elif not path.exists():
-            parts.append("No expectations are recorded for this profile.")
-        else:
-            parts += _checks(check(profile, results_dir, path))
+        measured = any(line.measured in profiles[p].run_of for p in PROFILES for line in lines)
+        if not measured and not any(line.paper for line in lines):
+            continue  # a table of ours alone: there only if a run made it
+        page = [_comparison(title, lines, profiles, paper), *_notes(lines, profiles)]
+        parts += [f"## {title}", *_folded(f"{len(lines)} lines: show", page)]
+    parts += ["## Runs and checks", _CHECKS_TEXT.format(noise=_noise_text())]
+    parts += _folded("Runs: which experiment, which generator, when", [_runs_table(profiles)])
+    parts += _folded("Spot check: images of the full run that were computed again", _spot_table(spot, since))
+    path = expectations_path("cpu") if expectations_dir is None else Path(expectations_dir) / "cpu.json"
+    if not profiles["cpu"].runs:
+        rows = ["The profile `cpu` has not been run here."]
+    elif not path.exists():
+        rows = ["No expectations are recorded for the profile `cpu`."]
+    else:
+        rows = _checks(check("cpu", results_dir, path))
+    parts += _folded("Checks of the profile cpu: every mean, and how many images", rows)
     return "\n\n".join(parts) + "\n"
 
 
-def write_ledger(results_dir: str | Path, path: str | Path) -> Path:
-    """Write `markdown(results_dir)` to a file, whole or not at all."""
-    page = markdown(results_dir)
+def write_ledger(results_dir: str | Path, path: str | Path, *, since: str | None = None) -> Path:
+    """Write the page, whole or not at all, and its plot beside it; `since` as in `markdown`."""
+    path = Path(path)
+    plot = path.with_name(f"{path.stem}_agreement.svg")
+    for name in PROFILES:
+        if runs := profile_runs(results_dir, name):
+            figure = agreement_plot(Judged(measurements(runs), {}), paper_values())
+            with atomic_write(plot) as temporary:
+                figure.savefig(temporary, format="svg")
+            break
+    page = markdown(results_dir, since=since, plot=plot.name if plot.exists() else None)
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    return Path(path)
+    return path
 
 
-_CLAIMS_TEXT = (
-    "Each claim is tested on the paper's own printed numbers and on ours, and reported as it comes out. "
-    "Verdicts compare point values; where a difference is small against the intervals above, it decides little."
-)
-_CHECKS_TEXT = (
-    "A check compares a run with an earlier run of the same profile on the same images. It guards this code, and says "
-    "nothing about the paper. The tolerance is half the width of the 95 % interval, and at least 0.02. Numbers on real "
-    "photos are checked where the photos were at hand."
-)
+def _folded(summary: str, parts: list[str]) -> list[str]:
+    """Parts of the page that a reader opens with a click; Markdown that is not shown as HTML shows them open."""
+    return [f"<details>\n<summary>{summary}</summary>", *parts, "</details>"]
 
 
-def _runs_table(runs: Mapping[str, list[Run]]) -> str:
+_CHECKS_TEXT = """\
+A check compares a run with an earlier run of the same profile on the same images. It guards this code and says nothing
+about the paper. Means over images are compared, and the scores of all single images. The tolerances come from a
+measurement of what the machine alone moves ({noise}). The full run takes hours, so a build
+computes a few of its images again, others for each commit, and compares their scores. Numbers on real photos are
+checked where the photos are at hand."""
+
+
+def _noise_text() -> str:
+    variants = noise()["variants"][1:]
+    largest = max(variants, key=lambda item: item["means"]["largest"])
+    return (
+        f"`data_scripts/measure_noise.py`: {len(variants)} repetitions under other conditions, in which a mean moved by "
+        f"{largest['means']['largest']:.4f} at most: {largest['words']}"
+    )
+
+
+def _runs_table(profiles: Mapping[str, _Profile]) -> str:
     rows = []
-    for profile, profile_of in runs.items():
-        for run in profile_of:
+    for profile, item in profiles.items():
+        for run in item.runs:
             generator = f"{run.generator['name']} (`{run.generator['sha256'][:12]}`)" if run.generator else "none"
-            rows.append([profile, run.experiment, generator, run.device, run.created[:10], f"{run.seconds / 60:.1f}"])
+            command, code = made_by(run.experiment, MEASURED_BY)
+            source = f"[`{command}`]({code})"
+            cells = [profile, run.experiment, generator, run.device, run.created[:10], f"{run.seconds / 60:.1f}", source]
+            rows.append(cells)
     if not rows:
         return "Nothing has been run here."
-    return table(["profile", "experiment", "generator", "device", "date", "minutes, less what was on disk"], rows)
+    header = ["profile", "experiment", "generator", "device", "date", "minutes, less what was on disk", "made by"]
+    return table(header, rows)
 
 
-def _comparison(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]]) -> str:
-    paper = paper_values()
+def _comparison(
+    title: str, lines: list[Line], profiles: Mapping[str, _Profile], paper: Mapping[str, float]
+) -> str:
     rows = []
     for line in lines:
         reported = "not reported" if line.paper is None else f"{paper[line.paper]:.2f}"
-        ours = [measured_text(found[profile].get(line.measured)) for profile in PROFILES]
-        rows.append([line.setting, reported, *ours])
-    return table(["setting", "paper reported (FFHQ StyleGAN2, A100)", *PROFILES.values()], rows)
+        ours = [measured_text(item.judged.found.get(line.measured)) for item in profiles.values()]
+        rows.append([line.setting, reported, *ours, *_origin(line, profiles)])
+    generator = PAPER_GENERATOR.get(title)
+    column = "paper reported" if generator is None else f"paper reported ({generator})"
+    return table(["setting", column, *PROFILES.values(), "how it stands", "made by"], rows)
 
 
-def _notes(lines: list[Line], found: Mapping[str, Mapping[str, Measurement]]) -> list[str]:
+def _origin(line: Line, profiles: Mapping[str, _Profile]) -> list[str]:
+    """How a line's numbers stand, and a link to the code that makes them, named by its command."""
+    stands = [f"{name}: {how}" for name, item in profiles.items() if (how := item.standing(line.measured))]
+    run = next((item.run_of[line.measured] for item in profiles.values() if line.measured in item.run_of), None)
+    if run is None:
+        return ["", ""]
+    command, code = made_by(run.experiment, MEASURED_BY)
+    return ["; ".join(stands), f"[`{command}`]({code})"]
+
+
+def _notes(lines: list[Line], profiles: Mapping[str, _Profile]) -> list[str]:
     """What the runs noted about the numbers of a table, each note once."""
-    items = [found[profile].get(line.measured) for line in lines for profile in PROFILES]
+    items = [item.judged.found.get(line.measured) for line in lines for item in profiles.values()]
     notes = dict.fromkeys(item.note for item in items if item is not None and item.note)
     return ["Notes of the runs:\n\n" + "\n".join(f"- {' '.join(note.split())}" for note in notes)] if notes else []
 
 
-def _claims_table(found: Mapping[str, Mapping[str, Measurement]]) -> str:
-    ours = {profile: {name: item.value for name, item in found[profile].items()} for profile in PROFILES}
-    columns = {"the paper's own numbers": (paper_values(), PAPER)}
-    for profile, title in PROFILES.items():
-        columns[title] = (ours[profile], OURS)
-        if any(name.startswith(f"{OURS_CORNER_GRID.grid}.") for name in ours[profile]):
-            columns[f"{title}, corner minority rule"] = (ours[profile], OURS_CORNER_GRID)
+def _claims_table(profiles: Mapping[str, _Profile], paper: Mapping[str, float]) -> str:
+    columns = {"the paper's own numbers": {claim.id: claim.test(paper, PAPER) for claim in CLAIMS}}
+    for name, title in PROFILES.items():
+        judged = profiles[name].judged
+        columns[title] = judged.verdicts(paper, OURS)
+        if any(measured.startswith(f"{OURS_CORNER_GRID.grid}.") for measured in judged.found):
+            columns[f"{title}, corner minority rule"] = judged.verdicts(paper, OURS_CORNER_GRID)
     rows = []
     for claim in CLAIMS:
-        verdicts = [claim.test(values, names) for values, names in columns.values()]
-        cells = [str(v) if v.holds is None else f"**{v}**: {v.evidence}" for v in verdicts]
+        verdicts = [verdicts[claim.id] for verdicts in columns.values()]
+        cells = [str(v) if v.holds is None and v.share is None else f"**{v}**: {v.evidence}" for v in verdicts]
         rows.append([claim.statement, claim.source, *cells])
     return table(["claim", "source", *columns], rows)
 
 
+def _spot_table(spot: SpotCheck | None, since: str | None) -> list[str]:
+    if spot is None:
+        return ["No image of the full run was computed again."]
+    kept = sum(row.ok for row in spot.rows)
+    images = {(row.name.split(".")[0], row.image) for row in spot.rows}
+    parts = [
+        f"Computed {standing(spot.created, since)}, drawn from `{spot.key[:12]}`: {len(images)} images with "
+        f"{len(spot.rows)} scores, of which {kept} are within their tolerance. It took {spot.seconds:.0f} s."
+    ]
+    parts += [f"Left out: {name} ({why})." for name, why in spot.left_out.items()]
+    worst = sorted(spot.rows, key=lambda row: abs(row.measured - row.expected), reverse=True)[:20]
+    cells = [
+        [f"`{row.name}`", row.image or "", f"{row.expected:.4f}", f"{row.measured:.4f}", f"{row.tolerance:.3f}",
+         "yes" if row.ok else "**no**"]
+        for row in worst
+    ]  # fmt: skip
+    header = ["score", "image", "committed", "computed again", "tolerance", "within"]
+    return [*parts, "The twenty that moved most:", table(header, cells)]
+
+
 def _checks(rows: list[Row]) -> list[str]:
-    kept = sum(row.ok for row in rows)
+    means = [row for row in rows if row.image is None]
+    images = [row for row in rows if row.image is not None]
+    kept = sum(row.ok for row in means)
     cells = [
         [
             f"`{row.name}`",
@@ -382,9 +291,10 @@ def _checks(rows: list[Row]) -> list[str]:
             "" if row.n is None else str(row.n),
             "yes" if row.ok else "**no**",
         ]
-        for row in rows
+        for row in means
     ]
     return [
-        f"{kept} of {len(rows)} measurements are within their tolerance.",
+        f"{kept} of {len(means)} means are within their tolerance, and {sum(row.ok for row in images)} of {len(images)} "
+        "scores of single images.",
         table(["measurement", "expected", "tolerance", "measured", "n", "within"], cells),
     ]

@@ -111,7 +111,7 @@ def mean_iou(confusions: Sequence[Confusion], average: str, statistic: str = "mi
     counts = _counts(confusions)
     if average == "dataset":
         counts = counts.sum(0, keepdims=True)
-    return float(_ious(counts, statistic).mean())
+    return float(ious_of_counts(counts, statistic).mean())
 
 
 def bootstrap_interval(
@@ -136,19 +136,61 @@ def bootstrap_interval(
     Returns:
         (low, high), both in 0..1.
     """
-    _check(average, statistic)
-    counts = _counts(confusions)
     samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
     level = check_real("level", level, 0, 1)
-    images = len(counts)
-    # How often each image is drawn into each resampled set: (samples, images), rows add up to `images`.
-    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
-    if average == "dataset":
-        values = _ious(drawn @ counts, statistic)
-    else:
-        values = drawn @ _ious(counts, statistic) / images
+    values = _resampled(confusions, statistic, average, samples, seed)
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def paired_difference(
+    a: Sequence[Confusion], b: Sequence[Confusion], statistic: str, average: str
+) -> tuple[float, tuple[float, float]]:
+    """How much better `a` is than `b` on the same images, with its 95 % percentile interval (seed 0, 2000 samples).
+
+    Each resampled set holds the same images for both, so what an image does to both methods alike (a hard picture, a
+    fault of its reference) cancels in the difference. The interval can therefore be much narrower than the two
+    intervals of `bootstrap_interval` suggest.
+
+    Args:
+        a, b: one an image and method, at least one; a[i] and b[i] belong to the same image and the same reference.
+        statistic, average: as in `mean_iou`.
+
+    Returns:
+        The value of `a` minus that of `b` in -1..1, and (low, high). Zero outside of it: the sign of the difference
+        would hold on other images of the same kind, judged by the same reference.
+
+    Raises:
+        TypeError: not Confusions. ValueError: no image, unequal numbers of images, or an unknown statistic or average.
+    """
+    a, b = list(a), list(b)
+    if len(a) != len(b):
+        raise ValueError(f"a and b must hold the same images, got {len(a)} in a and {len(b)} in b")
+    value = mean_iou(a, average, statistic) - mean_iou(b, average, statistic)
+    values = _resampled(a, statistic, average) - _resampled(b, statistic, average)  # one seed: the same images drawn
+    low, high = np.quantile(values, [0.025, 0.975])
+    return value, (float(low), float(high))
+
+
+def _resampled(
+    confusions: Sequence[Confusion], statistic: str, average: str, samples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """The statistic on each resampled set of images (samples,); which images are drawn depends on seed and number."""
+    _check(average, statistic)
+    counts = _counts(confusions)
+    images = len(counts)
+    drawn = times_drawn(images, samples, seed)
+    if average == "dataset":
+        return ious_of_counts(drawn @ counts, statistic)
+    return drawn @ ious_of_counts(counts, statistic) / images
+
+
+def times_drawn(images: int, samples: int = 2000, seed: int = 0) -> np.ndarray:
+    """How often each image is drawn into each resampled set (samples, images) int64; rows add up to `images`.
+
+    The same arguments give the same draws, so two methods can be compared on the same resampled images.
+    """
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=samples)
 
 
 def bootstrap_mean(
@@ -170,7 +212,7 @@ def bootstrap_mean(
     samples, seed = check_int("samples", samples, 1), check_int("seed", seed, 0)
     level = check_real("level", level, 0, 1)
     sums, sizes = np.array([(np.sum(group), len(group)) for group in groups]).T  # (G,) each
-    drawn = np.random.default_rng(seed).multinomial(len(groups), np.full(len(groups), 1 / len(groups)), size=samples)
+    drawn = times_drawn(len(groups), samples, seed)
     low, high = np.quantile(drawn @ sums / (drawn @ sizes), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -190,9 +232,13 @@ def _counts(confusions: Sequence[Confusion]) -> np.ndarray:
     return np.array([[item.tp, item.fp, item.fn, item.tn] for item in confusions], np.int64)
 
 
-def _ious(counts: np.ndarray, statistic: str) -> np.ndarray:
-    """counts (N, 4) -> (N,) float64, with the same rule for absent classes as `Confusion`."""
-    tp, fp, fn, tn = counts.T
+def ious_of_counts(counts: np.ndarray, statistic: str = "miou") -> np.ndarray:
+    """IoU of every row of counts (..., 4), columns tp, fp, fn, tn -> (...) float64.
+
+    Args:
+        statistic: "miou", "fg_iou" or "bg_iou"; absent classes count as in `Confusion`.
+    """
+    tp, fp, fn, tn = np.moveaxis(counts, -1, 0)
     values = []
     for name, agreed in (("fg_iou", tp), ("bg_iou", tn)):
         if statistic in (name, "miou"):
@@ -239,7 +285,7 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
 def trimap_confusion(pred, truth, width: int = 3, side: str = "both") -> Confusion:
     """Confusion over the pixels of `trimap_band` only: how precise the mask is along the truth's boundary.
 
-    A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Guessing at
-    random inside the band gives about 1/3.
+    A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Tossing a
+    coin inside a band with a share f of foreground gives f / (1 + f) for it and (1 - f) / (2 - f) for the background.
     """
     return confusion(pred, truth, ignore=~trimap_band(truth, width, side))

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int, check_latents
+from stylemixseg.checks import check_image, check_int, check_latents, fit_latents
 from stylemixseg.generators.base import Generator
 
 
@@ -28,7 +28,7 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
         cutoff: c in 0..num_ws; 0 gives `ws_style`, num_ws gives `ws_structure`.
 
     Returns:
-        Mixed latents (N, num_ws, w_dim).
+        Mixed latents (N, num_ws, w_dim), of the type and on the device of `ws_structure`.
 
     Raises:
         TypeError, ValueError: latents of the wrong type or unequal shape, NaN, c out of range.
@@ -43,7 +43,7 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
         raise ValueError(f"ws_structure and ws_style must have equal N, or one of them N = 1, got {n} and {m}")
     check_int("cutoff", cutoff, 0, ws_structure.shape[1])
     size = (max(n, m), -1, -1)
-    return torch.cat([ws_structure[:, :cutoff].expand(size), ws_style[:, cutoff:].expand(size)], dim=1)
+    return torch.cat([ws_structure[:, :cutoff].expand(size), ws_style.to(ws_structure)[:, cutoff:].expand(size)], dim=1)
 
 
 def draw_style_latents(generator: Generator, n: int, seed: int, truncation: float = 1.0) -> Tensor:
@@ -77,7 +77,7 @@ def iter_mixed_images(
 
     Arguments as `iter_style_mixes`, which gives them as an image file would hold them.
     """
-    resolution = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
+    w0, styles, resolution = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
     # A generator that can, computes the layers that all mixes share once.
     mixed = getattr(generator, "iter_mixed_synthesis", None) or partial(_mix_and_synthesise, generator)
     for images in mixed(w0, styles, cutoff, batch_size):
@@ -108,7 +108,7 @@ def iter_style_mixes(
     Yields:
         (b, h, w, 3) uint8, b <= batch_size.
     """
-    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
+    w0, styles, side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
     if side == generator.resolution and hasattr(generator, "iter_mixed_bytes"):  # it rounds the images itself
         batches = generator.iter_mixed_bytes(w0, styles, cutoff, batch_size)
     else:
@@ -134,12 +134,12 @@ def query_image(generator: Generator, w0: Tensor, resolution: int | None = None)
     """The query image X_0 itself, (h, w, 3) uint8, at the side `resolution` (None: the generator's)."""
     resolution = check_resolution(resolution, generator.resolution)
     with torch.no_grad():
-        return to_uint8(_resize(generator.synthesis(w0), resolution))[0]
+        return to_uint8(_resize(generator.synthesis(fit_latents("w0", w0, generator)), resolution))[0]
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """(N, 3, H, W) float in [-1, 1] to (N, H, W, 3) uint8, clipped and rounded: what an image file would hold."""
-    return byte_levels(images.permute(0, 2, 3, 1)).to(torch.uint8).cpu().numpy()
+    return byte_levels(images.detach().permute(0, 2, 3, 1)).to(torch.uint8).cpu().numpy()
 
 
 def byte_levels(images: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def byte_levels(images: Tensor) -> Tensor:
 
 def to_generator_range(image: np.ndarray) -> Tensor:
     """(h, w, 3) uint8 -> (1, 3, h, w) float32 in [-1, 1], the inverse of `to_uint8`."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 127.5 - 1
+    return torch.from_numpy(np.array(check_image("image", image))).permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def check_resolution(resolution: int | None, native: int) -> int:
@@ -162,15 +162,17 @@ def check_resolution(resolution: int | None, native: int) -> int:
     return resolution
 
 
-def _check_mixes(generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, resolution, batch_size: int) -> int:
-    """Check what is to be mixed; the side to work at."""
-    check_latents("w0", w0, generator.num_ws, generator.w_dim)
+def _check_mixes(
+    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, resolution: int | None, batch_size: int
+) -> tuple[Tensor, Tensor, int]:
+    """Check what is to be mixed; both latents as the generator computes, and the side to work at."""
+    w0 = fit_latents("w0", w0, generator)
     if w0.shape[0] != 1:
         raise ValueError(f"w0 must hold one query, shape (1, num_ws, w_dim), got {tuple(w0.shape)}")
-    check_latents("styles", styles, generator.num_ws, generator.w_dim)
+    styles = fit_latents("styles", styles, generator)
     check_int("cutoff", cutoff, 0, generator.num_ws)
     check_int("batch_size", batch_size, 1)
-    return check_resolution(resolution, generator.resolution)
+    return w0, styles, check_resolution(resolution, generator.resolution)
 
 
 def _mix_and_synthesise(

@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as run_length
 
 from stylemixseg.checks import check_int
-from stylemixseg.compositing import PALETTE, overlay_objects
+from stylemixseg.compositing import PALETTE, in_bands, overlay_objects
 from stylemixseg.export import RECORD, write_latent, write_picture, write_record
 from stylemixseg.objects import ObjectSegmentation
 from stylemixseg.paths import atomic_write
@@ -95,21 +95,26 @@ def save_objects(result: ObjectSegmentation, folder: str | Path, *, record: Mapp
     """
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    semantic = Image.fromarray(result.semantic.astype(np.uint8))
-    semantic.putpalette([0, 0, 0, *np.resize(PALETTE, (255, 3)).ravel().tolist()])
-    pictures = {
-        "image.png": Image.fromarray(result.image),
-        "objects.png": Image.fromarray(overlay_objects(result.image, result.instance)),
-        "semantic.png": semantic,
-        "instance.png": Image.fromarray(result.instance.astype(np.uint16)),
+    pictures = {  # made one after the other: a photo may be large
+        "image.png": lambda: result.image,
+        "objects.png": lambda: in_bands(overlay_objects, result.image, result.instance, halo=1),
+        "semantic.png": lambda: _in_palette(result.semantic),
+        "instance.png": lambda: result.instance.astype(np.uint16),
     }
     for name, picture in pictures.items():
-        write_picture(folder / name, picture)
+        write_picture(folder / name, picture())
     with atomic_write(folder / "objects.coco.json") as temporary:
         temporary.write_text(json.dumps(coco(result, "image.png")) + "\n", encoding="utf-8")
     described = {"phrases": list(result.phrases), "objects": records(result)}
     write_record(folder / RECORD, {**record, **described, "seconds": {**result.seconds, "total": seconds}})
     return folder
+
+
+def _in_palette(semantic: np.ndarray) -> Image.Image:
+    """Values 0.. as a palette's colours, 0 black."""
+    picture = Image.fromarray(semantic.astype(np.uint8))
+    picture.putpalette([0, 0, 0, *np.resize(PALETTE, (255, 3)).ravel().tolist()])
+    return picture
 
 
 def save_photo_objects(found: PhotoObjects, folder: str | Path, *, record: Mapping) -> Path:

@@ -15,7 +15,7 @@ from kornia.color import rgb_to_lab
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_int
+from stylemixseg.checks import check_choice, check_int, fit_latents
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, largest_first, permutation, training_pixels
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import byte_levels, check_resolution, iter_mixed_images
@@ -48,6 +48,7 @@ def summary_columns(
     """X_s of one query on `device`; the other arguments as `summary.style_summary`."""
     check_choice("color_space", color_space, COLOR_SPACES)
     side = check_resolution(resolution, generator.resolution)
+    w0, styles = fit_latents("w0", w0, generator), fit_latents("styles", styles, generator)
     mixes = torch.cat([styles, w0]) if include_query else styles  # the query is the mix with its own style
     columns, done = torch.empty(len(mixes), 3, side * side, device=device), 0
     with tqdm(total=len(mixes), desc="style mixes", unit="image", disable=not progress) as bar:

@@ -5,9 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+
+
+class CacheWarning(UserWarning):
+    """A result could not be kept in the cache; it is used, and made again next time."""
 
 
 def cache_dir() -> Path:
@@ -15,18 +21,32 @@ def cache_dir() -> Path:
 
     `$STYLEMIXSEG_CACHE`, else `$XDG_CACHE_HOME/stylemixseg`, else `~/.cache/stylemixseg`.
     The folder is not created here.
+
+    Raises:
+        RuntimeError: the user has no home folder; the message names STYLEMIXSEG_CACHE.
     """
     if explicit := os.environ.get("STYLEMIXSEG_CACHE"):
-        return Path(explicit).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return _expanded(explicit)
+    base = os.environ.get("XDG_CACHE_HOME") or _expanded("~/.cache")
     return Path(base) / "stylemixseg"
 
 
 def data_dir() -> Path:
     """Folder with optional data sets and reference models: `$STYLEMIXSEG_DATA`, else `cache_dir()/data`."""
     if explicit := os.environ.get("STYLEMIXSEG_DATA"):
-        return Path(explicit).expanduser()
+        return _expanded(explicit)
     return cache_dir() / "data"
+
+
+def _expanded(path: str) -> Path:
+    """The path with `~` replaced, which needs a home folder: some containers and services have none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"{path} needs a home folder, and this user has none: set STYLEMIXSEG_CACHE to the full path of a folder "
+            f"that you may write"
+        ) from error
 
 
 def data_file(*parts: str) -> Path:
@@ -59,10 +79,35 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         # mkstemp makes private files; give the result the permissions of an ordinary new file.
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        with suppress(OSError):  # exFAT, CIFS and some FUSE systems have no permissions to set, and refuse
+            temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_cached(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Keep a result that can be made again: `write(temporary)` under `atomic_write`, as far as it is possible.
+
+    A cache that is read-only or full must not cost the result, which has been computed already. So an error of the file
+    system becomes one note for each folder and reason, and nothing half-written stays.
+
+    Warns:
+        CacheWarning: the file could not be written; the message names the folder and STYLEMIXSEG_CACHE.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            write(temporary)
+    except OSError as error:
+        _say_once(
+            f"{Path(path).parent} cannot be written ({error.strerror or error}): what is computed is used, but not "
+            f"kept there; STYLEMIXSEG_CACHE names another place for the cache"
+        )
+
+
+@lru_cache(maxsize=None)
+def _say_once(message: str) -> None:
+    warnings.warn(message, CacheWarning, stacklevel=3)
 
 
 def sha256_file(path: str | Path) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +33,7 @@ from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.objectcommand import ObjectOptions, announce, box_config
 from stylemixseg.objectexport import PHOTO_OBJECT_FILES, save_photo_objects
 from stylemixseg.paths import sha256_file
-from stylemixseg.photocost import estimate
+from stylemixseg.photocost import estimate, output_cost
 from stylemixseg.photoobjects import PhotoObjectSegmenter
 from stylemixseg.photos import Photo, PhotoError, list_photos, read_photo
 from stylemixseg.photosegmenter import PhotoSegmenter
@@ -89,7 +92,7 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is a file: name a folder for the results")
     photos = named_photos(paths)
-    alone = len(paths) == 1 and not paths[0].is_dir()
+    alone = len(paths) == 1 and not os.path.isdir(paths[0])
     job = PhotoJob(options)
     todo = {}
     for name, path in photos.items():
@@ -104,7 +107,7 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
         for name, (path, folder, request) in todo.items():
             try:
                 written = {*PHOTO_FILES, COMPOSITION, *PHOTO_OBJECT_FILES}
-                if path.parent.resolve() == folder.resolve() and path.name in written:
+                if os.path.realpath(path.parent) == os.path.realpath(folder) and path.name in written:
                     raise PhotoError(f"{path} would be overwritten by the results: choose another folder for --out")
                 photo = read_photo(path)
                 frame, square, notes = choose_frame(photo, options)
@@ -168,7 +171,7 @@ class PhotoJob:
     def request(self, path: Path) -> dict:
         """All that a photo's results depend on, as plain values."""
         try:
-            digest = sha256_file(path) if path.is_file() else None
+            digest = sha256_file(path) if os.path.isfile(path) else None
         except OSError:
             digest = None  # reading it will say why
         return {"photo": digest, **self._settings}
@@ -176,7 +179,8 @@ class PhotoJob:
     def announcement(self, count: int, photo: Photo) -> str:
         """What will be done, and its cost for the first photo, in one line."""
         seconds, peak = estimate(self._inverter, self._segmenter)
-        peak = peak and peak + 8 * photo.pixels.size  # masks and pictures of the photo's size, in part as float64
+        written, held = output_cost(photo.pixels, with_background=self._background is not None)
+        seconds, peak = seconds + written, peak and peak + held
         config = self._segmenter.config
         side = config.resolution or self._segmenter.generator.resolution
         redrawn = {"none": "", "guided": ", sharpened on the photo", "grabcut": ", redrawn on the photo"}[self.edges]
@@ -325,25 +329,40 @@ def _chosen_face(pixels: np.ndarray, which: int | str | None) -> Face:
 
 
 def named_photos(paths: Sequence[Path]) -> dict[str, Path]:
-    """The photos in files and folders, each under a name of its own: the file's, without ending where that is enough.
+    """The photos in files and folders, each under a name of its own, which its folder of results gets.
+
+    The name is the file's, without its ending where no other photo lays claim to that, and with a number where two
+    files have one name. Capital and small letters count as equal, as some file systems take them so. A photo that is
+    named twice is taken once.
 
     Raises:
-        FileNotFoundError, PhotoError: see `list_photos`; or two photos of one file name.
+        FileNotFoundError, PhotoError: see `list_photos`.
+
+    Warns:
+        PassedOverWarning: see `list_photos`.
     """
-    photos = [photo for path in paths for photo in (list_photos(path) if path.is_dir() else [path])]
-    stems = Counter(path.stem.lower() for path in photos)
-    named = {}
+    found = [photo for path in paths for photo in (list_photos(path) if os.path.isdir(path) else [path])]
+    photos = {os.path.abspath(path): path for path in found}.values()
+    claims = Counter(key for path in photos for key in {_folded(path.stem), _folded(path.name)})
+    named: dict[str, Path] = {}
     for path in photos:
-        whole = stems[path.stem.lower()] > 1 or path.stem.startswith(".")
-        name = path.name if whole else path.stem
-        if name.lower() in (taken.lower() for taken in named):
-            raise PhotoError(f"two photos are named {path.name}, and would share a folder: segment them one by one")
+        alone = claims[_folded(path.stem)] == 1 and not path.stem.startswith(".")
+        name = path.stem if alone else path.name
+        taken = {_folded(other) for other in named}
+        numbers = (f"{path.name} ({number})" for number in count(2))
+        while _folded(name) in taken:
+            name = next(numbers)
         named[name] = path
     return named
+
+
+def _folded(name: str) -> str:
+    """Equal for names that a file system may take for one: letters in any case, accents composed or not."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def is_finished(folder: Path, request: dict) -> bool:
     """Whether a folder has the results that are asked for, all of them."""
     files = PHOTO_OBJECT_FILES if request["objects"] else PHOTO_FILES
     files += (COMPOSITION,) if request["background"] else ()
-    return read_record(folder).get("request") == request and all((folder / name).is_file() for name in files)
+    return read_record(folder).get("request") == request and all(os.path.isfile(folder / name) for name in files)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 
+import numpy as np
 import torch
+from PIL import Image
 
+from stylemixseg.export import PNG_LEVEL
 from stylemixseg.generators.base import Generator
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
@@ -19,6 +23,10 @@ except ImportError:  # Windows
     resource = None
 
 MIXES = 4  # timed; an engine may make two at once
+TIMED_PIXELS = 500_000
+PICTURES = 3  # as many photos as the pictures of a photo's size take the time of: two in colours, two masks, the way back
+# While they are written: the photo (3), its soft mask (4) and mask (1) and one picture (4), and the last one's rest.
+BYTES_PER_PIXEL = 16
 
 
 def estimate(inverter: Inverter, segmenter: StyleMixSegmenter) -> tuple[float, int | None]:
@@ -39,6 +47,24 @@ def estimate(inverter: Inverter, segmenter: StyleMixSegmenter) -> tuple[float, i
     peak = _peak_bytes(config.device)
     # The images of all styles, and the distances to the centroids, which K-means gives as float32.
     return seconds, peak and peak + side * side * (3 * config.n + 4 * config.k)
+
+
+def output_cost(pixels: np.ndarray, *, with_background: bool) -> tuple[float, int]:
+    """Seconds and bytes that a photo's own size costs: masks brought back to it, and pictures of it written.
+
+    A strip from the middle of the photo is written as a PNG and timed.
+
+    Args:
+        pixels: the photo (H, W, 3) uint8.
+        with_background: one picture more.
+    """
+    height, width = pixels.shape[:2]
+    rows = min(height, max(1, TIMED_PIXELS // width))
+    strip = Image.fromarray(pixels[(height - rows) // 2 :][:rows])
+    started = time.perf_counter()
+    strip.save(io.BytesIO(), "PNG", compress_level=PNG_LEVEL)
+    picture = (time.perf_counter() - started) * height / rows
+    return picture * (PICTURES + with_background), height * width * (BYTES_PER_PIXEL + 3 * with_background)
 
 
 def _step_seconds(shown, generator: Generator) -> float:

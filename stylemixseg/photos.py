@@ -1,34 +1,66 @@
-"""Photographs of any common kind, read into one form: (H, W, 3) uint8 RGB, upright, of bounded size.
+"""Photographs of any common kind, read into one form: (H, W, 3) uint8 RGB, upright, in all their pixels.
 
 Every conversion on the way is stated in words (`Photo.notes`), and a file that cannot be read says why. Memory is
-bounded whatever the file claims: a JPEG is decoded at a half, a quarter or an eighth of its size where that is enough
-(Pillow's draft mode), any other format is decoded whole (at most MAX_PIXELS, 4 bytes each in Pillow) and then converted
-and reduced in strips, so that no second copy of the whole is made. A progressive JPEG keeps its coefficients beside it,
-up to 6 bytes a pixel. Measured on 12,000 x 9,000 pixels: 254 MB for a JPEG (415 MB progressive), 563 MB for a PNG.
+bounded whatever the file claims: it is decoded whole (at most MAX_PIXELS, 4 bytes each in Pillow) and then converted in
+strips, so that beside the decoded image there is only the result (3 bytes a pixel). A progressive JPEG keeps its
+coefficients too, up to 6 bytes a pixel, and a HEIC image its own planes. MEASURED
 """
 
 from __future__ import annotations
 
+import io
+import os
+import re
+import stat
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-MAX_SIDE = 4096  # px, longer side of what read_photo returns
+from stylemixseg.photokinds import (
+    FORMATS,
+    SUFFIXES,
+    advice,
+    container_kind,
+    formats,
+    passed_over,
+    readable_suffixes,
+    unread_kind,
+)
+from stylemixseg.pngmetadata import SIGNATURE, without_bad_metadata
+
 MAX_PIXELS = 150_000_000  # a file with more is refused before it is decoded (12,000 x 12,000 still goes)
 MIN_SIDE = 32  # px, shorter side
 MAX_ASPECT = 10  # longer side over shorter side
-# By name, so that Pillow never tries a plugin that starts another program (EPS runs Ghostscript).
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 _STRIP_PIXELS = 4_000_000  # converted at a time
+_MAX_BOXES = 1 << 20  # bytes at the beginning of an AVIF file in which its items are listed
+_XMP = ("xmp", "XML:com.adobe.xmp")  # Pillow's names of them in `info`
+_BAD_EXIF = "damaged EXIF data left out"
+
+# How an image is turned upright: by EXIF orientation, (H, W, 3) -> (H, W, 3) or (W, H, 3).
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda pixels: pixels,
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
+}
 
 
 class PhotoError(ValueError):
     """A file or folder that cannot serve as photographs; the message names it and says what would be right."""
+
+
+class PassedOverWarning(UserWarning):
+    """Files of a folder look like images and are not read; the message names them and says what reads them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +68,7 @@ class Photo:
     """A photograph as the package uses it.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, upright, MIN_SIDE <= H, W <= MAX_SIDE.
+        pixels: (H, W, 3) uint8 RGB, upright, all that the file has: MIN_SIDE <= H, W and H W <= MAX_PIXELS.
         notes: what was converted while reading, in words and in order; empty when nothing was.
     """
 
@@ -47,8 +79,9 @@ class Photo:
 def read_photo(path: str | Path) -> Photo:
     """Read a photograph: JPEG, PNG, WebP, TIFF, BMP or GIF (the first frame), told by content and not by suffix.
 
-    Grey, palette, CMYK and 16-bit files become 8-bit RGB, transparency is composed on white, the camera's EXIF
-    orientation is applied, and a longer side above MAX_SIDE is reduced to it. Colour profiles are not applied.
+    AVIF too where Pillow was built with it, and HEIC with the extra `heif`. Grey, palette, CMYK and 16-bit files become
+    8-bit RGB, transparency is composed on white, and the camera's EXIF orientation is applied. Colour profiles are not
+    applied, and metadata that are broken or too large are left out: they change no pixel.
 
     Raises:
         FileNotFoundError: no such file.
@@ -59,8 +92,9 @@ def read_photo(path: str | Path) -> Photo:
     _check_file(path)
     try:
         with open(path, "rb") as file, warnings.catch_warnings():
-            # Pillow warns about size at a limit of its own; MAX_PIXELS stands in its place.
+            # Pillow warns about size at a limit of its own, and about EXIF; MAX_PIXELS and a note stand in their place.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", "Corrupt EXIF data")
             return _decode(path, file)
     except PhotoError:
         raise
@@ -77,37 +111,53 @@ def read_photo(path: str | Path) -> Photo:
 
 
 def list_photos(folder: str | Path) -> list[Path]:
-    """The image files directly in `folder`, sorted by name: those with one of SUFFIXES, in any case, not hidden.
+    """The photos directly in `folder`, sorted by name: files with one of `readable_suffixes`, in any case, not hidden.
 
     Files are not opened; folders inside are not searched.
 
     Raises:
         FileNotFoundError: no such folder. PhotoError: a file, a folder that may not be read, or one without photos.
+
+    Warns:
+        PassedOverWarning: other images are there too (HEIC without its extra, RAW, PSD, SVG and the like).
     """
     folder = Path(folder)
-    if not folder.exists():
+    if not os.path.exists(folder):
         raise FileNotFoundError(f"{folder} does not exist: name a folder of photos")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise PhotoError(f"{folder} is a file: name the folder that holds it, or read it with read_photo")
     try:
         entries = sorted(folder.iterdir())
     except PermissionError as error:
         raise PhotoError(f"{folder} may not be read by this user: allow it (chmod u+rx)") from error
-    # A link that leads nowhere stays in the list: reading it says so, where leaving it out would hide it.
-    photos = [p for p in entries if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and not p.is_dir()]
+    # A link that leads nowhere, or to where this user may not look, stays in the list: reading it says so, and leaving it
+    # out would hide it. os.path.isdir is False there, whereas Path.is_dir raises for the second.
+    shown = [path for path in entries if not path.name.startswith(".") and not os.path.isdir(path)]
+    photos = [path for path in shown if path.suffix.lower() in readable_suffixes()]
+    others = passed_over(shown)
     if not photos:
-        raise PhotoError(f"{folder} holds no photo: {len(entries)} entries, none that ends in {', '.join(SUFFIXES)}")
+        raise PhotoError(f"{folder} holds no photo: {len(entries)} entries, none that ends in {', '.join(SUFFIXES)}"
+                         + (f"; not read are {others}" if others else ""))
+    if others:
+        warnings.warn(f"{folder}: passed over {others}", PassedOverWarning, stacklevel=2)
     return photos
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(f"{path} does not exist: name a photo") from error
+    except PermissionError as error:
+        raise PhotoError(f"{path} lies, or leads, where this user may not look: allow it (chmod u+x of the folder) or "
+                         "copy the file") from error
+    except OSError as error:  # links that lead in a circle, a network drive that is gone
+        raise PhotoError(f"{path} cannot be found ({error.strerror}): copy the file to another place") from error
+    if stat.S_ISDIR(found.st_mode):
         raise PhotoError(f"{path} is a folder: name one photo, or list the folder with list_photos")
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist: name a photo")
-    if not path.is_file():  # a pipe or a device would block or never end
+    if not stat.S_ISREG(found.st_mode):  # a pipe or a device would block or never end
         raise PhotoError(f"{path} is not an ordinary file: name a photo")
-    if path.stat().st_size == 0:
+    if found.st_size == 0:
         raise PhotoError(f"{path} is empty (0 bytes): get a whole copy of it")
 
 
@@ -116,30 +166,45 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(12)
 
 
-def _decode(path: Path, file) -> Photo:
-    with Image.open(file, formats=FORMATS) as image:
+def _decode(path: Path, file: BinaryIO) -> Photo:
+    start = file.read(64)
+    file.seek(0)
+    kind = container_kind(start)
+    if not (allowed := formats(kind)):
+        raise PhotoError(f"{path} is {'an' if kind[0] == 'A' else 'a'} {kind} image, which cannot be read here: {advice(kind)}")
+    left_out: tuple[str, ...] = ()
+    if start.startswith(SIGNATURE):
+        file, left_out = without_bad_metadata(file)
+    elif kind == "AVIF":
+        file = _without_exif(file)
+    with Image.open(file, formats=allowed) as image:
+        if image.format == "TIFF" and (raw := unread_kind(path)):  # of a RAW file Pillow would read the small preview
+            raise PhotoError(f"{path} is of the kind {raw}, which is not read: {advice(raw)}")
         _check_size(path, image)
-        width, height = image.size
-        notes = []
         # Pillow drops the low byte of 16-bit colour while it decodes; only the raw mode tells, until then.
         sixteen_bit = ";16" in f"{image.mode} {image.tile}"
-        orientation = _orientation(image)
-        image.draft(None, (min(width, MAX_SIDE), min(height, MAX_SIDE)))  # only a JPEG obeys
+        orientation, sound = _orientation(image)
         image.load()
-        notes += _mode_notes(path, image, sixteen_bit)
+        notes = _mode_notes(path, image, sixteen_bit)
         if getattr(image, "is_animated", False):
             notes.append("first of several frames")
-        still_turned = _orientation(image)  # Pillow turns a TIFF itself, and nothing else
-        small = _reduced_rgb(image)
+        still_turned, _ = _orientation(image)  # Pillow turns a TIFF itself, and nothing else
+        pixels = _rgb(image)
         image.close()  # frees the decoded pixels, which leaving the block would not
-    small.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    if max(width, height) > MAX_SIDE:
-        notes.append(f"reduced from {width} x {height} to {small.width} x {small.height} pixels")
     if orientation != 1:
         notes.append(f"turned upright (EXIF orientation {orientation})")
-        small.getexif()[ExifTags.Base.Orientation] = still_turned
-        small = ImageOps.exif_transpose(small)
-    return Photo(np.array(small), tuple(notes))
+    notes += [*left_out] if sound else [*left_out, _BAD_EXIF]
+    return Photo(np.ascontiguousarray(_UPRIGHT[still_turned](pixels)), tuple(notes))
+
+
+def _without_exif(file: BinaryIO) -> BinaryIO:
+    """An AVIF file whose EXIF item has a name that nobody reads: its orientation is a property of the image (`irot`).
+
+    Damaged EXIF data make Pillow refuse the whole file. An item is named in a box "infe", near the beginning.
+    """
+    data = file.read()
+    head, rest = data[:_MAX_BOXES], data[_MAX_BOXES:]
+    return io.BytesIO(re.sub(rb"(infe[\x02\x03].{3}.{4}(?:.{2})?)Exif", rb"\1none", head, flags=re.DOTALL) + rest)
 
 
 def _check_size(path: Path, image: Image.Image) -> None:
@@ -153,10 +218,24 @@ def _check_size(path: Path, image: Image.Image) -> None:
         raise PhotoError(f"{got}: the longer side may be at most {MAX_ASPECT} times the shorter, crop it first")
 
 
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8 (1 upright); an unknown value counts as upright."""
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return value if value in range(1, 9) else 1
+def _orientation(image: Image.Image) -> tuple[int, bool]:
+    """EXIF orientation 1..8 (1 upright; an unknown value counts as upright), and whether the EXIF data are sound.
+
+    What stands before the damage still counts, and so does the orientation in XMP metadata.
+    """
+    sound = True
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            if exif := image.info.get("exif"):
+                Image.Exif().load(exif)  # image.getexif fails once only, and may have failed before
+            value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:  # as in read_photo: whatever broken bytes lead to
+            sound = False
+            without = Image.new("L", (1, 1))
+            without.info = {key: text for key, text in image.info.items() if key in _XMP}
+            value = without.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in range(1, 9) else 1, sound and not warned
 
 
 def _mode_notes(path: Path, image: Image.Image, sixteen_bit: bool) -> list[str]:
@@ -182,16 +261,15 @@ def _is_composed(image: Image.Image) -> bool:
     return image.has_transparency_data and not image.mode.startswith("I;16")
 
 
-def _reduced_rgb(image: Image.Image) -> Image.Image:
-    """A decoded image as RGB, averaged over whole pixels towards MAX_SIDE, strip by strip."""
+def _rgb(image: Image.Image) -> np.ndarray:
+    """A decoded image as (H, W, 3) uint8 RGB, converted strip by strip."""
     width, height = image.size
-    factor = max(1, max(width, height) // MAX_SIDE)
-    rgb = Image.new("RGB", (-(-width // factor), -(-height // factor)))
-    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor  # a multiple of factor: strips meet without a seam
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
-        strip = _to_rgb(image.crop((0, top, width, min(height, top + rows))))
-        rgb.paste(strip.reduce(factor), (0, top // factor))
-    return rgb
+        bottom = min(height, top + rows)
+        pixels[top:bottom] = _to_rgb(image.crop((0, top, width, bottom)))
+    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 
 from stylemixseg.checks import check_choice, check_int, check_real, suggest
@@ -36,6 +37,8 @@ class Profile:
         query_seed_first, queries: evaluation images, one seed each, counted up from the first.
         ablation_queries: how many of them, from the first, the ablation grid uses (Table 4: 500).
         development_seed_first, development_queries: images on which settings may be chosen; never evaluation images.
+        comparison_seed_first: images on which rules are compared after their settings were chosen, as many as
+            development images; neither development nor evaluation images.
         example_seeds: images for figures.
         cutoffs, ks, color_spaces: the ablation grid of Table 4.
         photo_generator: a name for `load_generator` of one with gradients, which inverts the photos.
@@ -50,8 +53,8 @@ class Profile:
         max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
 
     Raises:
-        TypeError, ValueError: a setting of the wrong type or out of range, or development seeds that are evaluation
-            seeds too.
+        TypeError, ValueError: a setting of the wrong type or out of range, or two of evaluation, development and
+            comparison seeds overlap.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Profile:
     ablation_queries: int
     development_seed_first: int
     development_queries: int
+    comparison_seed_first: int
     example_seeds: tuple[int, ...]
     cutoffs: tuple[int, ...]
     ks: tuple[int, ...]
@@ -105,10 +109,14 @@ class Profile:
             raise ValueError(f"ablation_queries must be at most queries ({self.queries}), got {self.ablation_queries}")
         if self.object_faces > self.queries:
             raise ValueError(f"object_faces must be at most queries ({self.queries}), got {self.object_faces}")
-        if shared := set(self.query_seeds) & set(self.development_seeds):
-            raise ValueError(
-                f"development seeds must not be evaluation seeds, got {len(shared)} in both, from {min(shared)} on"
-            )
+        seeds = {
+            "evaluation": self.query_seeds, "development": self.development_seeds, "comparison": self.comparison_seeds
+        }
+        for (other, known), (kind, new) in combinations(seeds.items(), 2):
+            if shared := set(known) & set(new):
+                raise ValueError(
+                    f"{kind} seeds must not be {other} seeds, got {len(shared)} in both, from {min(shared)} on"
+                )
 
     @property
     def query_seeds(self) -> range:
@@ -125,6 +133,11 @@ class Profile:
         """Seeds of the images on which settings are chosen."""
         return range(self.development_seed_first, self.development_seed_first + self.development_queries)
 
+    @property
+    def comparison_seeds(self) -> range:
+        """Seeds of the images on which rules are compared, after their settings were chosen on others."""
+        return range(self.comparison_seed_first, self.comparison_seed_first + self.development_queries)
+
 
 _AT_LEAST = {
     "n": 1,
@@ -136,6 +149,7 @@ _AT_LEAST = {
     "ablation_queries": 1,
     "development_seed_first": 0,
     "development_queries": 1,
+    "comparison_seed_first": 0,
     "photos": 1,
     "projector_steps": 1,
     "refine_steps": 1,

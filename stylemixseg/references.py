@@ -229,7 +229,7 @@ class DeepLabPerson:
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """images (N, 3, H, W) in [-1, 1] -> scores of the 21 PASCAL VOC classes (N, 21, h, w), h = w = 257."""
-        small = resized(check_images(images).float().clamp(-1, 1), self._size)  # the model takes [-1, 1] too
+        small = resized(check_images(images).detach().cpu().float().clamp(-1, 1), self._size)  # the model takes [-1, 1] too
         scores = []
         for image in small:
             self._interpreter.set_tensor(self._input, image.permute(1, 2, 0)[None].contiguous().numpy())

@@ -1,7 +1,8 @@
 """What a run measured, where, with what: one JSON file for each experiment and profile.
 
-Values are stored unrounded, so that averages of them can be checked; NaN and infinity are refused. Files are read with
-a schema and a size limit, since they may come from elsewhere.
+Values are stored unrounded, so that averages of them can be checked; NaN and infinity are refused. The scores of every
+image behind a mean stand in a file of the same name in the folder `images` beside it (`imagescores.py`). Files are read
+with a schema and a size limit, since they may come from elsewhere.
 """
 
 from __future__ import annotations
@@ -22,17 +23,14 @@ from pathlib import Path
 import torch
 
 from stylemixseg.checks import check_int
-from stylemixseg.metrics import Confusion, bootstrap_interval, mean_iou
+from stylemixseg.imagescores import ImageScores, write_scores
+from stylemixseg.metrics import Confusion, bootstrap_interval, bootstrap_mean, mean_iou
 from stylemixseg.paths import atomic_write
+from stylemixseg.resultfiles import ResultError, read_json
 
-MAX_BYTES = 4 << 20  # a full ablation is some 50 kB
 VERSIONED = ("stylemixseg", "torch", "numpy", "faiss-cpu", "faiss-gpu", "openvino")
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-class ResultError(ValueError):
-    """A result or expectation file is missing, damaged, or does not hold what it should."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +129,7 @@ class RunRecorder:
         self.seed = None if seed is None else check_int("seed", seed, 0)
         self.device = describe_device(device)
         self._measurements: dict[str, Measurement] = {}
+        self._scores: dict[str, ImageScores] = {}
         self._started = time.perf_counter()
 
     def add(self, name: str, value: float, *, n=None, interval=None, note=None) -> Measurement:
@@ -145,8 +144,24 @@ class RunRecorder:
         self._measurements[name] = Measurement(name, value, n, interval, note)
         return self._measurements[name]
 
-    def add_ious(self, prefix: str, confusions: Sequence[Confusion], *, average: str, note: str | None = None) -> None:
-        """Record `<prefix>.fg_iou`, `.bg_iou` and `.miou` of a set of images, with n and bootstrap intervals."""
+    def add_ious(
+        self,
+        prefix: str,
+        confusions: Sequence[Confusion],
+        *,
+        average: str,
+        images: Sequence[str] | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Record `<prefix>.fg_iou`, `.bg_iou` and `.miou` of a set of images, with n and bootstrap intervals.
+
+        The counts of every image are kept too, under `prefix`.
+
+        Args:
+            confusions: one per image.
+            average: "dataset" or "per_image", as in `mean_iou`.
+            images: names of the images; None numbers them.
+        """
         for statistic in ("fg_iou", "bg_iou", "miou"):
             self.add(
                 f"{prefix}.{statistic}",
@@ -155,9 +170,41 @@ class RunRecorder:
                 interval=bootstrap_interval(confusions, statistic, average),
                 note=note,
             )
+        self.add_scores(prefix, ImageScores.of_confusions(confusions, images))
+
+    def add_both(
+        self, prefix: str, confusions: Sequence[Confusion], images: Sequence[str] | None = None, note: str | None = None
+    ) -> None:
+        """Record a set of images in both averages: dataset-level as `<prefix>.*`, over images as `<prefix>.per_image.*`."""
+        self.add_ious(prefix, confusions, average="dataset", images=images, note=note)
+        self.add_ious(f"{prefix}.per_image", confusions, average="per_image", images=images, note=note)
+        del self._scores[f"{prefix}.per_image"]  # the same counts stand under `prefix`
+
+    def add_mean(
+        self, name: str, groups: Sequence[Sequence[float]], *, images: Sequence[str] | None = None, note: str | None = None
+    ) -> None:
+        """Record the mean over all values, with n and a bootstrap interval over groups, and the mean of every group.
+
+        Args:
+            groups: the values of each image, as in `bootstrap_mean`; those without a value count for nothing.
+            images: names of the images, one per group; None numbers them.
+        """
+        values = [value for group in groups for value in group]
+        self.add(name, sum(map(float, values)) / len(values), n=len(values), interval=bootstrap_mean(groups), note=note)
+        names = [str(index) for index in range(len(groups))] if images is None else images
+        shown = {image: sum(map(float, group)) / len(group) for image, group in zip(names, groups, strict=True) if group}
+        self.add_scores(name, ImageScores.of_values(list(shown.values()), list(shown)))
+
+    def add_scores(self, name: str, scores: ImageScores) -> None:
+        """Keep the scores of every image under a dotted name."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"name must be dotted lower-case words such as 'table4.lab.c8.k4', got {name!r}")
+        if name in self._scores:
+            raise ValueError(f"the images' scores of {name} have been recorded already")
+        self._scores[name] = scores
 
     def write(self) -> Path:
-        """Write the file, whole or not at all, and return its path.
+        """Write the file, whole or not at all, and the images' scores beside it; return its path.
 
         Raises:
             ValueError: nothing was recorded.
@@ -176,9 +223,17 @@ class RunRecorder:
             tuple(self._measurements.values()),
         )
         text = json.dumps(asdict(run), indent=1, allow_nan=False) + "\n"
+        # The means last: whoever finds them finds the scores behind them too.
+        write_scores(scores_path(self.out_path), self._scores)
         with atomic_write(self.out_path) as temporary:
             temporary.write_text(text, encoding="utf-8")
         return self.out_path
+
+
+def scores_path(result_file: str | Path) -> Path:
+    """Where the images' scores of a result file stand: a file of its name in the folder `images` beside it."""
+    path = Path(result_file)
+    return path.parent / "images" / path.name
 
 
 def _check_plain(name: str, value) -> str:
@@ -204,30 +259,6 @@ def describe_device(device: str | torch.device = "cpu") -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({platform.machine()}, {os.cpu_count()} cores)"
-
-
-def read_json(path: str | Path) -> dict:
-    """Read a JSON object from a file of at most MAX_BYTES.
-
-    Raises:
-        ResultError: missing, too large, not UTF-8 JSON, not an object, or with NaN or infinity; names the file.
-    """
-    path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"larger than {MAX_BYTES} bytes")
-        content = json.loads(data.decode("utf-8"), parse_constant=_refuse)
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultError(f"{path} is not a readable JSON file: {error}") from error
-    if not isinstance(content, dict):
-        raise ResultError(f"{path} must hold a JSON object, got {type(content).__name__}")
-    return content
-
-
-def _refuse(constant: str):
-    raise ValueError(f"{constant} is not a number")
 
 
 def load_run(path: str | Path) -> Run:

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from stylemixseg.checks import fit_latents
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, style_mixed_images
-from stylemixseg.paths import atomic_write, cache_dir
+from stylemixseg.paths import cache_dir, write_cached
 
 
 def cached_stack(
@@ -19,9 +20,11 @@ def cached_stack(
     """`mixing.style_mixed_images`, computed at most once: (n, h, w, 3) uint8, read-only.
 
     The key covers all that the images depend on: the generator's digest, both latents, the cutoff and the resolution.
-    A file that cannot be read, or has another shape, is made again.
+    A file that cannot be read, or has another shape, is made again. Where the cache cannot be written, the images are
+    given all the same, with a note.
     """
     side = check_resolution(resolution, generator.resolution)
+    w0, styles = fit_latents("w0", w0, generator), fit_latents("styles", styles, generator)
     path = _path(generator, w0, styles, cutoff, side)
     try:
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -32,8 +35,7 @@ def cached_stack(
     stack = style_mixed_images(
         generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size, progress=progress
     )
-    with atomic_write(path) as temporary:
-        np.save(temporary, stack)
+    write_cached(path, lambda temporary: np.save(temporary, stack))
     stack.flags.writeable = False
     return stack
 

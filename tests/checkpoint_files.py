@@ -143,16 +143,28 @@ def nvidia_torch_bytes(
     weights: dict, *, conv_clamp: float | None = 256.0, protocol: int = 4, source: str = "", change=None, **snapshot
 ) -> bytes:
     """A snapshot of NVIDIA's PyTorch code; `change` may alter the generator before it is written."""
-    generator = nvidia_module(with_filters(weights), conv_clamp, source=source)
-    generator.meta["state"]["c_dim"] = 0
+    generator = nvidia_generator(weights, conv_clamp, source)
     if change:
         change(generator)
     with nvidia_names():
-        generator.meta["state"]["_init_kwargs"] = EasyDict(
-            c_dim=0, synthesis_kwargs=EasyDict(channel_base=1024, conv_clamp=conv_clamp)
-        )
         saved = {"G": None, "D": None, "G_ema": generator, "training_set_kwargs": EasyDict(path="x"), **snapshot}
         return pickle.dumps(saved, protocol)
+
+
+def nvidia_generator(weights: dict, conv_clamp: float | None = 256.0, source: str = "") -> Persistent:
+    """A generator with its settings; to be written while `nvidia_names` is open."""
+    generator = nvidia_module(with_filters(weights), conv_clamp, source=source)
+    generator.meta["state"] |= {
+        "c_dim": 0,
+        "_init_kwargs": EasyDict(c_dim=0, synthesis_kwargs=EasyDict(channel_base=1024, conv_clamp=conv_clamp)),
+    }
+    return generator
+
+
+def nvidia_object_bytes(value: object, *, torch_save: bool = False, protocol: int = 4) -> bytes:
+    """What pickle.dump or torch.save writes of anything that holds networks of NVIDIA's code."""
+    with nvidia_names():
+        return torch_bytes(value) if torch_save else pickle.dumps(value, protocol)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -201,9 +213,11 @@ def nvidia_tf_bytes(
     source: str = "",
     version: int = 4,
     change=None,
+    wrap=lambda generator: (None, None, generator),
     **settings,
 ) -> bytes:
-    """(G, D, Gs) of NVIDIA's TensorFlow code; `change` may alter the variables before they are written."""
+    """(G, D, Gs) of NVIDIA's TensorFlow code, or what `wrap` makes of the generator; `change` may alter the variables
+    before they are written."""
     variables = tensorflow_variables(weights)
     if change:
         change(variables)
@@ -221,9 +235,7 @@ def nvidia_tf_bytes(
                 variables=list(variables[part].items()),
             )
 
-        return pickle.dumps(
-            (None, None, network("", {part: network(part, {}) for part in ("mapping", "synthesis")})), protocol
-        )
+        return pickle.dumps(wrap(network("", {part: network(part, {}) for part in ("mapping", "synthesis")})), protocol)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -272,6 +284,72 @@ def rosinality_bytes(weights: dict, *, legacy: bool = False, change=None) -> byt
     return torch_bytes((change(saved) or saved) if change else saved, legacy=legacy)
 
 
+# Classes of that code, by the name of the part that is of it; parts of a list are of the class in its row.
+ROSINALITY_PARTS = {
+    "": "model.Generator",
+    "style": "torch.nn.modules.container.Sequential",
+    "style.": "model.EqualLinear",
+    "convs": "torch.nn.modules.container.ModuleList",
+    "convs.": "model.StyledConv",
+    "to_rgbs": "torch.nn.modules.container.ModuleList",
+    "to_rgbs.": "model.ToRGB",
+    "noises": "torch.nn.modules.module.Module",
+    "input": "model.ConstantInput",
+    "conv1": "model.StyledConv",
+    "to_rgb1": "model.ToRGB",
+    "conv": "model.ModulatedConv2d",
+    "modulation": "model.EqualLinear",
+    "blur": "model.Blur",
+    "upsample": "model.Upsample",
+    "noise": "model.NoiseInjection",
+    "activate": "op.fused_act.FusedLeakyReLU",
+}
+
+
+@contextmanager
+def rosinality_classes(package: str = ""):
+    """Class by name, all importable while the context is open; those outside torch are made, and taken out again."""
+    made: dict[str, type] = {}
+    new: list[str] = []
+    try:
+        for full in set(ROSINALITY_PARTS.values()):
+            module, _, name = full.rpartition(".")
+            if module.startswith("torch."):
+                made[full] = getattr(sys.modules[module], name)
+                continue
+            module = package + module
+            for i in range(1, len(module.split(".")) + 1):
+                path = ".".join(module.split(".")[:i])
+                if path not in sys.modules:
+                    sys.modules[path] = types.ModuleType(path)
+                    new.append(path)
+            made[full] = type(name, (torch.nn.Module,), {"__module__": module})
+            setattr(sys.modules[module], name, made[full])
+        yield made
+    finally:
+        for path in new:
+            del sys.modules[path]
+
+
+def rosinality_object_bytes(weights: dict, *, package: str = "", wrap=lambda network: network) -> bytes:
+    """A whole network of that code by torch.save, or what `wrap` makes of it."""
+    with rosinality_classes(package) as classes:
+        network = classes[ROSINALITY_PARTS[""]]()
+        for path, value in rosinality_state(weights)[0].items():
+            *parts, last = path.split(".")
+            target = network
+            for i, part in enumerate(parts):
+                if part not in target._modules:
+                    kind = f"{parts[i - 1]}." if part.isdecimal() else part
+                    target.add_module(part, classes[ROSINALITY_PARTS[kind]]())
+                target = target._modules[part]
+            if last.startswith(("kernel", "noise_")):
+                target.register_buffer(last, value)
+            else:
+                target.register_parameter(last, torch.nn.Parameter(value))
+        return torch_bytes(wrap(network))
+
+
 def torch_bytes(value: object, *, legacy: bool = False) -> bytes:
     """What torch.save writes."""
     buffer = io.BytesIO()
@@ -296,15 +374,21 @@ def valid_files(folder: Path, architecture: Architecture = SMALL, seed: int = 0)
     prefixed = {f"decoder.{name}": value for name, value in rosinality_state(weights)[0].items()}
     encoder = {"encoder.input_layer.0.weight": torch.zeros(2, 3, 1, 1), "encoder.steps": torch.tensor(7)}
     per_layer = weights["mapping.w_avg"].repeat(2 * len(architecture.channels), 1)
+    nvidia = nvidia_generator(weights, clamp)
     return {
         "nvidia-pytorch": nvidia_torch_bytes(weights, conv_clamp=clamp),
         "nvidia-pytorch, protocol 2": nvidia_torch_bytes(weights, conv_clamp=clamp, protocol=2),
+        "nvidia-pytorch, network alone": nvidia_object_bytes(nvidia),
+        "nvidia-pytorch, torch.save(G)": nvidia_object_bytes(nvidia, torch_save=True),
+        "nvidia-names": torch_bytes(with_filters(weights)),
         "nvidia-tensorflow": nvidia_tf_bytes(weights, conv_clamp=clamp),
+        "nvidia-tensorflow, network alone": nvidia_tf_bytes(weights, conv_clamp=clamp, wrap=lambda generator: generator),
         "nvidia-tensorflow, protocol 2": nvidia_tf_bytes(weights, conv_clamp=clamp, protocol=2),
         "nvidia-tensorflow, protocol 5": nvidia_tf_bytes(weights, conv_clamp=clamp, protocol=5),
         "rosinality": rosinality_bytes(weights),
         "rosinality, legacy": rosinality_bytes(weights, legacy=True),
         "rosinality, bare": rosinality_bytes(weights, change=lambda saved: saved["g_ema"]),
+        "rosinality, torch.save(g_ema)": rosinality_object_bytes(weights),
         "rosinality, in an encoder file": torch_bytes(
             {"state_dict": encoder | prefixed, "latent_avg": per_layer, "opts": {"output_size": 16}}
         ),

@@ -13,6 +13,9 @@ import torch
 from stylemixseg.generators import faces
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
+from stylemixseg.quiet import set_environment
+
+set_environment()  # before a test imports Matplotlib
 
 
 @pytest.fixture
@@ -94,8 +97,7 @@ def original_networks(faces_wheel, tmp_path_factory):
     The original synthesis has one style input for all layers. Here a parameter ws (16, 512) takes its place, and each
     style affine gathers its own row.
     """
-    import openvino
-    from openvino import opset13
+    from stylemixseg.quiet_openvino import openvino, opset13
 
     folder = tmp_path_factory.mktemp("ir")
     with zipfile.ZipFile(faces_wheel) as archive:

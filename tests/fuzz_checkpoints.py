@@ -1,8 +1,9 @@
 """Fuzz the checkpoint readers: `python tests/fuzz_checkpoints.py --minutes 10 --seed 0`.
 
 Small valid files of every format are changed (bytes, pieces, pickle instructions, JSON fields), and pickles made up.
-A find is anything but a network or a CheckpointError: another exception, an import, code or a file opened while
-reading, the canary's existence, more CPU time than MAX_SECONDS, more memory than the package states. A changed file
+A find is anything but a CheckpointError or the network that is in the file: another exception, an import, code or a
+file opened while reading, the canary's existence, more CPU time than MAX_SECONDS, more memory than the package states,
+numbers other than those that a second reader finds under the same names (`second_reader`). A changed file
 whose error is a new one (digits aside) is kept and changed further, so that the search gets past the first checks.
 Finds are written to `--finds`; the exit status is 1 if there are any.
 """
@@ -25,6 +26,7 @@ import zipfile
 from pathlib import Path
 
 import checkpoint_files as files
+import second_reader
 
 from stylemixseg.generators import checkpoints
 from stylemixseg.generators.checkpoints import CheckpointError, read_checkpoint
@@ -48,10 +50,10 @@ def examine(data: bytes, path: Path, watch: files.Watch, canary: Path) -> tuple[
     path.write_bytes(data)
     Path("/proc/self/clear_refs").write_text("5")  # begin a new peak of VmHWM
     before, started = resident("VmRSS"), time.process_time()
-    wrong = None
+    wrong = checkpoint = None
     try:
         with watch.over(path):
-            read_checkpoint(path)
+            checkpoint = read_checkpoint(path)
         outcome = "read"
     except CheckpointError as error:
         outcome = re.sub(r"\d+|'.*?'", "#", str(error))[:70]
@@ -66,6 +68,11 @@ def examine(data: bytes, path: Path, watch: files.Watch, canary: Path) -> tuple[
         wrong = f"{seconds:.1f} s of CPU time"
     elif memory > checkpoints.MAX_MEMORY_FACTOR * len(data) + checkpoints.MAX_MEMORY_FLOOR:
         wrong = f"{memory} bytes of memory for a file of {len(data)}"
+    elif checkpoint is not None:  # last: the second reader may take memory and import
+        try:
+            wrong = second_reader.disagreement(data, checkpoint)
+        except second_reader.Unconfirmed:
+            outcome = "read, unconfirmed"
     return outcome, wrong
 
 
@@ -301,6 +308,7 @@ def main() -> int:
             "minutes": round((time.monotonic() - started) / 60, 2),
             "seed": options.seed,
             "read": outcomes["read"],
+            "read, but not by the second reader": outcomes["read, unconfirmed"],
             "distinct outcomes": len(outcomes),
             "finds": len(finds),
         }

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from stylemixseg.datasets import read_celebamask
 from stylemixseg.inversion import alignment
@@ -307,3 +308,26 @@ def test_landmarks_agree_with_human_masks(with_dlib):
             errors.append(np.linalg.norm(found - drawn, axis=1).max() / len(image))
     assert len(errors) >= 5
     assert np.median(errors) < 0.015 and max(errors) < 0.05
+
+
+@pytest.mark.parametrize("centre, axis", [((30, 60), (20, 0)), ((290, 20), (40, 25)), ((160, 120), (-9, 300)), ((0, 0), (7, 7))])
+@pytest.mark.parametrize("side", [16, 64])
+def test_a_crop_does_not_depend_on_how_much_of_the_photo_is_looked_at(monkeypatch, centre, axis, side):
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+    frame = Frame(centre, axis, SIZE)
+    part = frame.crop(pixels, side)
+    monkeypatch.setattr(alignment, "_shown", lambda positions, length: (0, length))
+    whole = frame.crop(pixels, side)
+    assert np.abs(part.astype(int) - whole).max() <= 1  # rounding
+
+
+def test_a_small_face_in_a_large_photo_takes_little_memory():
+    """The photo as floating-point would take 12 bytes a pixel: 288 MB."""
+    pixels = np.zeros((4000, 6000, 3), np.uint8)
+    frame = Frame.from_box((3000, 2000, 3200, 2200), (4000, 6000))
+    tracked = []
+    real = torch.Tensor.float
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.Tensor, "float", lambda value: tracked.append(value.numel()) or real(value))
+        frame.crop(pixels, 200)
+    assert max(tracked) < 3 * 220 * 220

@@ -50,6 +50,14 @@ class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+# Whether what belongs to each solution, beyond its title, can be seen: text, code cells and pictures.
+SOLUTIONS = """
+[...document.querySelectorAll(".solution :is(p, .cell, img, table)")]
+  .filter((part) => !part.closest(".admonition-title"))
+  .map((part) => part.checkVisibility({opacityProperty: true, visibilityProperty: true}))
+"""
+OPEN_SOLUTIONS = "document.querySelectorAll('.solution .toggle-button').forEach((button) => button.click())"
+
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
@@ -93,6 +101,8 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
             moved.append(name)
         nameless = "[...document.querySelectorAll('.cell_output .jupyter-widgets img')].filter((i) => !i.alt).length"
         assert page.wait_for(f"{nameless} === 0", 5), "a picture of a widget has no alternative text"
+    if page.evaluate("document.querySelector('.solution') !== null"):
+        _unfold(page)
     for index in range(page.evaluate(f"document.querySelectorAll('{SWITCHES}').length")):
         _switch(page, index)
     browser.pump(0.3)
@@ -113,6 +123,13 @@ def _move(page, index: int) -> None:
     page.press("ArrowLeft" if at_end else "ArrowRight")
     assert page.wait_for(f"{handle}.getAttribute('aria-valuenow') !== '{value}'", 5), f"slider {index} does not move"
     assert page.wait_for(f"{pictures} !== {before!r}", 5), f"slider {index} moves but the picture stays"
+
+
+def _unfold(page) -> None:
+    """Sees nothing of a solution before a click, and all of it afterwards."""
+    assert page.wait_for(f"!{SOLUTIONS}.includes(true)", 5), "a part of a solution is visible before a click"
+    page.evaluate(OPEN_SOLUTIONS)
+    assert page.wait_for(f"{SOLUTIONS}.length && !{SOLUTIONS}.includes(false)", 5), "a solution does not open"
 
 
 def _switch(page, index: int) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import nbformat
 import pytest
@@ -13,7 +14,7 @@ from bs4 import BeautifulSoup
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
 from bookbuild.check import check, expected_pages, pages_of  # noqa: E402
-from bookbuild.layout import HTML, VENDOR, notebook_sources  # noqa: E402
+from bookbuild.layout import HTML, VENDOR, notebook_sources, site_url  # noqa: E402
 
 BUILT = (HTML / "index.html").is_file()
 CHAPTERS = [source.stem for source in notebook_sources()] if BUILT else []
@@ -41,12 +42,22 @@ def test_chapter_page(name: str) -> None:
     soup = _soup(f"_executed/{name}")
     assert soup.select(".cell_output"), "no cell shows an output"
     assert soup.select("figure img, .widget-subarea, script[type$='widget-view+json']"), "no figure"
-    solutions = soup.select(".solution")
-    assert len(solutions) >= 2
-    assert all("dropdown" in s.get("class", []) or "toggle" in s.get("class", []) for s in solutions)
+    assert len(soup.select(".solution")) >= 2
     links = [a["href"] for a in soup.select(".notebook-links a")]
     assert len(links) == 3 and all(f"{name}.ipynb" in link for link in links)
     assert not soup.select(".output.traceback"), "the page shows an error"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_solutions_are_folded(name: str) -> None:
+    """Between an exercise and the next heading stand only folded solutions: no text, no code, no output beside them."""
+    (section,) = _soup(f"_executed/{name}").select("section#exercises")
+    for solution in section.select(".solution"):
+        assert "dropdown" in solution["class"]
+        assert len(solution.get_text(strip=True)) > 100, "the solution is empty, so what belongs to it stands elsewhere"
+    for part in section.select(".solution, .exercise, h2"):
+        part.extract()
+    assert not section.select(".cell, img, table") and not section.get_text(strip=True)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
@@ -57,6 +68,23 @@ def test_notebook_to_run_elsewhere(name: str) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "pip install" in code[0].source
     assert not any(cell.outputs for cell in code)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_notebook_to_run_elsewhere_refers_to_the_pages(name: str) -> None:
+    """Its links lead to places of the built pages, and exercises and equations have the numbers of the page."""
+    notebook = nbformat.read(HTML / "notebooks" / f"{name}.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells)
+    links = [urlsplit(link) for link in re.findall(rf"{re.escape(site_url())}/([^)\s]+)", text)]
+    assert links
+    for link in links:
+        page = _soup(link.path.removesuffix(".html"))
+        assert not link.fragment or page.find(id=link.fragment), f"{link.geturl()}: the page has no such place"
+    soup = _soup(f"_executed/{name}")
+    exercises = [title.get_text(strip=True) for title in soup.select(".exercise > .admonition-title")]
+    assert re.findall(r"^### (Exercise \d+)", text, re.MULTILINE) == exercises
+    tags = re.findall(r"\\tag\{(\d+)\}", text)
+    assert set(tags) <= {number.get_text().strip("()#") for number in soup.select(".eqno")}
 
 
 @pytest.mark.skipif(BUILT and not (HTML / "vendor").is_dir(), reason="the book was built without npm")

@@ -42,12 +42,18 @@ path = recorder.write()
 # ```{exercise}
 # :label: one
 # ```
-# ```{solution} one
+# ```{solution-start} one
+# :class: dropdown
+# ```
+# ```{solution-end}
 # ```
 # ```{exercise}
 # :label: two
 # ```
-# ```{solution} two
+# ```{solution-start} two
+# :class: dropdown
+# ```
+# ```{solution-end}
 # ```
 #
 # ## Summary
@@ -129,7 +135,9 @@ def test_a_complete_chapter_has_no_problem(book: Path) -> None:
         ("**Objectives:**", "Things:", "'objectives'"),
         ("about 2 to 3 minutes", "short", "no run time"),
         ("{exercise}\n# :label: two", "{note}", "needs 2 exercises, has 1"),
-        ("{solution} two", "{note}", "2 exercises have 1 solutions"),
+        ("{solution-start} two", "{solution-start} three", "the exercise two has no solution"),
+        ("{solution-start} two\n# :class: dropdown", "{solution-start} two", "two stands open"),
+        ("{solution-end}\n# ```\n#\n", "{note}\n# ```\n#\n", "the solution of two has no {solution-end}"),
         ("results = None", "", "does not set 'results'"),
         (' tags=["parameters"]', "", "one cell tagged 'parameters', has 0"),
     ],

@@ -11,10 +11,11 @@ import sys
 import checkpoint_files as files
 import numpy as np
 import pytest
+import second_reader
 import torch
 from safetensors.torch import load_file
 
-from stylemixseg import paths
+from stylemixseg import cli, paths
 from stylemixseg.generators.checkpoints import (
     MAX_FILE_BYTES,
     Checkpoint,
@@ -22,9 +23,11 @@ from stylemixseg.generators.checkpoints import (
     read_checkpoint,
     save_checkpoint,
 )
-from stylemixseg.generators.checkpoints.layout import MISSING_W_AVG, expected_shapes
+from stylemixseg.generators.checkpoints.layout import IMAGE_CHANNELS, MISSING_W_AVG, NOISE_DRAWN, expected_shapes
+from stylemixseg.generators.checkpoints.locate import NOT_AVERAGED
+from stylemixseg.generators.checkpoints.nvidia_torch import NO_SETTINGS
 from stylemixseg.generators.checkpoints.restricted import parse_pickle
-from stylemixseg.generators.stylegan2 import Architecture
+from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
 
 FIXTURES = "fixtures/stylegan2"
 FORMATS = {"nvidia_pytorch.pkl": "nvidia-pytorch", "nvidia_tensorflow.pkl": "nvidia-tensorflow",
@@ -58,22 +61,191 @@ def assert_same(got: dict, wanted: dict) -> None:
 
 
 @pytest.mark.parametrize("which", [
-    "nvidia-pytorch", "nvidia-pytorch, protocol 2", "nvidia-tensorflow", "nvidia-tensorflow, protocol 2",
+    "nvidia-pytorch", "nvidia-pytorch, protocol 2", "nvidia-pytorch, network alone", "nvidia-pytorch, torch.save(G)",
+    "nvidia-names", "nvidia-tensorflow", "nvidia-tensorflow, network alone", "nvidia-tensorflow, protocol 2",
     "nvidia-tensorflow, protocol 5", "rosinality", "rosinality, legacy", "rosinality, bare",
-    "rosinality, in an encoder file", "stylemixseg"])
+    "rosinality, torch.save(g_ema)", "rosinality, in an encoder file", "stylemixseg"])
 def test_every_format_gives_the_same_network(which, valid, read):
     checkpoint = read(valid[which])
     assert checkpoint.format == which.partition(",")[0]
-    clamp = None if checkpoint.format == "rosinality" else 256.0
+    clamp = None if checkpoint.format in ("rosinality", "nvidia-names") else 256.0
     assert checkpoint.architecture == Architecture(5, 6, 2, (5, 4, 3), clamp)
     assert checkpoint.sha256 == hashlib.sha256(valid[which]).hexdigest()
     wanted = dict(WEIGHTS)
-    if which == "rosinality, bare":
+    if which in ("rosinality, bare", "rosinality, torch.save(g_ema)"):
         del wanted["mapping.w_avg"]
         assert checkpoint.notes == (MISSING_W_AVG,)
+    elif which == "nvidia-names":
+        assert checkpoint.notes == (NO_SETTINGS,)
     elif which != "stylemixseg":
         assert checkpoint.notes == ()
     assert_same(checkpoint.weights, wanted)
+
+
+def test_valid_files_are_all_tested(valid):
+    (marks,) = [mark for mark in test_every_format_gives_the_same_network.pytestmark if mark.name == "parametrize"]
+    assert sorted(marks.args[1]) == sorted(valid)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# the same network in the wrappings in which people have it
+
+
+def begin(prefix: str, names: dict) -> dict:
+    return {f"{prefix}{name}": value for name, value in names.items()}
+
+
+RO_NAMES, LATENT_AVG = files.rosinality_state(WEIGHTS)
+NV_NAMES = files.with_filters(WEIGHTS)
+OTHER_NETWORK = {"discriminator.convs.0.0.weight": torch.zeros(2, 3, 1, 1)}
+WRAPPED = {
+    "module.": {"g_ema": begin("module.", RO_NAMES), "latent_avg": LATENT_AVG},
+    "module. at top level": begin("module.", RO_NAMES),
+    "generator.": {"state_dict": begin("generator.", RO_NAMES) | OTHER_NETWORK, "latent_avg": LATENT_AVG},
+    "module.generator.": begin("module.generator.", RO_NAMES),
+    "a compiled network": begin("_orig_mod.", RO_NAMES),
+    "average beside the trained": begin("g_ema.", RO_NAMES)
+    | begin("generator.", {name: value + 1 for name, value in RO_NAMES.items()}),
+    "NVIDIA, module.": begin("module.", NV_NAMES),
+    "NVIDIA, generator.": {"state_dict": begin("generator.", NV_NAMES)},
+    "NVIDIA, names under G_ema": {"G": begin("", {"x": torch.zeros(1)}), "G_ema": NV_NAMES},
+    "NumPy arrays": {name: value.numpy() for name, value in RO_NAMES.items()},
+    "latent_avg as NumPy": {"g_ema": RO_NAMES, "latent_avg": LATENT_AVG.double().numpy()},
+    "latent_avg in a batch": {"g_ema": RO_NAMES, "latent_avg": LATENT_AVG.repeat(1, 6, 1)},
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("case", WRAPPED)
+def test_wrappings(case, legacy, read):
+    saved = WRAPPED[case]
+    checkpoint = read(files.torch_bytes(saved, legacy=legacy))
+    wanted = dict(WEIGHTS)
+    if "NVIDIA" not in case and "latent_avg" not in saved:
+        del wanted["mapping.w_avg"]
+    assert_same(checkpoint.weights, wanted)
+    assert checkpoint.notes == ((NO_SETTINGS,) if "NVIDIA" in case else () if "latent_avg" in saved
+                                else (MISSING_W_AVG,))
+
+
+def test_a_pickled_state_dict(read):
+    """Outside torch.save, the storages lie inside the pickle."""
+    assert_same(read(pickle.dumps(dict(NV_NAMES), 4)).weights, WEIGHTS)
+    assert_same(read(pickle.dumps({"g_ema": RO_NAMES, "latent_avg": LATENT_AVG}, 2)).weights, WEIGHTS)
+
+
+@pytest.mark.parametrize("torch_save", [False, True])
+def test_only_the_trained_generator(torch_save, read):
+    network = files.nvidia_generator(WEIGHTS)
+    for saved in ({"G": network}, {"G": network, "D": network, "G_ema": None}):
+        checkpoint = read(files.nvidia_object_bytes(saved, torch_save=torch_save))
+        assert checkpoint.notes == (NOT_AVERAGED,) and checkpoint.architecture.conv_clamp == 256.0
+        assert_same(checkpoint.weights, WEIGHTS)
+    checkpoint = read(files.rosinality_bytes(WEIGHTS, change=lambda saved: {"g": saved["g_ema"], "d": OTHER_NETWORK}))
+    assert checkpoint.notes == (NOT_AVERAGED, MISSING_W_AVG)
+    checkpoint = read(files.nvidia_tf_bytes(WEIGHTS, wrap=lambda generator: (generator, None, None)))
+    assert checkpoint.notes == (NOT_AVERAGED,)
+    assert_same(checkpoint.weights, WEIGHTS)
+
+
+def test_the_average_is_taken_where_both_are_there(read):
+    trained = files.nvidia_generator(files.random_weights(seed=1))
+    both = {"G": trained, "D": trained, "G_ema": files.nvidia_generator(WEIGHTS)}
+    checkpoint = read(files.nvidia_object_bytes(both))
+    assert checkpoint.notes == ()
+    assert_same(checkpoint.weights, WEIGHTS)
+
+
+def test_whole_networks_of_other_repositories_and_in_data_parallel(read):
+    without = {name: value for name, value in WEIGHTS.items() if name != "mapping.w_avg"}
+    for package in ("", "models.stylegan2.", "stylegan2."):
+        assert_same(read(files.rosinality_object_bytes(WEIGHTS, package=package)).weights, without)
+    assert_same(read(files.rosinality_object_bytes(WEIGHTS, wrap=torch.nn.DataParallel)).weights, without)
+    left = {"model", "op", "models.stylegan2", "stylegan2.model"} & set(sys.modules)
+    assert not left  # the makers leave nothing behind
+    with_average = files.rosinality_object_bytes(WEIGHTS, wrap=lambda g: {"g_ema": g, "latent_avg": LATENT_AVG})
+    assert_same(read(with_average).weights, WEIGHTS)
+
+
+def test_settings_of_a_whole_network_are_checked_in_torch_files_too(read):
+    network = files.nvidia_generator(WEIGHTS)
+    network.meta["state"]["c_dim"] = 3
+    with pytest.raises(CheckpointError, match="conditional"):
+        read(files.nvidia_object_bytes(network, torch_save=True))
+
+
+@pytest.mark.parametrize("network", ["tiny32", "small64"])
+def test_official_networks_saved_whole(network, read):
+    """The official class, with all that it saves of itself, as torch.save(G) and pickle.dump(G) would write it."""
+    folder = paths.data_dir() / FIXTURES
+    if not (folder / f"{network}_nvidia_pytorch.pkl").exists():
+        pytest.skip(f"{FIXTURES}/{network}_nvidia_pytorch.pkl is not in STYLEMIXSEG_DATA")
+    original = read_checkpoint(folder / f"{network}_nvidia_pytorch.pkl")
+    snapshot = second_reader.load_pickle((folder / f"{network}_nvidia_pytorch.pkl").read_bytes())
+    for torch_save in (False, True):
+        checkpoint = read(files.nvidia_object_bytes(snapshot["G_ema"], torch_save=torch_save, protocol=2))
+        assert checkpoint.format == "nvidia-pytorch" and checkpoint.architecture == original.architecture
+        assert checkpoint.notes == ()
+        assert checkpoint.weights.keys() == original.weights.keys()
+        assert all(torch.equal(value, original.weights[name]) for name, value in checkpoint.weights.items())
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_rosinality_without_noise_maps(legacy, read):
+    """As its own FFHQ file of 256 px is: the maps are drawn, always the same, and the notes say so."""
+    data = files.rosinality_bytes(
+        WEIGHTS, legacy=legacy, change=lambda saved: saved | {
+            "g_ema": {name: value for name, value in saved["g_ema"].items() if not name.startswith("noises.")}})
+    checkpoint = read(data)
+    assert checkpoint.notes == (NOISE_DRAWN,)
+    noise = {name for name in WEIGHTS if name.endswith("noise_const")}
+    assert_same({name: value for name, value in checkpoint.weights.items() if name not in noise},
+                {name: value for name, value in WEIGHTS.items() if name not in noise})
+    assert len(noise) == 5 and noise <= checkpoint.weights.keys()
+    values = torch.cat([checkpoint.weights[name].flatten() for name in sorted(noise)])
+    assert values.unique().numel() == values.numel()  # no map repeats another
+    assert abs(values.mean()) < 0.1 and abs(values.std() - 1) < 0.1
+    first = checkpoint.weights["synthesis.b4.conv1.noise_const"].flatten()[:2]
+    assert torch.allclose(first, torch.tensor([1.7640524, 0.4001572]))  # RandomState(0).randn(2)
+    assert all(torch.equal(read(data).weights[name], checkpoint.weights[name]) for name in noise)
+    generator = StyleGAN2.from_weights(checkpoint.architecture, checkpoint.weights)
+    ws = generator.mapping(torch.ones(1, 5))
+    assert not torch.equal(generator.synthesis(ws), generator_of(WEIGHTS).synthesis(ws))
+
+
+def test_the_notes_of_a_network_without_noise_maps_reach_the_user(tmp_path, capsys):
+    names = {name: value for name, value in RO_NAMES.items() if not name.startswith("noises.")}
+    path = tmp_path / "550000.pt"
+    path.write_bytes(files.torch_bytes({"g_ema": names}))
+    assert NOISE_DRAWN in StyleGAN2.from_file(path).notes
+    assert cli.main(["inspect", str(path)]) == 0
+    assert "drawn here with seed 0" in " ".join(capsys.readouterr().out.split())
+    assert cli.main(["convert", str(path), str(tmp_path / "a.safetensors")]) == 0
+    assert NOISE_DRAWN in capsys.readouterr().err and NOISE_DRAWN in read_checkpoint(tmp_path / "a.safetensors").notes
+
+
+def generator_of(weights: dict) -> StyleGAN2:
+    return StyleGAN2.from_weights(Architecture(5, 6, 2, (5, 4, 3)), weights)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_grey_and_rgba_generators_draw_rgb(channels, read):
+    """The colours of a StyleGAN2 do not meet: those of a network with fewer or more of them are a part of the whole."""
+    more = torch.randn(1, generator=torch.Generator().manual_seed(3))
+    other = {
+        name: value[:1] if channels == 1 else torch.cat([value, more.expand(1, *value.shape[1:])])
+        for name, value in WEIGHTS.items() if ".torgb." in name and "affine" not in name
+    }
+    assert len(other) == 6
+    clamp = {"conv_clamp": None}
+    for data in (files.rosinality_bytes(WEIGHTS | other), files.nvidia_torch_bytes(WEIGHTS | other, **clamp),
+                 files.nvidia_tf_bytes(WEIGHTS | other, **clamp), files.torch_bytes(files.with_filters(WEIGHTS | other))):
+        checkpoint = read(data)
+        assert IMAGE_CHANNELS[channels] in checkpoint.notes and checkpoint.architecture.channels == (5, 4, 3)
+        rgb = generator_of(WEIGHTS)
+        ws = rgb.mapping(torch.ones(2, 5))
+        wanted = rgb.synthesis(ws)[:, [0, 0, 0] if channels == 1 else [0, 1, 2]]
+        assert torch.allclose(generator_of(checkpoint.weights).synthesis(ws), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("network", ["tiny32", "small64"])

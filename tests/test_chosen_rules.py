@@ -8,7 +8,7 @@ from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.profiles import load_profile
 from stylemixseg.results import load_run
 
-RUN = load_run(Path(__file__).resolve().parents[1] / "book" / "results" / "full" / "rules.json")
+RUN = load_run(Path(__file__).resolve().parents[1] / "book" / "results" / "development" / "rules.json")
 CHOSEN = {item.name: item for item in RUN.measurements}
 
 
@@ -23,7 +23,13 @@ def test_profiles_have_the_chosen_cutoff_and_k(profile):
     assert load_profile(profile).k == CHOSEN["rules.k"].value
 
 
-def test_they_were_chosen_on_development_images():
-    first, count = RUN.seed, CHOSEN["rules.saliency.miou"].n
-    for profile in ("cpu", "full", "paper"):
-        assert not set(range(first, first + count)) & set(load_profile(profile).query_seeds)
+@pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
+def test_they_were_chosen_on_images_that_are_neither_reported_nor_compared(profile):
+    chosen_on = set(range(RUN.seed, RUN.seed + CHOSEN["rules.saliency.miou"].n))
+    assert chosen_on.isdisjoint(load_profile(profile).query_seeds)
+    assert chosen_on.isdisjoint(load_profile(profile).comparison_seeds)
+
+
+def test_the_file_names_the_profile_whose_sizes_it_had():
+    assert RUN.profile == "cpu" and RUN.generator["name"] == load_profile("cpu").generator
+    assert f"n = {load_profile('cpu').n}," in CHOSEN["rules.cutoff"].note

@@ -1,9 +1,12 @@
 from itertools import product
 
+import numpy as np
 import pytest
 
 from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
+from stylemixseg.imagescores import ImageScores
 from stylemixseg.ledger import paper_values
+from stylemixseg.metrics import Confusion, mean_iou
 
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
@@ -78,3 +81,69 @@ def test_the_corner_grid_is_read_by_its_own_names():
     values = grid(lambda s, c, k: 0.6 + 0.1 * (s == "lab"), prefix="table4_corner")
     assert BY_ID["lab_beats_rgb"].test(values, OURS).holds is None
     assert BY_ID["lab_beats_rgb"].test(values, OURS_CORNER_GRID).holds is True
+
+
+# Our own numbers: a paired bootstrap over images.
+
+
+def scored(value, images=40, prefix="table4"):
+    """Means and images' scores of a grid, from a function of (space, c, k, image)."""
+    scores = {
+        f"{prefix}.{s}.c{c}.k{k}": ImageScores.of_values([value(s, c, k, i) for i in range(images)])
+        for s, c, k in product(SPACES, CUTOFFS, KS)
+    }
+    return {f"{name}.miou": float(item.values.mean()) for name, item in scores.items()}, scores
+
+
+def test_a_difference_that_every_image_shows_is_told_though_images_differ_much_more():
+    """Images scatter by .25, LAB is better by .002 on each: only a comparison in pairs sees that."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.6, 0.25, 40)
+    means, scores = scored(lambda s, c, k, i: base[i] + 0.002 * (s == "lab"))
+    verdict = BY_ID["lab_beats_rgb"].judge(means, scores)
+    assert verdict.holds is True and verdict.share == 1.0
+    means, scores = scored(lambda s, c, k, i: base[i] - 0.002 * (s == "lab"))
+    assert BY_ID["lab_beats_rgb"].judge(means, scores).holds is False
+
+
+def test_a_difference_that_few_images_carry_is_not_told():
+    """One image of six makes the mean: another six images might not have it."""
+    means, scores = scored(lambda s, c, k, i: 0.5 + (0.3 if s == "lab" else 0) * (i == 0), images=6)
+    assert BY_ID["lab_beats_rgb"].test(means).holds is True
+    verdict = BY_ID["lab_beats_rgb"].judge(means, scores)
+    assert verdict.holds is None and str(verdict) == "cannot tell" and verdict.evidence == BY_ID["lab_beats_rgb"].test(means).evidence
+    assert verdict.share == pytest.approx(1 - (5 / 6) ** 6, abs=0.03)  # the share of the sets that hold the image
+
+
+@pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.source.endswith("Table 4")], ids=lambda c: c.id)
+def test_resampled_sets_are_judged_as_single_ones_are(claim):
+    """Where all images are equal, every resampled set is the grid itself, and the two ways must agree."""
+    for value in (lambda s, c, k: 0.5 + 0.1 * (s == "rgb") + 0.02 * c - 0.1 * (k == 4),
+                  lambda s, c, k: 0.9 - 0.01 * abs(c - 7) - 0.02 * abs(k - 4) + 0.05 * (s == "lab"),
+                  lambda s, c, k: 0.9 - 0.02 * c):  # fmt: skip
+        means, scores = scored(lambda s, c, k, i, value=value: value(s, c, k), images=3)
+        verdict = claim.judge(means, scores, samples=7)
+        assert verdict.holds is claim.test(means).holds and verdict.share in (0.0, 1.0)
+
+
+def test_table_1_is_drawn_with_its_counts():
+    good, bad, paper = Confusion(95, 2, 3, 100), Confusion(70, 25, 25, 80), paper_values()
+
+    def judged(id, images):
+        scores = {"table1.ffhq.saliency": ImageScores.of_confusions(images)}
+        return BY_ID[id].judge({"table1.ffhq.saliency.miou": mean_iou(images, "dataset")}, scores, paper=paper)
+
+    verdict = judged("beats_datasetgan", [good] * 9 + [bad])
+    assert verdict.holds is True and verdict.share == 1.0 and verdict.evidence.endswith("against 0.780")
+    assert judged("beats_datasetgan", [bad] * 9 + [good]).holds is False
+    assert judged("reaches_080", [bad] * 5 + [good] * 5).holds is None
+
+
+def test_the_papers_grid_never_stands_in_for_ours():
+    """Names of Table 4 are the same for both: what we did not measure stays not measured."""
+    verdict = BY_ID["lab_beats_rgb"].judge({}, {}, paper=paper_values())
+    assert str(verdict) == "not measured"
+    means, scores = scored(lambda s, c, k, i: 0.5)
+    del scores["table4.lab.c8.k4"]
+    verdict = BY_ID["lab_beats_rgb"].judge(means, scores, paper=paper_values())
+    assert str(verdict) == "not measured" and "images' scores of table4.lab.c8.k4 have not been kept" in verdict.evidence

@@ -174,7 +174,7 @@ def test_nan_and_infinity_are_refused(value):
 
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0, raising=False)
-    with pytest.raises(ValueError, match="this faiss sees no GPU: install the extra 'gpu' or use device='cpu'"):
+    with pytest.raises(ValueError, match="this faiss sees no GPU: uninstall faiss-cpu and install faiss-gpu"):
         kmeans(np.zeros((4, 4, 3), np.float32), 2, device="cuda")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
+from stylemixseg import compositing
 from stylemixseg.compositing import (
     AGREEMENT_COLORS,
     PALETTE,
@@ -14,7 +17,10 @@ from stylemixseg.compositing import (
     clusters_to_color,
     composite,
     cutout,
+    in_bands,
+    outline_width,
     overlay,
+    overlay_objects,
 )
 
 RED = np.broadcast_to(np.array([200, 0, 0], np.uint8), (2, 3, 3))
@@ -75,6 +81,22 @@ def test_overlay_of_a_mask_without_boundary(value, shown):
 def test_agreement_of_every_kind():
     out = agreement_map(np.array([[1, 1], [0, 0]]), np.array([[1, 0], [1, 0]]))
     assert out.reshape(4, 3).tolist() == [list(colour) for colour in AGREEMENT_COLORS.values()]
+
+
+@pytest.mark.parametrize("size", [(40, 30), (700, 800), (1, 7)])
+@pytest.mark.parametrize("band", [30, 900, 10**6])
+def test_a_picture_in_bands_is_the_whole_picture(monkeypatch, size, band):
+    monkeypatch.setattr(compositing, "_BAND_PIXELS", band)
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+    instance = random.integers(0, 3, size)
+    mask = instance > 0
+    line = outline_width(size)
+    found = in_bands(partial(overlay, line=line), image, mask, halo=line)
+    np.testing.assert_array_equal(np.asarray(found), overlay(image, mask))
+    found = in_bands(overlay_objects, image, instance, halo=1)
+    np.testing.assert_array_equal(np.asarray(found), overlay_objects(image, instance))
+    np.testing.assert_array_equal(np.asarray(in_bands(lambda rows: rows, image)), image)
 
 
 def test_windows_lie_on_the_boundary_and_apart():

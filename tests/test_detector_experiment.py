@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -155,23 +156,23 @@ def test_wilson_interval_refuses(successes, n):
 def test_run_detectors_writes_one_file(photos, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "read_horses", lambda: photos)
     monkeypatch.setattr(experiment, "CocoSSD", DrawnBoxes)
-    path = run_detectors(tmp_path / "results", load_profile("smoke"), photos=2)
+    path = run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=2))
     assert path == tmp_path / "results" / "smoke" / "detectors.json"
     run = load_run(path)
     assert run.experiment == "detectors" and run.profile == "smoke" and run.generator is None
     assert {item.name: item.n for item in run.measurements}[f"{PREFIX}.recall50.t30"] == 2
-    run = load_run(run_detectors(tmp_path / "results", load_profile("smoke")))
+    run = load_run(run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=4)))
     assert {item.name: item.n for item in run.measurements}[f"{PREFIX}.recall50.t30"] == 4
-    for count in (0, 5):
-        with pytest.raises(ValueError, match="photos must be in 1..4"):
-            run_detectors(tmp_path / "results", load_profile("smoke"), photos=count)
+    for count in (5, 40):
+        with pytest.raises(ValueError, match="detector_photos must be in 1..4"):
+            run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=count))
 
 
 @pytest.mark.skipif(not all((paths.data_dir() / name).exists() for name in (MODEL, HORSES)),
                     reason=f"{MODEL} or {HORSES} is not in STYLEMIXSEG_DATA ({os.environ.get('STYLEMIXSEG_DATA')})")
 def test_coco_ssd_on_the_first_horses(cache, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert (extra `references`) is not installed")
-    run = load_run(run_detectors(tmp_path, load_profile("smoke"), photos=10))
+    run = load_run(run_detectors(tmp_path, replace(load_profile("smoke"), detector_photos=10)))
     values = {item.name: item.value for item in run.measurements}
     horses, detector, hits = read_horses(), CocoSSD(), 0
     for name in horses.names[:10]:

@@ -12,7 +12,7 @@ import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from stylemixseg import discriminant
-from stylemixseg.discriminant import DiscriminantFit, StyleDiscriminant, centred, soft_mask
+from stylemixseg.discriminant import DiscriminantFit, NoDiscriminant, StyleDiscriminant, centred, soft_mask
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import ToyWorld
@@ -140,9 +140,10 @@ def test_shrinkage_must_be_positive(images):
 @pytest.fixture
 def stored(fitted, tmp_path):
     path = tmp_path / "some_discriminant.json"
+    weights = fitted.weights.tolist()
     path.write_text(json.dumps({
         "generator": {"name": "some", "sha256": GENERATOR.digest}, "settings": SETTINGS,
-        "fits": {str(n): {"weights": fitted.weights.tolist(), "bias": fitted.bias} for n in (N, 8)},
+        "fits": {str(m * N): {"weights": m * weights, "bias": fitted.bias} for m in (1, 2)},
     }))
     return path
 
@@ -163,12 +164,29 @@ def test_other_settings(stored, changes, words):
 
 
 def test_another_generator_or_n_or_no_file(stored):
-    with pytest.raises(ValueError, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
+    with pytest.raises(NoDiscriminant, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
         StyleDiscriminant.load(SimpleNamespace(digest="b" * 64), N, SETTINGS, stored)
-    with pytest.raises(ValueError, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
+    with pytest.raises(NoDiscriminant, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
         StyleDiscriminant.load(GENERATOR, 5, SETTINGS, stored)
     with pytest.raises(FileNotFoundError):
         StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored.with_name("absent.json"))
+
+
+@pytest.mark.parametrize("damage", [
+    lambda text: text[: len(text) // 2],
+    lambda text: "[]",
+    lambda text: "{}",
+    lambda text: text.replace('"bias"', '"bais"'),
+    lambda text: text.replace('"weights": [', '"weights": [NaN, ', 1),
+    lambda text: text.replace('"weights": [', '"weights": [1.0, ', 1),
+    lambda text: text.replace('"weights": [', '"weights": ["x", ', 1),
+], ids=["cut", "list", "empty", "no bias", "NaN", "one too many", "text"])
+def test_a_damaged_file_is_no_missing_fit(stored, damage):
+    """Who asks whether there is a fit must not take a broken file for "none": another rule would be scored in silence."""
+    stored.write_text(damage(stored.read_text()))
+    with pytest.raises(ValueError, match="some_discriminant.json is not a file of fitted discriminants, or damaged") as caught:
+        StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored)
+    assert not isinstance(caught.value, NoDiscriminant)
 
 
 def test_the_shipped_one(real_faces):

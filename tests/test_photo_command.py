@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from PIL import ExifTags, Image
 from safetensors.torch import save_file
 from test_photos import png_bytes
 
-from stylemixseg import cli, discriminant, export, photocommand, photocost
+from stylemixseg import cli, discriminant, export, photocommand, photocost, photokinds
 from stylemixseg.compositing import overlay
 from stylemixseg.experiments import photos as experiment
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -25,7 +29,7 @@ from stylemixseg.inversion.base import Inversion
 from stylemixseg.inversion.encoder import Encoder, EncoderNet
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
-from stylemixseg.paths import sha256_file
+from stylemixseg.paths import CacheWarning, sha256_file
 from stylemixseg.photosegmenter import PhotoSegmenter
 from stylemixseg.profiles import load_profile
 from stylemixseg.segmenter import StyleMixSegmenter
@@ -332,8 +336,112 @@ def test_names_of_folders(tmp_path):
     assert {name: path.name for name, path in named.items()} == {
         "a.jpg": "a.jpg", "A.png": "A.png", "b": "b.png", "c": "c.png", "...png": "...png"
     }
-    with pytest.raises(ValueError, match="two photos are named b.png"):
-        photocommand.named_photos([tmp_path / "b.png", tmp_path / "more" / ".." / "b.png"])
+    twice = photocommand.named_photos([tmp_path / "b.png", tmp_path / "more" / ".." / "b.png"])
+    assert twice == {"b": tmp_path / "b.png"}
+
+
+@pytest.mark.parametrize(
+    "files, names",
+    [
+        (["x.jpg", "x.jpg.png", "x.png"], ["x.jpg", "x.jpg.png", "x.png"]),
+        (["x.jpg", "x.jpg.png", "x.jpg.png.gif"], ["x.jpg", "x.jpg.png", "x.jpg.png.gif"]),
+        (["A.jpg", "a.jpg", "b.jpg"], ["A.jpg", "a.jpg (2)", "b"]),
+        (["u/a.jpg", "v/a.jpg", "v/a.png", "w/a.jpg"], ["a.jpg", "a.jpg (2)", "a.png", "a.jpg (3)"]),
+        (["u/a.jpg", "v/a.jpg", "a.jpg (2).png"], ["a.jpg", "a.jpg (2)", "a.jpg (2).png"]),
+        (["caf\u00e9.jpg", "cafe\u0301.png"], ["caf\u00e9.jpg", "cafe\u0301.png"]),
+    ],
+)
+def test_every_photo_gets_a_folder_of_its_own(files, names):
+    named = photocommand.named_photos([Path(file) for file in files])
+    assert {str(path): name for name, path in named.items()} == dict(zip(files, names))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_names_that_are_no_text_in_any_encoding(faces, folder, tmp_path, monkeypatch, encoding):
+    """A name that is not UTF-8 and a strict standard output: all photos are done, and a second run finds them done."""
+    odd = os.fsdecode(b"caf\xe9")
+    (folder / "a.png").rename(folder / f"a{odd}.png")
+    out = tmp_path / odd
+
+    def run(status: int) -> list[str]:
+        buffer = io.BytesIO()
+        with monkeypatch.context() as patch:
+            stream = io.TextIOWrapper(buffer, encoding, errors="strict", write_through=True)
+            patch.setattr(sys, "stdout", stream)
+            assert segment(folder, "-o", out, "--refine", 2) == status
+        return buffer.getvalue().decode(encoding).splitlines()
+
+    lines = run(0)
+    assert "acaf\\udce9: foreground is" in lines[0] and lines[-1] == "3 segmented, 0 finished before, 0 failed"
+    assert {path.name for path in out.iterdir()} == {f"a{odd}", "b", "c"}
+    assert all({path.name for path in part.iterdir()} == FILES for part in out.iterdir())
+    assert run(0)[-1] == "0 segmented, 3 finished before, 0 failed"
+    (folder / f"a{odd}.png").write_text("no image any more")
+    assert run(1)[-1] == "0 segmented, 2 finished before, 1 failed"
+
+
+def test_a_state_in_a_folder_of_any_name_is_found_again(tiny_faces, tmp_path):
+    steps = []
+    state = tmp_path / os.fsdecode(b"caf\xe9")
+    photo = torch.zeros(1, 3, 64, 64)
+    first = Projector(tiny_faces, steps=2)(photo, resume=state)
+    again = Projector(tiny_faces, steps=2)(photo, resume=state, on_step=lambda *step: steps.append(step))
+    assert steps == [] and torch.equal(first.ws, again.ws)
+
+
+def test_a_state_that_cannot_be_written_does_not_cost_the_projection(tiny_faces, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.warns(CacheWarning, match="cannot be written"):
+        found = Projector(tiny_faces, steps=2)(torch.zeros(1, 3, 64, 64), resume=tmp_path / "file" / "state")
+    assert len(found.losses[0]) == 2
+
+
+def test_one_photo_that_may_not_be_looked_at_does_not_stop_the_others(faces, folder, tmp_path, monkeypatch, capsys):
+    real = os.stat
+
+    def refuse(path, **keywords):  # a link into another user's folder; root may look everywhere
+        if str(path).endswith("b.png") and Path(str(path)).parent == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **keywords)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    assert segment(folder, "-o", tmp_path / "out", "--refine", 0) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "c"}
+    assert "b.png lies, or leads, where this user may not look" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_is_passed_over_is_said_at_the_start(faces, folder, tmp_path, monkeypatch, capsys):
+    real = photokinds.find_spec
+    monkeypatch.setattr(photokinds, "find_spec", lambda name: None if name == "pillow_heif" else real(name))
+    (folder / "IMG_1.HEIC").touch()
+    assert segment(folder, "-o", tmp_path / "out", "--refine", 0) == 0
+    said = capsys.readouterr().err
+    assert said.startswith(f"note: {folder}: passed over IMG_1.HEIC (HEIC: pip install 'stylemixseg[heif]' reads it")
+    assert (folder / "IMG_1.HEIC").stat().st_size == 0
+
+
+def test_a_photo_larger_than_any_frame_keeps_its_size(faces, tmp_path, capsys):
+    """5000 x 600 pixels; the box is in these, the crop is what lies there, and no file is smaller."""
+    pixels = picture(2, 600, 5000)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(picture(3)).save(tmp_path / "back.png")
+    out = tmp_path / "out"
+    given = [tmp_path / "wide.png", "-o", out, "--refine", 0, "--box", "4400,100,4800,500"]
+    assert segment(*given, "--background", tmp_path / "back.png") == 0
+    for name, channels in (("mask", 0), ("soft", 0), ("overlay", 3), ("cutout", 4), ("composition", 3)):
+        assert read(out / f"{name}.png").shape == (600, 5000, channels)[: 3 if channels else 2]
+    np.testing.assert_array_equal(read(out / "crop.png"), pixels[100:500, 4400:4800])
+    np.testing.assert_array_equal(read(out / "cutout.png")[..., :3], pixels)
+    mask = read(out / "mask.png") == 255
+    assert mask.any() and not mask[:, :4400].any() and not mask[:, 4800:].any()
+    np.testing.assert_array_equal(read(out / "overlay.png"), overlay(pixels, mask))
+    assert record(out)["notes"] == [] and record(out)["image_size"] == [600, 5000]
+
+
+@pytest.mark.parametrize("option", [["--box", "-20,-10,70,80"], ["--box=-20,-10,70,80"], ["--bo", "-20,-10,70,80"]])
+def test_a_box_that_begins_outside_the_photo(faces, photo, tmp_path, option):
+    assert segment(photo, "-o", tmp_path / "out", "--refine", 0, *option) == 0
+    assert record(tmp_path / "out")["frame"]["centre"] == [25, 35]
 
 
 def sixteen_bit(path: Path) -> None:
@@ -354,8 +462,8 @@ def turned(path: Path) -> None:
     Image.fromarray(picture(2, 60, 80)).save(path, "JPEG", exif=exif)
 
 
-def large(path: Path) -> None:
-    Image.fromarray(picture(2, 600, 5000)).save(path)
+def damaged_exif(path: Path) -> None:
+    Image.fromarray(picture(2)).save(path, exif=b"Exif\0\0no TIFF at all")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +473,7 @@ def large(path: Path) -> None:
         (grey, "grey converted to RGB", (80, 80)),
         (transparent, "transparency composed on white", (80, 80)),
         (turned, "turned upright (EXIF orientation 6)", (80, 60)),
-        (large, "reduced from 5000 x 600 to 4096 x 492 pixels", (492, 4096)),
+        (damaged_exif, "damaged EXIF data left out", (80, 80)),
     ],
 )
 def test_unusual_photos_are_converted_and_said(faces, tmp_path, capsys, make, note, size):
@@ -610,3 +718,48 @@ def test_the_estimate_counts_every_step(faces, untrained, monkeypatch):
     assert photocost.estimate(both, segmenter)[0] == 3 * 1 + 20 * 10 + 10 * 100
     assert photocost.estimate(Projector(faces, steps=4), segmenter)[0] == 3 * 1 + 4 * 100
     assert photocost.estimate(first, segmenter)[0] == 3 * 1
+
+
+def test_the_cost_of_a_photos_own_size():
+    small, large = (photocost.output_cost(np.zeros((side, side, 3), np.uint8), with_background=False) for side in (99, 990))
+    assert large[1] == 100 * small[1] == 16 * 990 * 990 and 0 < small[0] < large[0]
+    behind = photocost.output_cost(np.zeros((99, 99, 3), np.uint8), with_background=True)
+    assert behind[1] == 19 * 99 * 99
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc (Linux)")
+def test_memory_for_a_large_photo_is_what_was_announced(tmp_path):
+    """4000 x 3000 pixels from the decoded photo to all files, with an inverter that knows the latent."""
+    code = """
+import sys
+from pathlib import Path
+import numpy as np
+from made_photos import Knowing
+from stylemixseg.export import save_photo_segmentation
+from stylemixseg.generators.base import seeded_z
+from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.photocost import output_cost
+from stylemixseg.photosegmenter import PhotoSegmenter
+from stylemixseg.segmenter import StyleMixSegmenter
+def status(key):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key))
+world = ToyWorld("portrait", resolution=32)
+ws = world.mapping(seeded_z(3, world.z_dim))
+segment = PhotoSegmenter(Knowing(ws), StyleMixSegmenter(world, n=2, k=2))
+def run(side, folder):
+    pixels = np.zeros((3 * side, 4 * side, 3), np.uint8)
+    pixels[::2, ::3] = 99
+    background = pixels[::-1].copy()
+    found = segment(pixels)
+    save_photo_segmentation(found, pixels, folder, record={}, background=background)
+    return output_cost(pixels, with_background=True)[1]
+run(350, Path(sys.argv[1]))  # what PyTorch takes for a crop of MAX_GUIDE pixels, once
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+announced = run(1000, Path(sys.argv[1]))
+print((status("VmHWM") - before) / announced)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code, tmp_path], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert 0.5 < float(done.stdout) < 1.1

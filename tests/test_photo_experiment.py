@@ -176,14 +176,14 @@ def test_what_an_inversion_loses_is_measured(run, written):
     on_photo, on_shown = (run._parser.foreground(torch.from_numpy(image).permute(2, 0, 1)[None] / 127.5 - 1)[0].numpy()
                           for image in (photo.pixels, shown))
     assert result.numbers["agreement"] == pytest.approx(confusion(on_shown, on_photo).miou, abs=0.01)
-    assert result.numbers["bound"] == pytest.approx(confusion(on_shown, photo.foreground).miou, abs=0.01)
+    assert result.numbers["parser_on_reconstruction"] == pytest.approx(confusion(on_shown, photo.foreground).miou, abs=0.01)
     score = judge().score(run.segmenter.summary(result.ws))  # at 32 px, as the clusters
     np.testing.assert_allclose(result.probability, 1 / (1 + np.exp(-score)), atol=0.01)
     assert np.array_equal(result.labels, run.segmenter(result.ws).kmeans.labels)
 
 
 def test_an_interrupted_run_goes_on_with_equal_numbers(run, written, monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "_folder", tmp_path / "another cache")
+    monkeypatch.setattr(experiment, "kept_folder", lambda kind: tmp_path / "another cache")
     made = []
 
     def stopping(self, photo, inversion, real=PhotoRun._make):
@@ -210,7 +210,7 @@ def test_an_interrupted_run_goes_on_with_equal_numbers(run, written, monkeypatch
 def test_a_damaged_file_is_made_again(run, written, damage, monkeypatch):
     photo = run.photos()[0]
     kept = run.result(photo, "projector")
-    (path,) = run._folder.glob("seed0-*.npz")
+    (path,) = (paths.cache_dir() / "photos" / run._key).glob("seed0-*.npz")
     path.write_bytes(damage(path.read_bytes()))
     calls = []
     monkeypatch.setattr(PhotoRun, "_make", lambda self, photo, inversion: calls.append(inversion) or kept)
@@ -222,10 +222,10 @@ def test_a_damaged_file_is_made_again(run, written, damage, monkeypatch):
 
 
 def test_other_settings_or_another_photo_have_their_own_files(run, written, monkeypatch):
-    folders = {run._folder} | {PhotoRun(replace(PROFILE, **change))._folder for change in (
+    keys = {run._key} | {PhotoRun(replace(PROFILE, **change))._key for change in (
         {"projector_steps": 4}, {"refine_steps": 5}, {"k": 4}, {"style_seed": 1})}
-    assert len(folders) == 5
-    assert PhotoRun(replace(PROFILE, photos=9, queries=5))._folder == run._folder  # it is about each photo
+    assert len(keys) == 5
+    assert PhotoRun(replace(PROFILE, photos=9, queries=5))._key == run._key  # it is about each photo
     photo = run.photos()[0]
     made = run.result(photo, "projector")
     calls = []
@@ -238,7 +238,7 @@ def test_other_settings_or_another_photo_have_their_own_files(run, written, monk
 def test_without_a_discriminant_there_is_no_probability(run, written, tmp_path, monkeypatch):
     photo = run.photos()[0]
     made = replace(run.result(photo, "projector"), probability=None)
-    monkeypatch.setattr(run, "_folder", tmp_path)
+    monkeypatch.setattr(experiment, "kept_folder", lambda kind: tmp_path)
     monkeypatch.setattr(PhotoRun, "_make", lambda self, photo, inversion: made)
     run.result(photo, "projector")
     kept = run.result(photo, "projector")
@@ -293,6 +293,16 @@ def test_a_discriminant_only_where_one_fits():
         assert fitted_discriminant(SimpleNamespace(generator=faces, config=other)) is None
     other = SimpleNamespace(digest="0" * 64)
     assert fitted_discriminant(SimpleNamespace(generator=other, config=config)) is None
+
+
+def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch):
+    """A photo must not be scored with another rule in silence because a file is damaged."""
+    broken = tmp_path / "faces_discriminant.json"
+    broken.write_text("{")
+    load = StyleDiscriminant.load
+    monkeypatch.setattr(StyleDiscriminant, "load", lambda *arguments: load(*arguments, broken))
+    with pytest.raises(ValueError, match="damaged"):
+        fitted_discriminant(SimpleNamespace(generator=SimpleNamespace(digest="a" * 64), config=SegmenterConfig()))
 
 
 def test_the_segmenter_has_the_profiles_settings(run):

@@ -17,14 +17,19 @@ def test_development_images_are_never_evaluation_images(name):
     profile = load_profile(name)
     assert profile.name == name
     assert set(profile.query_seeds).isdisjoint(profile.development_seeds)
+    assert set(profile.comparison_seeds).isdisjoint({*profile.query_seeds, *profile.development_seeds})
+    assert len(profile.comparison_seeds) == profile.development_queries
     assert len(profile.query_seeds) == profile.queries and len(profile.development_seeds) == profile.development_queries
     assert list(profile.ablation_seeds) == list(profile.query_seeds)[: profile.ablation_queries]
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_development_images_of_one_profile_are_not_evaluation_images_of_another(name):
-    development = set(load_profile(name).development_seeds)
-    assert all(development.isdisjoint(load_profile(other).query_seeds) for other in PROFILES)
+    profile = load_profile(name)
+    chosen_on, compared_on = set(profile.development_seeds), set(profile.comparison_seeds)
+    for other in map(load_profile, PROFILES):
+        assert chosen_on.isdisjoint(other.query_seeds)
+        assert compared_on.isdisjoint({*other.query_seeds, *other.development_seeds})
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "full"])
@@ -76,6 +81,10 @@ def test_unknown_profile_suggests_the_nearest(name, near):
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = []", "cutoffs must be a list"),
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = 4", "cutoffs must be a list"),
         ("development_seed_first = 10000", "development_seed_first = 5", "development seeds must not be evaluation"),
+        ("comparison_seed_first = 10100", "comparison_seed_first = 10005", "comparison seeds must not be development"),
+        ("comparison_seed_first = 10100", "comparison_seed_first = 5", "comparison seeds must not be evaluation"),
+        ("comparison_seed_first = 10100\n", "", "missing setting 'comparison_seed_first'"),
+        ("comparison_seed_first = 10100", "comparison_seed_first = -1", "comparison_seed_first must be at least 0"),
         ("ablation_queries = 4", "ablation_queries = 7", "ablation_queries must be at most queries"),
         ("object_faces = 2", "object_faces = 7", r"object_faces must be at most queries \(6\), got 7"),
         ("object_faces = 2", "object_faces = 0", "object_faces must be at least 1"),

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from stylemixseg.metrics import Confusion, mean_iou
-from stylemixseg.results import MAX_BYTES, ResultError, RunRecorder, load_run, load_runs, measurements, profile_runs
+from stylemixseg.resultfiles import MAX_BYTES, ResultError
+from stylemixseg.results import RunRecorder, load_run, load_runs, measurements, profile_runs
 
 GENERATOR = SimpleNamespace(name="toy", digest="ab" * 32)
 

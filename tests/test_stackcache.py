@@ -9,6 +9,7 @@ from stylemixseg import stackcache
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import ToyFailures, ToyWorld
 from stylemixseg.mixing import draw_style_latents, style_mixed_images
+from stylemixseg.paths import CacheWarning
 from stylemixseg.stackcache import cached_stack
 
 
@@ -93,14 +94,21 @@ def test_a_damaged_file_is_made_again(cache, world, made, damage):
     assert len(made) == 2  # repaired
 
 
-def test_an_interrupted_run_leaves_nothing(cache, world, monkeypatch):
-    def full(path, array):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_cache_that_cannot_be_written_does_not_cost_the_images(cache, world, monkeypatch, failure):
+    expected = style_mixed_images(world, *latents(world), 6)
 
-    monkeypatch.setattr(stackcache.np, "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        cached_stack(world, *latents(world), 6)
+    def fail(path, array):
+        path.write_bytes(b"half")
+        raise failure
+
+    monkeypatch.setattr(stackcache.np, "save", fail)
+    if isinstance(failure, OSError):
+        with pytest.warns(CacheWarning, match="No space left on device"):
+            assert np.array_equal(cached_stack(world, *latents(world), 6), expected)
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            cached_stack(world, *latents(world), 6)
     assert list((cache / "stacks").iterdir()) == []
 
 

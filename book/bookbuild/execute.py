@@ -15,8 +15,10 @@ from nbformat import NotebookNode
 from stylemixseg.paths import atomic_write, data_dir
 from stylemixseg.results import RunRecorder
 
+from .kernel import own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
 from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
+from .references import read_references
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
 RUN_TIME_FACTOR = 3
@@ -28,7 +30,8 @@ def cache_key(source: Path, profile: str) -> str:
     of the data that a reader may bring are there."""
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
-    committed = sorted((RESULTS / "full").glob("*.json"))  # the evaluation shows them beside its own numbers
+    # chapters show these beside their own numbers, and what chose the settings
+    committed = [path for name in ("full", "development") for path in sorted((RESULTS / name).glob("*.json"))]
     for path in [source, profile_file(profile), LOCK, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -66,6 +69,7 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
                 executed,
                 parameters={"profile": profile, "results": str(results)},
                 kernel_name="python3",
+                kernel_manager_class=own_kernel(Path(folder) / "ipython"),
                 cwd=work,
             )
         except Exception as error:
@@ -116,9 +120,10 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None
 
 def write_launch_notebooks(sources: list[Path], folder: Path = SITE / "notebooks") -> None:
     """Write the notebooks that Colab and Binder open, and what Binder installs for them."""
+    references = read_references({source.stem: read_source(source) for source in sources})
     for source in sources:
         with atomic_write(folder / f"{source.stem}.ipynb") as temporary:
-            nbformat.write(launch_notebook(source), temporary)
+            nbformat.write(launch_notebook(source, references), temporary)
     binder = folder.parent / "binder"
     with atomic_write(binder / "requirements.txt") as temporary:
         temporary.write_text(LOCK.read_text())

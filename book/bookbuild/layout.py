@@ -50,3 +50,9 @@ def profile_file(profile: str) -> Path:
 def repository_url() -> str:
     """Address of the source repository, from `_config.yml`: the one place where it is written."""
     return yaml.safe_load((BOOK / "_config.yml").read_text())["repository"]["url"]
+
+
+def site_url() -> str:
+    """Address of the published book, on GitHub Pages of the repository."""
+    owner, name = repository_url().removeprefix("https://github.com/").split("/")
+    return f"https://{owner}.github.io/{name}"

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections import Counter
 from pathlib import Path
 
 import jupytext
 from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
-from .layout import repository_url
+from .imports import EXTRA, EXTRA_DEPENDENCIES, installed_modules
+from .layout import EXECUTED, repository_url, site_url
+from .myst import directives
+from .plain import plain_markdown
+from .references import References
+from .solutions import START, open_solutions, without_solutions
 
 SECTIONS = ("objectives", "prerequisites", "run time", "summary")
 MINIMUM_EXERCISES = 2
@@ -17,6 +23,9 @@ UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 # A line that only titles something: a heading, bold words, a directive or a table cell.
 _TITLE = r"^\s*(?:#+|\*\*|:{{3,}}\s*\{{|`{{3,}}\s*\{{|:?\w*:?\s*\||[-*]\s+\*\*).*\b{word}\b"
+
+# A Markdown link to another chapter.
+_CHAPTER_LINK = re.compile(r"\]\((\d\d_\w+\.ipynb)\)")
 
 
 def read_source(path: Path) -> NotebookNode:
@@ -56,11 +65,12 @@ def problems(notebook: NotebookNode) -> list[str]:
             found.append(f"no line titles the section '{section}' (a heading, bold words or a directive)")
     if stated_seconds(notebook) is None:
         found.append("no run time of the form 'Run time: about 3 minutes'")
-    exercises = Counter(re.findall(r"\{(exercise|solution)(?:-start)?\}", text))
-    if exercises["exercise"] < MINIMUM_EXERCISES:
-        found.append(f"needs {MINIMUM_EXERCISES} exercises, has {exercises['exercise']}")
-    if exercises["solution"] < exercises["exercise"]:
-        found.append(f"{exercises['exercise']} exercises have {exercises['solution']} solutions")
+    read = list(directives(text))
+    exercises = [d.options.get("label", "") for d in read if d.name == "exercise"]
+    if len(exercises) < MINIMUM_EXERCISES:
+        found.append(f"needs {MINIMUM_EXERCISES} exercises, has {len(exercises)}")
+    solved = {d.argument for d in read if d.name == START}
+    found += [f"the exercise {label} has no solution" for label in exercises if label not in solved]
     parameters = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
     if len(parameters) != 1:
         found.append(f"needs one cell tagged 'parameters', has {len(parameters)}")
@@ -68,7 +78,7 @@ def problems(notebook: NotebookNode) -> list[str]:
         for name in ("profile", "results"):
             if not re.search(rf"^{name}\s*=", parameters[0].source, flags=re.MULTILINE):
                 found.append(f"the parameters cell does not set {name!r}")
-    return found
+    return found + open_solutions(notebook)
 
 
 def figures_without_text(notebook: NotebookNode) -> list[str]:
@@ -111,18 +121,46 @@ def launch_links(name: str) -> str:
     )
 
 
-def launch_notebook(source: Path) -> NotebookNode:
-    """The chapter as a notebook to run elsewhere: not executed, and it installs the package where that is missing."""
-    notebook = read_source(source)
-    install = (
-        "# Installs the package where it is missing, as on Colab.\n"
-        "import importlib.util\n\n"
-        'if importlib.util.find_spec("stylemixseg") is None:\n'
-        f'    %pip install --quiet "stylemixseg @ git+{repository_url()}"'
-    )
-    cell = {"cell_type": "code", "id": "install", "metadata": {}, "source": install, "outputs": []}
-    notebook.cells.insert(1, NotebookNode(cell | {"metadata": NotebookNode(), "execution_count": None}))
+def launch_notebook(source: Path, references: References) -> NotebookNode:
+    """The chapter as a notebook to run elsewhere: plain Markdown, no solutions, no outputs, and it installs what it needs.
+
+    Args:
+        source: py:percent file of the chapter.
+        references: what the chapters refer to, from `read_references`.
+
+    Raises:
+        BuildError: the text has what plain Markdown cannot show, or a solution has no end.
+    """
+    notebook = without_solutions(read_source(source))
+    page = f"{EXECUTED.name}/{source.stem}"
+    cells = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = plain_markdown(cell.source, references, page)
+        elif cell.cell_type == "code":
+            # Text that a cell prints may link to another chapter.
+            cell.source = _CHAPTER_LINK.sub(lambda link: f"]({references.page_address(link[1])})", cell.source)
+        if cell.source:
+            cells.append(cell)
+        if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
+            cells.append(new_markdown_cell(f"**Figure.** {plain_markdown(caption, references, page)}"))
+    title, _, rest = cells[0].source.partition("\n")
+    copy_of = f"*To run and to change. With all its results the chapter is [a page of the book]({site_url()}/{page}.html).*"
+    cells[0].source = f"{title}\n\n{copy_of}\n{rest}"
+    cells.insert(1, new_code_cell(install_code()))
     # Cell names drawn at random would make every build differ.
-    for index, item in enumerate(notebook.cells):
-        item["id"] = f"cell-{index}"
+    for index, cell in enumerate(cells):
+        cell["id"] = f"cell-{index}"
+    notebook.cells = cells
     return notebook
+
+
+def install_code() -> str:
+    """The first code cell of a notebook to run elsewhere."""
+    modules = ["stylemixseg", *sorted(installed_modules(EXTRA_DEPENDENCIES))]
+    return (
+        "# Installs the package and what this book's notebooks import, where something is missing, as on Colab.\n"
+        "from importlib.util import find_spec\n\n"
+        f"if not all(map(find_spec, {json.dumps(modules)})):\n"
+        f'    %pip install --quiet "stylemixseg[{EXTRA}] @ git+{repository_url()}"'
+    )

@@ -13,6 +13,7 @@ Weights are read as safetensors only, and no code that comes with a model is run
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,7 @@ from PIL import Image
 from stylemixseg.checks import check_device, check_image, check_real, suggest
 from stylemixseg.detection.base import Detection
 from stylemixseg.detection.filtering import clean
+from stylemixseg.quiet import HUB_TELEMETRY
 
 
 class KnownModel(NamedTuple):
@@ -239,6 +241,7 @@ def _check_kind(name: str, config) -> str:
 
 def _read(name: str, source: str, revision: str | None, is_folder: bool):
     """Model and processor of a folder or hub id `source`."""
+    os.environ.setdefault(HUB_TELEMETRY, "1")
     try:
         import transformers
     except ModuleNotFoundError as error:

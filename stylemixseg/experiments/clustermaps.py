@@ -1,8 +1,9 @@
 """Cluster maps of a set of queries, the expensive half of every experiment: made once, kept on disk, scored later.
 
 For one query and cutoff the style-mixed images are synthesised once and clustered for every k of the profile, in every
-colour space where the ablation looks at that query. The maps (one small file a query and cutoff) are what the foreground rules and the metrics need, so
-a rule or a reference can change without a new synthesis, and an interrupted run goes on where it stopped.
+colour space where the ablation looks at that query. The maps (one small file per query and cutoff) are what the
+foreground rules and the metrics need, so a rule or a reference can change without a new synthesis, and an interrupted
+run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.experiments.kept import settings_key
+from stylemixseg.experiments.kept import kept_folder, settings_key
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
-from stylemixseg.paths import atomic_write, cache_dir
+from stylemixseg.paths import write_cached
 from stylemixseg.profiles import Profile
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import summary_from_images
@@ -30,6 +31,11 @@ def map_key(color_space: str, k: int) -> str:
     return f"{color_space}.k{k}"
 
 
+def seed_name(seed: int) -> str:
+    """Name of the image of a query seed, in files and among images' scores."""
+    return f"seed{seed:05d}"
+
+
 def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int) -> dict[str, np.ndarray]:
     """Cluster maps of the query of one seed at one cutoff, from disk or made now.
 
@@ -38,7 +44,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
         ablation's, every colour space (else the profile's own); and "image": the query X_0 (h, w, 3) uint8; all at the
         profile's resolution.
     """
-    path = _folder(generator, profile) / f"seed{seed:05d}-c{cutoff:02d}.npz"
+    path = _folder(generator, profile) / f"{seed_name(seed)}-c{cutoff:02d}.npz"
     spaces = profile.color_spaces if seed in profile.ablation_seeds else (profile.color_space,)
     wanted = {map_key(space, k) for space in spaces for k in profile.ks}
     try:
@@ -58,8 +64,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
         for k in profile.ks:
             result = kmeans(summary, k, **settings.kmeans_options)
             maps[map_key(space, k)] = result.labels.astype(np.uint8)
-    with atomic_write(path) as temporary:
-        np.savez_compressed(temporary, **maps)
+    write_cached(path, lambda temporary: np.savez_compressed(temporary, **maps))
     return maps
 
 
@@ -92,4 +97,4 @@ def _folder(generator: Generator, profile: Profile) -> Path:
         "style_truncation": settings.style_truncation,
         "kmeans": [settings.kmeans_seed, settings.restarts, settings.iterations, settings.max_points_per_cluster],
     }
-    return cache_dir() / "maps" / f"{generator.name}-{settings_key(depends)}"
+    return kept_folder("maps") / f"{generator.name}-{settings_key(depends)}"

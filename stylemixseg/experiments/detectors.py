@@ -2,7 +2,7 @@
 
 The paper's LSUN-Horse experiment takes boxes for the word "horses" and masks what is in them. Here the truth is the
 tight box of each photo's mask, one horse a photo. A horse that has no box here can have no mask there, however good the
-masking is. Some photos show other horses, which have no mask: a box on one of them counts as wrong. One small file a
+masking is. Some photos show other horses, which have no mask: a box on one of them counts as wrong. One small file per
 photo is kept in the cache folder, so an interrupted run goes on where it was.
 """
 
@@ -12,7 +12,6 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from statistics import NormalDist
 from typing import Protocol
@@ -24,10 +23,8 @@ from stylemixseg.checks import check_int, check_real
 from stylemixseg.detection.base import Detection, Detector, box_iou
 from stylemixseg.detection.cocossd import CocoSSD
 from stylemixseg.detection.filtering import DetectionFilter
-from stylemixseg.experiments.kept import kept, settings_key
+from stylemixseg.experiments.kept import kept, kept_folder, settings_key
 from stylemixseg.horses import HorsePhotos, mask_box, read_horses
-from stylemixseg.metrics import bootstrap_mean
-from stylemixseg.paths import cache_dir
 from stylemixseg.profiles import Profile
 from stylemixseg.results import RunRecorder
 
@@ -72,20 +69,24 @@ def run_horses(
             boxes = DetectionFilter(threshold=threshold)(found, image.shape[:2])
             ious[threshold].append([box_iou(item.box, truth) for item in boxes])
     for threshold in thresholds:
-        _record(recorder, detector, threshold, ious[threshold])
+        _record(recorder, detector, threshold, ious[threshold], photos.names)
 
 
 def _kept_detections(detector: DigestedDetector, name: str, image: np.ndarray) -> list[Detection]:
     """The detector's answer for one photo, from disk or made now."""
     content = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
     key = settings_key([detector.name, detector.digest, PHRASE])
-    path = cache_dir() / "detections" / f"{detector.name}-{key}" / f"{name}-{content}.json"
+    path = kept_folder("detections") / f"{detector.name}-{key}" / f"{name}-{content}.json"
     answer = kept(path, lambda: {"boxes": [[*item.box, item.score] for item in detector(image, [PHRASE])]})
     return [Detection(tuple(box), PHRASE, score) for *box, score in answer["boxes"]]
 
 
 def _record(
-    recorder: RunRecorder, detector: DigestedDetector, threshold: float, ious: Sequence[Sequence[float]]
+    recorder: RunRecorder,
+    detector: DigestedDetector,
+    threshold: float,
+    ious: Sequence[Sequence[float]],
+    names: Sequence[str],
 ) -> None:
     """Record one threshold's numbers; `ious` holds those of the kept boxes, photo by photo."""
     prefix = f"detector.{detector.name.replace('-', '_')}.horses"
@@ -107,9 +108,8 @@ def _record(
             share(f"precision{percent}", [value >= least for value in boxes],
                   f"boxes whose IoU with the mask's box is at least {least:g}")
     share("answered", [len(values) > 0 for values in ious], "photos with a box, wherever it is")
-    recorder.add(f"{prefix}.best_iou.{suffix}", float(np.mean(best)), n=len(best),
-                 interval=bootstrap_mean([[value] for value in best]),
-                 note=f"IoU of the best box with the mask's box, 0 where there is no box; {setting}")
+    recorder.add_mean(f"{prefix}.best_iou.{suffix}", [[value] for value in best], images=names,
+                      note=f"IoU of the best box with the mask's box, 0 where there is no box; {setting}")
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -133,25 +133,26 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
 
 
-def run_detectors(results: Path, profile: Profile, photos: int | None = None) -> Path:
+def run_detectors(results: Path, profile: Profile, names: Sequence[str] | None = None) -> Path:
     """Measure COCO-SSD on the Weizmann horses and write `<results>/<profile>/detectors.json`.
 
     The photos are real ones in every profile, so no name has a prefix.
 
     Args:
         results: the folder of all results.
-        photos: how many, from the first by name; None: all 327.
+        names: of the photos; None: the profile's `detector_photos`, the first by name.
 
     Returns:
         The path of the result file.
 
     Raises:
         FileNotFoundError: the photos or the model are not on this machine. ModuleNotFoundError: no ai-edge-litert.
-        ValueError: more photos than there are.
+        ValueError: more photos than there are. KeyError: an unknown name.
     """
     horses = read_horses()
-    count = len(horses) if photos is None else check_int("photos", photos, 1, len(horses))
+    if names is None:
+        names = horses.names[: check_int("detector_photos", profile.detector_photos, 1, len(horses))]
     out = Path(results) / profile.name / f"{EXPERIMENT}.json"
     recorder = RunRecorder(EXPERIMENT, profile.name, out)
-    run_horses(CocoSSD(), replace(horses, split_of=dict(islice(horses.split_of.items(), count))), recorder)
+    run_horses(CocoSSD(), replace(horses, split_of={name: horses.split_of[name] for name in names}), recorder)
     return recorder.write()

@@ -1,13 +1,37 @@
-"""Results kept on disk: an interrupted experiment goes on where it was, and another setting has another folder."""
+"""Results kept on disk: an interrupted experiment goes on where it was, and another setting has another folder.
+
+`made_anew` is for whoever wants to know whether the numbers still come out: inside it nothing that was kept is read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
-from stylemixseg.paths import atomic_write
+from stylemixseg.paths import cache_dir, write_cached
+
+_instead_of_cache: ContextVar[Path | None] = ContextVar("_instead_of_cache", default=None)
+
+
+def kept_folder(kind: str) -> Path:
+    """Where results of one kind ("maps", "photos", ...) are kept: in the cache folder, or as `made_anew` says."""
+    return (_instead_of_cache.get() or cache_dir()) / kind
+
+
+@contextmanager
+def made_anew() -> Iterator[None]:
+    """Inside, experiments start from nothing: what they kept before is not read, and what they keep is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="stylemixseg-anew-") as folder:
+        token = _instead_of_cache.set(Path(folder))
+        try:
+            yield
+        finally:
+            _instead_of_cache.reset(token)
 
 
 def settings_key(depends: dict | list) -> str:
@@ -27,6 +51,5 @@ def kept(path: Path, make: Callable[[], dict]) -> dict:
     except (OSError, ValueError):
         pass  # not there yet, or damaged
     made = make()
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(made), encoding="utf-8")
+    write_cached(path, lambda temporary: temporary.write_text(json.dumps(made), encoding="utf-8"))
     return json.loads(json.dumps(made))  # as a second run will read it

@@ -1,13 +1,13 @@
 """Objects in scenes, section 3.3, where the truth is known: rooms of the toy world, and what makes the method fail there.
 
 Every room is segmented in its exact boxes, in boxes moved at random, and by one clustering of the whole image; then the
-toy world's failure modes are switched on, one at a time. One small file a room is kept in the cache folder, so an
+toy world's failure modes are switched on, one at a time. One small file per room is kept in the cache folder, so an
 interrupted run goes on where it was. Names begin with "toy.": these numbers never stand beside the paper's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,15 @@ from tqdm.auto import tqdm
 from stylemixseg.clustering import kmeans
 from stylemixseg.detection.base import Detection
 from stylemixseg.detection.known import KnownBoxes, jittered
-from stylemixseg.experiments.kept import kept, settings_key
+from stylemixseg.experiments.clustermaps import seed_name
+from stylemixseg.experiments.kept import kept, kept_folder, settings_key
 from stylemixseg.experiments.scoring import oracle_labels
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
-from stylemixseg.metrics import Confusion, bootstrap_interval, bootstrap_mean, confusion, mean_iou
+from stylemixseg.imagescores import ImageScores
+from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.objects import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.paths import cache_dir
 from stylemixseg.profiles import Profile
 from stylemixseg.results import RunRecorder
 from stylemixseg.segmenter import SegmenterConfig
@@ -161,17 +162,28 @@ def run_objects(profile: Profile, results: Path) -> Path:
     recorder = RunRecorder(EXPERIMENT, profile.name, out, world, seed=profile.query_seed_first)
     seeds = range(profile.query_seed_first, profile.query_seed_first + profile.object_scenes)
     setting = f"k = {BOX_CONFIG.k} in boxes, {profile.color_space.upper()}, n = {profile.n}, {RESOLUTION} px"
-    rooms = _kept_rooms(profile, "rooms", world.digest, seeds, lambda seed: _variants(profile, seed))
-    for name, words in VARIANTS.items():
-        _record(recorder, f"toy.objects.{name}", [room[name] for room in rooms], f"{words}; {setting}")
-    for name, words in MODES.items():
-        digest = ToyWorld("room", resolution=RESOLUTION, failures=FAILURE_MODES[name]).digest
-        rooms = _kept_rooms(profile, name, digest, seeds, lambda seed: _mode(profile, FAILURE_MODES[name], seed))
-        _record(recorder, f"toy.objects.{name}", rooms, f"{words}; {VARIANTS['oracle']}; {setting}")
+    words = VARIANTS | {name: f"{words}; {VARIANTS['oracle']}" for name, words in MODES.items()}
+    for name, rooms in score_rooms(profile, seeds).items():
+        images = [seed_name(seed) for seed in seeds]
+        _record(recorder, f"toy.objects.{name}", rooms, images, f"{words[name]}; {setting}")
     return recorder.write()
 
 
-def _kept_rooms(profile: Profile, name: str, digest: str, seeds: range, make: Callable[[int], dict]) -> list[dict]:
+def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]:
+    """`score_room` of the rooms of some seeds, from disk or made now: {variant or failure mode: [one per seed]}."""
+    digest = ToyWorld("room", resolution=RESOLUTION).digest
+    rooms = _kept_rooms(profile, "rooms", digest, seeds, lambda seed: _variants(profile, seed))
+    found = {name: [room[name] for room in rooms] for name in VARIANTS}
+    for name in MODES:
+        failures = FAILURE_MODES[name]
+        digest = ToyWorld("room", resolution=RESOLUTION, failures=failures).digest
+        found[name] = _kept_rooms(profile, name, digest, seeds, lambda seed: _mode(profile, failures, seed))
+    return found
+
+
+def _kept_rooms(
+    profile: Profile, name: str, digest: str, seeds: Sequence[int], make: Callable[[int], dict]
+) -> list[dict]:
     depends = {
         "world": digest,
         "n": profile.n,
@@ -182,19 +194,23 @@ def _kept_rooms(profile: Profile, name: str, digest: str, seeds: range, make: Ca
         "margins": [MARGIN, *JITTER],
         "whole_k": WHOLE_K,
     }
-    folder = cache_dir() / "objects" / f"{name}-{settings_key(depends)}"
+    folder = kept_folder("objects") / f"{name}-{settings_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
-    return [kept(folder / f"seed{seed:05d}.json", lambda: make(seed)) for seed in bar]
+    return [kept(folder / f"{seed_name(seed)}.json", lambda: make(seed)) for seed in bar]
 
 
-def _record(recorder: RunRecorder, prefix: str, rooms: list[dict], note: str) -> None:
+def instance_ious(rooms: list[dict], name: str | None = None) -> list[list[float]]:
+    """IoUs of the instances of each room, of one class or of all."""
+    return [[iou for label, iou in room["instances"] if name in (None, label)] for room in rooms]
+
+
+def _record(recorder: RunRecorder, prefix: str, rooms: list[dict], images: list[str], note: str) -> None:
     """Mean IoU over instances and, by class, over its instances and over its pixels; intervals are over rooms."""
-    groups = [[iou for _, iou in room["instances"]] for room in rooms]
-    _record_mean(recorder, f"{prefix}.instances.iou", groups, note)
+    recorder.add_mean(f"{prefix}.instances.iou", instance_ious(rooms), images=images, note=note)
     for name in THINGS:
-        groups = [[iou for label, iou in room["instances"] if label == name] for room in rooms]
+        groups = instance_ious(rooms, name)
         if any(groups):
-            _record_mean(recorder, f"{prefix}.{name}.instances.iou", groups, note)
+            recorder.add_mean(f"{prefix}.{name}.instances.iou", groups, images=images, note=note)
         pixels = [Confusion(*room["classes"][name]) for room in rooms]
         recorder.add(
             f"{prefix}.{name}.pixels.iou",
@@ -203,8 +219,4 @@ def _record(recorder: RunRecorder, prefix: str, rooms: list[dict], note: str) ->
             interval=bootstrap_interval(pixels, "fg_iou", "dataset"),
             note=note,
         )
-
-
-def _record_mean(recorder: RunRecorder, name: str, groups: list[list[float]], note: str) -> None:
-    values = [value for group in groups for value in group]
-    recorder.add(name, float(np.mean(values)), n=len(values), interval=bootstrap_mean(groups), note=note)
+        recorder.add_scores(f"{prefix}.{name}.pixels", ImageScores.of_confusions(pixels, images))

@@ -2,7 +2,7 @@
 k = 8 on the whole face (section 4.1, Figure 1).
 
 Boxes and truth come from the reference that knows the parts: the face parser, or the toy world itself. So the numbers
-say what the masking does when the boxes are good; they say nothing about a detector. One small file a face is kept in the
+say what the masking does when the boxes are good; they say nothing about a detector. One small file per face is kept in the
 cache folder.
 """
 
@@ -18,14 +18,13 @@ from stylemixseg.clustering import kmeans
 from stylemixseg.detection.base import Detection
 from stylemixseg.detection.faceparts import FaceParts, part_masks
 from stylemixseg.detection.known import KnownBoxes
-from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.kept import kept, settings_key
+from stylemixseg.experiments.clustermaps import query_latent, seed_name
+from stylemixseg.experiments.kept import kept, kept_folder, settings_key
 from stylemixseg.experiments.scoring import reference_parts
 from stylemixseg.generators.base import Generator
-from stylemixseg.metrics import bootstrap_mean, confusion
+from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.objects import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
-from stylemixseg.paths import cache_dir
 from stylemixseg.profiles import Profile
 from stylemixseg.results import RunRecorder
 from stylemixseg.segmenter import SegmenterConfig
@@ -101,14 +100,8 @@ def _one(generator: Generator, profile: Profile, seed: int) -> dict:
     return score_parts(found.objects, kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels, truths)
 
 
-def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
-    """Measure parts on the first of the profile's queries and write `<results>/<profile>/parts.json`.
-
-    Returns:
-        The path of the result file.
-    """
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
+def score_faces(generator: Generator, profile: Profile, seeds: Sequence[int]) -> list[dict]:
+    """`score_parts` of the queries of some seeds, one per seed, from disk or made now."""
     depends = {
         "generator": generator.digest,
         "n": profile.n,
@@ -123,21 +116,31 @@ def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
         "whole_k": WHOLE_K,
         "reference": profile.reference if profile.reference == "truth" else FaceParts().digest,
     }
-    folder = cache_dir() / "parts" / f"{generator.name}-{settings_key(depends)}"
-    faces = [
-        kept(folder / f"seed{seed:05d}.json", lambda: _one(generator, profile, seed))
-        for seed in tqdm(profile.query_seeds[: profile.object_faces], desc="parts", unit="image")
+    folder = kept_folder("parts") / f"{generator.name}-{settings_key(depends)}"
+    return [
+        kept(folder / f"{seed_name(seed)}.json", lambda: _one(generator, profile, seed))
+        for seed in tqdm(seeds, desc="parts", unit="image")
     ]
+
+
+def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
+    """Measure parts on the first of the profile's queries and write `<results>/<profile>/parts.json`.
+
+    Returns:
+        The path of the result file.
+    """
+    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
+    recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
+    seeds = profile.query_seeds[: profile.object_faces]
+    faces = score_faces(generator, profile, seeds)
     setting = f"c = {profile.cutoff}, {profile.color_space.upper()}, n = {profile.n}"
     for part in dict.fromkeys(part for face in faces for part in face):
-        shown = [face[part] for face in faces if part in face]
+        shown = {seed_name(seed): face[part] for seed, face in zip(seeds, faces) if part in face}
         for way, words in WAYS.items():
-            values = [scores[way] for scores in shown]
-            recorder.add(
+            recorder.add_mean(
                 f"{profile.prefix}parts.{part}.{way}.iou",
-                float(np.mean(values)),
-                n=len(values),
-                interval=bootstrap_mean([[value] for value in values]),
+                [[scores[way]] for scores in shown.values()],
+                images=list(shown),
                 note=f"{words}; {setting}",
             )
     return recorder.write()

@@ -24,8 +24,8 @@ from tqdm.auto import tqdm
 
 from stylemixseg import discriminant
 from stylemixseg.datasets import MaskedPhotos, read_celebamask, validation_names
-from stylemixseg.discriminant import StyleDiscriminant
-from stylemixseg.experiments.kept import settings_key
+from stylemixseg.discriminant import NoDiscriminant, StyleDiscriminant
+from stylemixseg.experiments.kept import kept_folder, settings_key
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -37,9 +37,9 @@ from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
-from stylemixseg.metrics import Confusion, bootstrap_mean, confusion
+from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.paths import atomic_write, sha256_file, write_cached
 from stylemixseg.profiles import Profile
 from stylemixseg.references import DeepLabPerson, FaceParser
 from stylemixseg.results import RunRecorder
@@ -72,8 +72,8 @@ class PhotoResult:
         labels: cluster map (h, h) uint8 at the profile's resolution.
         probability: the discriminant's, (h, h) float32, or None where none fits the generator.
         numbers: psnr (dB, at 256 px), feature_distance, agreement (mIoU of the face parser's masks on photo and
-            reconstruction), bound (mIoU of the parser's mask on the reconstruction against the known one), and the
-            seconds of inversion and of segmentation.
+            reconstruction), parser_on_reconstruction (mIoU of the parser's mask on the reconstruction against the
+            known one), and the seconds of inversion and of segmentation.
     """
 
     ws: torch.Tensor
@@ -142,25 +142,33 @@ def photo_segmenter(generator: Generator, profile: Profile) -> StyleMixSegmenter
 
 
 def fitted_discriminant(segmenter: StyleMixSegmenter) -> StyleDiscriminant | None:
-    """The discriminant for the segmenter's generator and settings; None where none was fitted."""
+    """The discriminant for the segmenter's generator and settings; None where none was fitted.
+
+    Raises:
+        ValueError: the file of fitted discriminants is damaged.
+    """
     config = segmenter.config
     settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
     try:
         return StyleDiscriminant.load(segmenter.generator, config.n, settings)
-    except ValueError:
+    except NoDiscriminant:
         return None
 
 
 class PhotoRun:
     """The inversions and segmentations of a profile's photos; each is made once and kept on disk.
 
+    Args:
+        names: only these of the profile's photos; None: all.
+
     Attributes:
         generator: the profile's `photo_generator` in PyTorch. segmenter: the method, on the fastest engine.
         inverters: {name of `INVERSIONS`: inverter}, those that this generator has.
     """
 
-    def __init__(self, profile: Profile):
+    def __init__(self, profile: Profile, names: Sequence[str] | None = None):
         self.profile = profile
+        self._names = names
         self.generator = load_generator(profile.photo_generator, engine="torch")
         self.inverters = inverters(self.generator, profile)
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
@@ -177,16 +185,17 @@ class PhotoRun:
             "weights": [sha256_file(file) for file in files],
             "parser": self._parser.digest,
         }
-        self._folder = cache_dir() / "photos" / f"{self.generator.name}-{settings_key(depends)}"
+        self._key = f"{self.generator.name}-{settings_key(depends)}"
 
     def photos(self) -> list[EvaluationPhoto]:
-        """As `evaluation_photos`."""
-        return evaluation_photos(self.profile, self.segmenter.generator)
+        """As `evaluation_photos`, those that this run is about."""
+        found = evaluation_photos(self.profile, self.segmenter.generator)
+        return [photo for photo in found if self._names is None or photo.name in self._names]
 
     def result(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:
         """One photo inverted in one way and segmented, from disk or made now."""
         content = hashlib.sha256(photo.pixels.tobytes() + photo.foreground.tobytes()).hexdigest()[:8]
-        path = self._folder / f"{photo.name}-{content}-{inversion}.npz"
+        path = kept_folder("photos") / self._key / f"{photo.name}-{content}-{inversion}.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
                 probability = file["probability"] if "probability" in file.files else None
@@ -198,8 +207,7 @@ class PhotoRun:
         arrays = {"ws": made.ws.numpy(), "labels": made.labels, **made.numbers}
         if made.probability is not None:
             arrays["probability"] = made.probability
-        with atomic_write(path) as temporary:
-            np.savez_compressed(temporary, **arrays)
+        write_cached(path, lambda temporary: np.savez_compressed(temporary, **arrays))
         return made
 
     def _make(self, photo: EvaluationPhoto, inversion: str) -> PhotoResult:
@@ -215,7 +223,7 @@ class PhotoRun:
             "psnr": quality.psnr_256,
             "feature_distance": quality.feature_distance,
             "agreement": quality.foreground.miou,
-            "bound": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
+            "parser_on_reconstruction": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
@@ -228,7 +236,7 @@ NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader
     "psnr": "PSNR of the reconstruction in dB, at 256 px",
     "feature_distance": "feature distance (face parser's encoder), LPIPS in form",
     "agreement": "the face parser's masks on photo and reconstruction, mIoU with each other",
-    "bound": "the face parser's mask on the reconstruction against the human mask, mIoU",
+    "parser_on_reconstruction": "the face parser's mask on the reconstruction against the human mask, mIoU",
     "inversion_seconds": "seconds of inversion",
     "segmentation_seconds": "seconds of segmentation",
 }
@@ -257,10 +265,15 @@ def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.n
     return found
 
 
+def score_masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, Confusion]:
+    """How each of `masks` agrees with what is known of the photo."""
+    return {name: confusion(mask, photo.foreground) for name, mask in masks(photo, result, k).items()}
+
+
 def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
     """Measure all inversions on the profile's photos, and write two files.
 
-    `<results>/<profile>/table1_photos.json` has the means, `table1_photos.csv` beside it every photo.
+    `<results>/<profile>/table1_photos.json` has the means, `table1_photos.csv` beside it a row for every photo.
 
     Args:
         results: the folder of all results.
@@ -280,6 +293,7 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
     config = run.segmenter.config
     setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
     rows: list[dict] = []
+    names = [photo.name for photo in photos]
     jobs = [(inversion, photo) for inversion in run.inverters for photo in photos]
     found = {
         (inversion, photo): run.result(photo, inversion)
@@ -289,29 +303,24 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
         scores: dict[str, list[Confusion]] = {}
         for photo in photos:
             result = found[inversion, photo]
-            confusions = {
-                name: confusion(mask, photo.foreground) for name, mask in masks(photo, result, config.k).items()
-            }
+            confusions = score_masks(photo, result, config.k)
             for name, item in confusions.items():
                 scores.setdefault(name, []).append(item)
             rows.append({"photo": photo.name, "inversion": inversion, **result.numbers}
                         | {f"{name}.{iou}": getattr(item, iou) for name, item in confusions.items()
                            for iou in ("fg_iou", "bg_iou", "miou")})
         for name, confusions in scores.items():
-            recorder.add_ious(f"{prefix}.{inversion}.{name}", confusions, average="dataset", note=setting)
-            recorder.add_ious(f"{prefix}.{inversion}.{name}.per_image", confusions, average="per_image", note=setting)
-        for name in NUMBERS:
-            values = [found[inversion, photo].numbers[name] for photo in photos]
-            recorder.add(f"{prefix}.{inversion}.{name}", float(np.mean(values)), n=len(values),
-                         interval=bootstrap_mean([[value] for value in values]), note=NUMBERS[name])
+            recorder.add_both(f"{prefix}.{inversion}.{name}", confusions, names, setting)
+        for name, words in NUMBERS.items():
+            values = [[found[inversion, photo].numbers[name]] for photo in photos]
+            recorder.add_mean(f"{prefix}.{inversion}.{name}", values, images=names, note=words)
     if ceilings:
         for name, network in _supervised(profile).items():
             confusions = [
                 confusion(network.foreground(to_generator_range(photo.pixels))[0].numpy(), photo.foreground)
                 for photo in photos
             ]
-            recorder.add_ious(f"{prefix}.{name}", confusions, average="dataset")
-            recorder.add_ious(f"{prefix}.{name}.per_image", confusions, average="per_image")
+            recorder.add_both(f"{prefix}.{name}", confusions, names)
     _write_rows(out.with_suffix(".csv"), rows)
     return recorder.write()
 

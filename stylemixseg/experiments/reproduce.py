@@ -44,7 +44,7 @@ def reproduce(table: str, profile: str | Profile, results: str | Path) -> Path:
     if table == "objects":
         return run_objects(profile, Path(results))
     if table == "detectors":
-        return run_detectors(Path(results), profile, profile.detector_photos)
+        return run_detectors(Path(results), profile)
     generator = load_generator(profile.generator)
     if table == "parts":
         return run_parts(generator, profile, Path(results))

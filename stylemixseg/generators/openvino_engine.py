@@ -12,15 +12,15 @@ from functools import cache, lru_cache
 from itertools import islice
 
 import numpy as np
-import openvino
 import torch
 from torch import Tensor
 
-from stylemixseg.checks import check_latents
+from stylemixseg.checks import fit_latents
 from stylemixseg.generators import openvino_mobilestylegan, openvino_stylegan2
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino_nodes import as_image_bytes, to_array
 from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.quiet_openvino import openvino
 
 # Mixes in flight: two images on one core each take less time than one after the other on two cores.
 STREAMS = 2
@@ -59,7 +59,7 @@ class OpenVINOGenerator:
 
     def synthesis(self, ws: Tensor) -> Tensor:
         """ws (N, num_ws, w_dim) -> images (N, 3, R, R) float32 in about [-1, 1], detached from any graph."""
-        rows = check_latents("ws", ws, self.num_ws, self.w_dim)
+        rows = fit_latents("ws", ws, self)
         images = [image for (image,) in self._run(self._start(), rows, 0, self.num_ws)]
         return torch.from_numpy(np.concatenate(images))
 

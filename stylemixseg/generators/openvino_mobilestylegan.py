@@ -13,11 +13,10 @@ The graph computes what the module does, in an order that suits a CPU (benchmark
 from __future__ import annotations
 
 import numpy as np
-import openvino
-from openvino import Node, opset13
 
 from stylemixseg.generators.mobilestylegan import LEAK, Affine, MobileStyleGAN, StyledConv
 from stylemixseg.generators.openvino_nodes import constant, integers, layer_latent, to_array
+from stylemixseg.quiet_openvino import Node, openvino, opset13
 
 # Bands ll, lh, hl, hh of a square of 2 x 2 pixels -> its pixels 00, 01, 10, 11; see `mobilestylegan.inverse_haar`.
 HAAR = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], np.float32) / 2

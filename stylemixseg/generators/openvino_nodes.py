@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from openvino import Node, opset13
 from torch import Tensor
+
+from stylemixseg.quiet_openvino import Node, opset13
 
 
 def to_array(value: Tensor) -> np.ndarray:

@@ -8,11 +8,10 @@ added to the bias when the model is compiled, one map for every channel.
 from __future__ import annotations
 
 import numpy as np
-import openvino
-from openvino import Node, opset13
 
 from stylemixseg.generators.openvino_nodes import constant, integers, layer_latent
 from stylemixseg.generators.stylegan2 import GAIN, LEAK, FullyConnected, ModulatedConv, StyleGAN2, ToRGB
+from stylemixseg.quiet_openvino import Node, openvino, opset13
 
 
 def build_layers(module: StyleGAN2, start: int, stop: int) -> tuple[list[Node], list[Node], list[np.ndarray]]:

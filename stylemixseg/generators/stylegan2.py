@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg.checks import check_choice, check_int, check_latents, check_real
+from stylemixseg.checks import check_choice, check_int, fit_latents, check_real
 from stylemixseg.generators.base import check_z, mean_latent, weights_digest
 
 GAIN = 2**0.5  # keeps the variance after a leaky ReLU
@@ -284,7 +284,7 @@ class StyleGAN2(nn.Module):
         cutoff = self.num_ws if truncation_cutoff is None else check_int(
             "truncation_cutoff", truncation_cutoff, 0, self.num_ws
         )
-        w = self.mapping_network(check_z(z, self.z_dim))
+        w = self.mapping_network(check_z(z, self.z_dim).to(self.w_avg))
         pulled = self.w_avg.lerp(w, truncation)
         return torch.stack([pulled] * cutoff + [w] * (self.num_ws - cutoff), dim=1)
 
@@ -295,7 +295,7 @@ class StyleGAN2(nn.Module):
             resolution: stop at this power of two and return the sum of the RGB images up to it: a cheap, paler
                 substitute that lacks what later layers add. None: the network's own.
         """
-        check_latents("ws", ws, self.num_ws, self.w_dim)
+        ws = fit_latents("ws", ws, self)
         sides = [4 << i for i in range(len(self.blocks))]
         if resolution is not None and resolution not in sides:
             raise ValueError(f"resolution must be one of {', '.join(map(str, sides))}, got {resolution!r}")
@@ -308,7 +308,7 @@ class StyleGAN2(nn.Module):
         Args:
             layers: 0..num_ws - 2, rising; layer i has 4 * 2^((i + 1) // 2) px. The last w feeds no convolution.
         """
-        check_latents("ws", ws, self.num_ws, self.w_dim)
+        ws = fit_latents("ws", ws, self)
         for layer in layers:
             check_int("layers", layer, 0, self.num_ws - 2)
         if not layers or sorted(set(layers)) != list(layers):

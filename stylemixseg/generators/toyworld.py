@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stylemixseg.checks import check_choice, check_int, check_latents, check_real
+from stylemixseg.checks import check_choice, check_int, fit_latents, check_real
 from stylemixseg.generators.base import check_z
 from stylemixseg.generators.toyworld_layout import (
     CLASS_NAMES,
@@ -203,8 +203,8 @@ class ToyWorld:
 
     def _normals(self, ws: torch.Tensor) -> np.ndarray:
         """Latents (N, 12, 32) -> about N(0, 1) numbers (N, 12, 32), uncorrelated over the mapped latents."""
-        check_latents("ws", ws, self.num_ws, self.w_dim)
-        centred = ws.detach().cpu().double().numpy() - self.w_avg.double().numpy()
+        ws = fit_latents("ws", ws, self)
+        centred = ws.detach().double().numpy() - self.w_avg.double().numpy()
         normals = np.einsum("nld,lde->nle", centred @ self._whiten, self._rotations)
         if self.failures.structure_leak:
             normals[:, 2:STRUCTURE_LAYERS] += 0.6 * normals[:, STRUCTURE_LAYERS + 1 : STRUCTURE_LAYERS + 2]

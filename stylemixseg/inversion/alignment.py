@@ -14,6 +14,7 @@ Coordinates are (x, y) in pixels, x to the right, y down, (0, 0) the outer corne
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -133,17 +134,19 @@ class Frame:
         side = check_int("side", side, 1, MAX_CROP_SIDE)
         height, width = self.size
         shrink = max(1.0, self.side / side)
-        image = Image.fromarray(pixels)
         if shrink > 1:
-            image = image.resize((max(1, round(width / shrink)), max(1, round(height / shrink))),
-                                 Image.Resampling.LANCZOS)
-        photo = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()  # (1, 3, h, w)
+            small = max(1, round(width / shrink)), max(1, round(height / shrink))
+            pixels = np.asarray(Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS))
         u = (2 * np.arange(side) + 1) / side - 1  # pixel centres in the frame, -1..1
         a, b = np.array(self.axis), _rot90(self.axis)
         xy = np.array(self.centre) + u[None, :, None] * a + u[:, None, None] * b  # (side, side, 2)
-        # grid_sample counts -1..1 from edge to edge, so the reduced photo needs no other coordinates.
-        grid = torch.from_numpy(2 * xy / (width, height) - 1).float()[None]
-        crop = F.grid_sample(photo, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+        xy *= np.array(pixels.shape[1::-1]) / (width, height)
+        # Only what the frame shows becomes floating-point, which takes four times the memory of bytes.
+        (left, right), (top, bottom) = (_shown(xy[..., i], pixels.shape[1 - i]) for i in (0, 1))
+        part = torch.from_numpy(np.array(pixels[top:bottom, left:right])).permute(2, 0, 1)[None].float()  # (1, 3, h, w)
+        # grid_sample counts -1..1 from edge to edge.
+        grid = torch.from_numpy(2 * (xy - (left, top)) / (right - left, bottom - top) - 1).float()[None]
+        crop = F.grid_sample(part, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
         return crop[0].round().clamp(0, 255).permute(1, 2, 0).to(torch.uint8).numpy()
 
     def paste(self, values: np.ndarray, background: float = 0) -> np.ndarray:
@@ -335,6 +338,12 @@ def _point(name: str, value) -> np.ndarray:
     if point.shape != (2,) or not np.isfinite(point).all():
         raise ValueError(f"{name} must be two finite numbers (x, y), got {value!r}")
     return point
+
+
+def _shown(positions: np.ndarray, length: int) -> tuple[int, int]:
+    """First and last + 1 of `length` pixels in a row that bicubic samples at `positions` read, mirrored at its ends."""
+    mirrored = np.abs((positions + length) % (2 * length) - length)
+    return max(0, math.floor(mirrored.min()) - 3), min(length, math.ceil(mirrored.max()) + 3)
 
 
 def _inside(uv: np.ndarray) -> np.ndarray:

@@ -42,6 +42,7 @@ def multi_scale_loss(images: Tensor, target: Tensor, sides: Sequence[int] = SIDE
     Raises:
         ValueError: all sides are larger.
     """
+    target = target.to(images)
     common = min(images.shape[-1], target.shape[-1])
     usable = sorted((side for side in sides if side <= common), reverse=True)
     if not usable:
@@ -77,7 +78,7 @@ class FeatureDistance:
     def features(self, images: Tensor) -> list[Tensor]:
         """images (N, 3, S, S) -> unit feature vectors (N, C, h, w) of each layer in LAYERS."""
         device = next(self.network.parameters()).device
-        x = resized(images.to(device), (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
+        x = resized(images.to(device, torch.float32), (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
         found = []
         for i, block in enumerate(self.network.features[: self.LAYERS[-1] + 1]):
             x = block(x)
@@ -144,11 +145,11 @@ class LatentSpread:
 
     def coordinates(self, ws: Tensor) -> Tensor:
         """Latents (N, L, w_dim) in whitened coordinates: each about N(0, 1) over the generator's own latents."""
-        return (ws - self.mean) @ self.whitening
+        return (ws.to(self.mean) - self.mean) @ self.whitening
 
     def latents(self, coordinates: Tensor) -> Tensor:
         """The inverse of `coordinates`."""
-        return self.mean + coordinates @ self.coloring
+        return self.mean + coordinates.to(self.mean) @ self.coloring
 
     def distance(self, ws: Tensor) -> Tensor:
         """Squared Mahalanobis distance to w_avg a dimension, averaged over layers: ws (N, num_ws, w_dim) -> (N,).
@@ -157,7 +158,7 @@ class LatentSpread:
         needed: of the face generator's latents, those with each dimension taken from another sample lie at 1 too when
         only a standard deviation a dimension is used, but at 5.5 here.
         """
-        return self._units(ws - self.mean)
+        return self._units(ws.to(self.mean) - self.mean)
 
     def between_layers(self, ws: Tensor) -> Tensor:
         """How far the layers of one photo lie apart, in the same units: (N,), 0 where all are equal (space W).
@@ -165,6 +166,7 @@ class LatentSpread:
         In the manner of the delta regularisation of e4e (Tov et al. 2021, https://arxiv.org/abs/2102.02766, section
         4.2), with the layers' mean as the centre.
         """
+        ws = ws.to(self.mean)
         return self._units(ws - ws.mean(1, keepdim=True))
 
     def _units(self, offsets: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int, check_latents, check_real
+from stylemixseg.checks import check_int, fit_latents, check_real
 from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2 import StyleGAN2
@@ -74,7 +74,7 @@ def pivotal_tuning(
         FloatingPointError: the loss is not finite; the learning rate is too high.
     """
     check_differentiable(generator)
-    check_latents("ws", ws, generator.num_ws, generator.w_dim)
+    ws = fit_latents("ws", ws, generator).detach()
     if len(ws) != 1 or len(check_photos(photos)) != 1:
         raise ValueError(f"ws and photos must hold one photo, got {len(ws)} and {len(photos)}: a generator is tuned "
                          "for one")
@@ -87,7 +87,6 @@ def pivotal_tuning(
         check_real("stop_loss", stop_loss, 0, 1e9)
     check_int("seed", seed, 0)
 
-    ws = ws.detach().to(generator.w_avg)
     photos = shrunk(photos.detach().to(generator.w_avg), generator.resolution)
     tuned = copy.deepcopy(generator).requires_grad_(False)
     weights = {name: value.requires_grad_(True) for name, value in tuned.named_parameters()

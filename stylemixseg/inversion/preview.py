@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemixseg.checks import check_int, check_latents
+from stylemixseg.checks import check_int, fit_latents
 from stylemixseg.generators.mobilestylegan import LEAK, MobileStyleGAN, StyledConv
 
 SIDE = 128  # px
@@ -75,7 +75,7 @@ class Preview:
         Close to the area average of `generator.synthesis(ws)`: 30 dB on its own samples at 128 px.
         """
         generator = self.generator
-        check_latents("ws", ws, generator.num_ws, generator.w_dim)
+        ws = fit_latents("ws", ws, generator)
         x = generator.run_layers(generator.const, ws, 0, self.layers)
         layer = self.layers
         for block, convs in self._blocks:

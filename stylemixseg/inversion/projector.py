@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_int, check_latents, check_real
+from stylemixseg.checks import check_choice, check_int, fit_latents, check_real
 from stylemixseg.generators.base import Generator, weights_digest
 from stylemixseg.generators.stylegan2 import StyleGAN2
 from stylemixseg.inversion.base import Inversion, Inverter
@@ -228,11 +228,11 @@ class Projector:
         """Photos (N, 3, s, s) no larger than the loss looks at, and starts (N, num_ws, w_dim), on the device."""
         generator = self.generator
         photos = check_photos(photos).detach().to(generator.w_avg)
-        start = generator.w_avg.expand(1, generator.num_ws, -1) if start is None else start.detach()
-        check_latents("start", start, generator.num_ws, generator.w_dim)
+        start = generator.w_avg.expand(1, generator.num_ws, -1) if start is None else start
+        start = fit_latents("start", start, generator).detach()
         if len(start) not in (1, len(photos)):
             raise ValueError(f"start must hold one latent a photo ({len(photos)}) or one for all, got {len(start)}")
-        return shrunk(photos, max(self.config.sides)), start.to(generator.w_avg).expand(len(photos), -1, -1)
+        return shrunk(photos, max(self.config.sides)), start.expand(len(photos), -1, -1)
 
     def _key(self, run: _Run) -> str:
         """What a state belongs to."""

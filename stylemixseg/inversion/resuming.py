@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
-from stylemixseg.paths import atomic_write
+from stylemixseg.paths import write_cached
 
 SAVE_EVERY = 30.0  # s
 
@@ -64,8 +64,8 @@ class StateFile:
         if self._newest is None:
             return
         tensors, record = self._newest
-        with atomic_write(self.path) as temporary:
-            save_file(tensors, temporary, {"record": record})
+        content = save(tensors, {"record": record})  # a state that cannot be kept must not end the optimisation
+        write_cached(self.path, lambda temporary: temporary.write_bytes(content))
         self._newest, self._written = None, time.monotonic()
 
 

@@ -2,12 +2,13 @@
 
 `read_checkpoint` finds the format from the content:
 
-- NVIDIA's PyTorch pickles (stylegan2-ada-pytorch, the StyleGAN2 files of stylegan3),
+- NVIDIA's PyTorch networks (stylegan2-ada-pytorch, the StyleGAN2 files of stylegan3): training snapshots, one network
+  alone, as PTI saves the generators that it tunes, and a state_dict,
 - NVIDIA's TensorFlow pickles (stylegan2 configurations E and F, stylegan2-ada),
-- rosinality's .pt files, also as they stand in pSp, e4e and ReStyle checkpoints,
+- rosinality's networks, as names and tensors or whole, also as they stand in pSp, e4e and ReStyle checkpoints,
 - our own safetensors, written by `save_checkpoint`.
 
-Files are untrusted. Pickles are read by a machine that calls nothing (`restricted`); storages are views into the
+The first three may stand in a pickle or in a file of torch.save, in the wrappings that `locate` knows. Files are untrusted. Pickles are read by a machine that calls nothing (`restricted`); storages are views into the
 file, with every offset and size checked (`storages`, `tensors`); only names and shapes of a StyleGAN2 pass
 (`layout`). Nothing is decompressed. Reading takes at most MAX_MEMORY_FACTOR times the size of the file plus
 MAX_MEMORY_FLOOR bytes of memory, whatever the file says; files larger than MAX_FILE_BYTES are refused. A real file
@@ -18,12 +19,14 @@ from __future__ import annotations
 
 import hashlib
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 from stylemixseg.generators.checkpoints.checkpoint import Checkpoint, CheckpointError
 from stylemixseg.generators.checkpoints.layout import MISSING_W_AVG, Found, assemble
+from stylemixseg.generators.checkpoints.locate import locate
 from stylemixseg.generators.checkpoints.nvidia_tf import is_nvidia_tf, read_nvidia_tf
-from stylemixseg.generators.checkpoints.nvidia_torch import is_nvidia_torch, read_nvidia_torch
+from stylemixseg.generators.checkpoints.nvidia_torch import read_nvidia_names, read_nvidia_torch
 from stylemixseg.generators.checkpoints.own import is_safetensors, read_own, save_checkpoint
 from stylemixseg.generators.checkpoints.restricted import parse_pickle
 from stylemixseg.generators.checkpoints.rosinality import read_rosinality
@@ -54,15 +57,15 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if is_safetensors(data):
         kind, (found, stated) = "stylemixseg", read_own(data)
     elif torch_file := _torch_file(contents):
-        kind, found = "rosinality", read_rosinality(torch_file)
+        kind, found = _read_saved(torch_file.value, torch_file)
     elif contents.startswith(b"\x80"):
-        kind, found = _read_pickle(data)
+        kind, found = _read_saved(parse_pickle(data).value, None)
     else:
         raise CheckpointError(f"not a StyleGAN2 checkpoint: {_what_is(contents)}")
-    architecture, weights = assemble(found, len(data))
+    architecture, weights, notes = assemble(found, len(data))
     if stated is not None and stated != architecture:
         raise CheckpointError("the architecture in the metadata is not that of the tensors")
-    notes = found.notes
+    notes = found.notes + notes
     if "mapping.w_avg" not in weights and MISSING_W_AVG not in notes:
         notes += (MISSING_W_AVG,)
     digest = hashlib.sha256(contents).hexdigest()
@@ -90,13 +93,18 @@ def _torch_file(contents: bytes) -> TorchFile | None:
     return None
 
 
-def _read_pickle(data: memoryview) -> tuple[str, Found]:
-    value = parse_pickle(data).value
-    if is_nvidia_torch(value):
-        return "nvidia-pytorch", read_nvidia_torch(value)
+def _read_saved(value: object, file: TorchFile | None) -> tuple[str, Found]:
+    """(format, what was found) in the value of a pickle, or of a file of torch.save, which holds the storages."""
     if is_nvidia_tf(value):
         return "nvidia-tensorflow", read_nvidia_tf(value)
-    raise CheckpointError(f"a pickle of {type(value).__name__}, but not one of NVIDIA's StyleGAN2 networks")
+    located = locate(value)
+    if located.layout == "rosinality":
+        kind, found = "rosinality", read_rosinality(located.tensors, located.latent_avg, file)
+    elif located.network is not None:
+        kind, found = "nvidia-pytorch", read_nvidia_torch(located.network, located.tensors, located.prefix, file)
+    else:
+        kind, found = "nvidia-names", read_nvidia_names(located.tensors, file)
+    return kind, replace(found, notes=located.notes + found.notes)
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,8 @@ class Checkpoint:
     """A StyleGAN2 generator, read from a file.
 
     Attributes:
-        format: "nvidia-pytorch", "nvidia-tensorflow", "rosinality" or "stylemixseg".
+        format: "nvidia-pytorch", "nvidia-names" (a state_dict of that code), "nvidia-tensorflow", "rosinality" or
+            "stylemixseg".
         architecture: found from the shapes; `conv_clamp` from the file's settings.
         weights: float32 CPU tensors under the names of NVIDIA's PyTorch code, see `layout.expected_shapes`.
             `mapping.w_avg` is absent where the file has no mean latent.

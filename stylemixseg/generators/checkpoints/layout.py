@@ -18,6 +18,18 @@ from stylemixseg.generators.stylegan2 import Architecture
 
 MAX_RESOLUTION = 2048
 MISSING_W_AVG = "latent_avg is missing: the file has no mean latent, truncation needs one computed from samples"
+NOISE_SEED = 0
+NOISE_DRAWN = (
+    f"noises.* are missing: the file has no constant noise maps, so they are drawn here with seed {NOISE_SEED}; fine "
+    "detail, such as single hairs, lies elsewhere than in images made with other maps"
+)
+# What is done with the images of a generator that draws other channels than RGB: both are exact, as the colours of a
+# StyleGAN2 are sums in which no channel meets another.
+IMAGE_CHANNELS = {
+    1: "the generator draws grey images of 1 channel: it is repeated as red, green and blue",
+    3: None,
+    4: "the generator draws images of 4 channels, RGB and alpha: alpha is dropped, the colours are kept as they are",
+}
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64  # the resampling filter of every StyleGAN2
 
 
@@ -30,16 +42,18 @@ class Found:
             them, `mapping.w_avg` may be absent.
         conv_clamp: as `clamp_value` gives it.
         style_offset: to be added to the biases of the styles.
+        noise_may_lack: whether there are valid files of this format without any constant noise map.
     """
 
     views: dict[str, np.ndarray]
     conv_clamp: float | None = None
     style_offset: float = 0
+    noise_may_lack: bool = False
     notes: tuple[str, ...] = ()
     licence: str | None = None
 
 
-def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+def expected_shapes(architecture: Architecture, image_channels: int = 3) -> dict[str, tuple[int, ...]]:
     """Names and shapes of all weights, in the order of the layers; `mapping.w_avg` comes first."""
     w_dim = architecture.w_dim
     shapes: dict[str, tuple[int, ...]] = {"mapping.w_avg": (w_dim,)}
@@ -61,26 +75,42 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
                 name = f"synthesis.b{side}.conv{conv}"
                 modulated(name, inputs, channels, 3)
                 shapes[f"{name}.noise_const"], shapes[f"{name}.noise_strength"] = (side, side), ()
-        modulated(f"synthesis.b{side}.torgb", channels, 3, 1)
+        modulated(f"synthesis.b{side}.torgb", channels, image_channels, 1)
     return shapes
 
 
-def assemble(found: Found, file_bytes: int) -> tuple[Architecture, dict[str, Tensor]]:
+def assemble(found: Found, file_bytes: int) -> tuple[Architecture, dict[str, Tensor], tuple[str, ...]]:
     """Check a generator's arrays, and copy them to float32 tensors. They may take at most twice as much as the file.
+
+    A generator of grey or RGBA images becomes one of RGB, and missing noise maps are drawn where the format allows
+    their absence: the notes, which come last, say so.
 
     Raises:
         CheckpointError: not a StyleGAN2 with skip connections, conditional, names missing or left over, a wrong shape
-            or type, NaN or infinity, another resampling filter.
+            or type, NaN or infinity, another resampling filter, images of 2 or more than 4 channels.
     """
+    notes: tuple[str, ...] = ()
     filters = {name: view for name, view in found.views.items() if name.endswith(".resample_filter")}
     views = {name: view for name, view in found.views.items() if name not in filters}
     _refuse_other_networks(views.keys())
     for name, view in filters.items():
         check_filter(name, view)
     architecture = _architecture(views, found.conv_clamp)
-    shapes = expected_shapes(architecture)
+    image_channels = _length(views, "synthesis.b4.torgb.weight", 0)
+    if image_channels not in IMAGE_CHANNELS:
+        raise CheckpointError(
+            f"the generator draws images of {image_channels} channels; those of 1 (grey), 3 (RGB) and 4 (RGBA) are read"
+        )
+    if said := IMAGE_CHANNELS[image_channels]:
+        notes += (said,)
+    shapes = expected_shapes(architecture, image_channels)
     if "mapping.w_avg" not in views:
         del shapes["mapping.w_avg"]
+    noise = {name: shape for name, shape in shapes.items() if name.endswith(".noise_const")}
+    draw_noise = found.noise_may_lack and not noise.keys() & views.keys()
+    if draw_noise:
+        shapes = {name: shape for name, shape in shapes.items() if name not in noise}
+        notes += (NOISE_DRAWN,)
     if missing := shapes.keys() - views.keys():
         raise CheckpointError(f"the generator lacks {_listed(missing)}")
     if extra := views.keys() - shapes.keys():
@@ -92,7 +122,23 @@ def assemble(found: Found, file_bytes: int) -> tuple[Architecture, dict[str, Ten
     for name, weight in weights.items():
         if name.endswith(".affine.bias"):
             weight += found.style_offset
-    return architecture, weights
+        elif name.endswith((".torgb.weight", ".torgb.bias")) and image_channels != 3:
+            weights[name] = weight.repeat_interleave(3, 0) if image_channels == 1 else weight[:3].clone()
+    if draw_noise:
+        weights |= _drawn_noise(noise)
+    return architecture, weights, notes
+
+
+def _drawn_noise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Standard normal maps, as rosinality's code draws them when it makes a network; the same on every machine."""
+    random = np.random.RandomState(NOISE_SEED)
+    maps: dict[str, Tensor] = {}
+    for name, shape in shapes.items():
+        values = np.empty(shape, np.float32)
+        for row in values:  # by rows: the whole in double precision would take twice its own memory again
+            row[:] = random.randn(len(row))
+        maps[name] = torch.from_numpy(values)
+    return maps
 
 
 def to_tensors(
@@ -166,6 +212,8 @@ def _refuse_other_networks(names: Iterable[str]) -> None:
         raise CheckpointError("this network is conditional (it has class labels); an unconditional StyleGAN2 is needed")
     if any(re.match(r"synthesis\.b\d+\.skip\.", name) for name in names):
         raise CheckpointError("this generator has residual connections (architecture 'resnet'); 'skip' is needed")
+    if any(re.match(r"b\d+\.fromrgb\.|b4\.out\.", name) for name in names):
+        raise CheckpointError("this network is a discriminator only; the generator is needed")
     images = [name for name in names if re.match(r"synthesis\.b\d+\.torgb\.weight", name)]
     if len(images) == 1 and "synthesis.b4.const" in names and "synthesis.b4.torgb.weight" not in names:
         raise CheckpointError("this generator has one RGB layer (architecture 'orig'); 'skip' is needed")

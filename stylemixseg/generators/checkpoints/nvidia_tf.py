@@ -1,7 +1,7 @@
 """NVIDIA's TensorFlow pickles: stylegan2 configurations E and F, and stylegan2-ada in its TensorFlow version.
 
 A tuple (G, D, Gs) of networks, each with its variables by name and the source that builds it; Gs is the averaged
-generator. The source is ignored. Kernels lie as (height, width, in, out), those of the up-sampling convolutions
+generator. Or one network alone, as pickle.dump(Gs) writes it. The source is ignored. Kernels lie as (height, width, in, out), those of the up-sampling convolutions
 mirrored, and the biases of the styles without the 1 that is added to them.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.layout import Found, clamp_value, squeezed
+from stylemixseg.generators.checkpoints.locate import NOT_AVERAGED
 from stylemixseg.generators.checkpoints.tensors import array_view, is_call, number
 
 MAX_NAME = 100
@@ -33,15 +34,14 @@ def is_nvidia_tf(value: object) -> bool:
 
 
 def read_nvidia_tf(value: object) -> Found:
-    """All variables of Gs under canonical names, and conv_clamp.
+    """All variables of the generator under canonical names, and conv_clamp.
 
     Raises:
-        CheckpointError: not (G, D, Gs), StyleGAN1 or older, conditional, not a generator with skip connections,
+        CheckpointError: no generator in it, StyleGAN1 or older, conditional, not a generator with skip connections,
             malformed.
     """
-    if not isinstance(value, tuple) or len(value) != 3 or not is_call(value[2], "network"):
-        raise CheckpointError("expected the three networks (G, D, Gs) of a TensorFlow snapshot")
-    state = _state(value[2])
+    network, notes = _generator(value)
+    state = _state(network)
     version = number(state.get("version"))
     if type(version) is not int or version < 4:
         raise CheckpointError("this is a StyleGAN1 or Progressive GAN network (version below 4); StyleGAN2 is needed")
@@ -57,7 +57,18 @@ def read_nvidia_tf(value: object) -> Found:
         variables |= _variables(f"{part}/", _state(network))
     if any("ToRGB_lod" in name or "StyleMod" in name or name.endswith("/Dense/weight") for name in variables):
         raise CheckpointError("this is a StyleGAN1 network, or StyleGAN2 of configurations A to D; E or F is needed")
-    return Found(_canonical(variables), conv_clamp=clamp_value(settings.get("conv_clamp")), style_offset=1)
+    return Found(_canonical(variables), conv_clamp=clamp_value(settings.get("conv_clamp")), style_offset=1, notes=notes)
+
+
+def _generator(value: object) -> tuple[object, tuple[str, ...]]:
+    """The averaged generator of a snapshot, else the only one that there is; and notes."""
+    if is_call(value, "network"):
+        return value, ()
+    if len(value) == 3 and is_call(value[2], "network"):
+        return value[2], ()
+    if len(value) in (2, 3) and is_call(value[0], "network"):
+        return value[0], (NOT_AVERAGED,)
+    raise CheckpointError("expected the three networks (G, D, Gs) of a TensorFlow snapshot")
 
 
 def _state(network: object) -> dict:

@@ -28,6 +28,10 @@ MAX_OPCODES = 250_000  # a training snapshot at 1024 px (three networks, optimis
 MAX_ITEMS = 10_000
 MAX_INT_BYTES = 32
 MAX_NAME_BYTES = 256
+SAVE_NAMES = (
+    ". If it is the class of your own network, saved whole, save torch.save(network.state_dict(), path) instead, which "
+    "names no class"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,18 @@ class PersistentId:
     value: object
 
 
+# Where rosinality's classes stand in that code and in pSp, e4e and ReStyle, for networks that are saved whole.
+ROSINALITY_MODULES = [
+    f"{package}{name}"
+    for package in ("", "stylegan2.", "models.stylegan2.")
+    for name in ("model", "op.fused_act")
+]
+ROSINALITY_CLASSES = (
+    "Blur ConstantInput EqualConv2d EqualLinear FusedLeakyReLU Generator ModulatedConv2d NoiseInjection PixelNorm "
+    "ScaledLeakyReLU StyledConv ToRGB Upsample"
+).split()
+
+
 def _names() -> dict[tuple[str, str], Name]:
     roles = {
         "mapping": ["collections.OrderedDict", "dnnlib.util.EasyDict"],
@@ -78,6 +94,11 @@ def _names() -> dict[tuple[str, str], Name]:
         ],
         "module": ["torch_utils.persistence._reconstruct_persistent_obj"],
         "network": ["dnnlib.tflib.network.Network"],
+        "plain module": [
+            *(f"{package}.{name}" for package in ROSINALITY_MODULES for name in ROSINALITY_CLASSES),
+            *(f"torch.nn.modules.{name}" for name in ("container.Sequential", "container.ModuleList", "module.Module")),
+            "torch.nn.parallel.data_parallel.DataParallel",
+        ],
     }
     names: dict[tuple[str, str], Name] = {}
     for role, paths in roles.items():
@@ -88,7 +109,7 @@ def _names() -> dict[tuple[str, str], Name]:
 
 
 NAMES = _names()
-STATEFUL = {"array", "dtype", "namespace", "network"}  # what a state may be set on
+STATEFUL = {"array", "dtype", "namespace", "network", "plain module"}  # what a state may be set on
 
 
 class Parsed(NamedTuple):
@@ -199,9 +220,11 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             raise CheckpointError(f"refused a name made of {type(module).__name__} and {type(name).__name__}")
         if (module, name) not in NAMES:
+            class_name = name.rpartition(".")[2]
+            advice = SAVE_NAMES if class_name[:1].isupper() and class_name.isidentifier() else ""
             raise CheckpointError(
                 f"refused {shown(module)}.{shown(name)}: the file asks for it, no StyleGAN2 generator needs it. "
-                "Nothing was run"
+                f"Nothing was run{advice}"
             )
         self.push(NAMES[module, name])
 

@@ -1,78 +1,45 @@
-"""Checkpoints of the community's PyTorch code by rosinality, on which pSp, e4e, ReStyle and many others build.
+"""Names of the community's PyTorch code by rosinality, on which pSp, e4e, ReStyle and many others build.
 
-{"g_ema": names and tensors, "latent_avg": mean latent}, or the names at top level, or, in encoder checkpoints,
-{"state_dict": {"encoder...", "decoder..."}, "latent_avg"}, where the decoder is the generator.
+{"g_ema": names and tensors, "latent_avg": mean latent} or one of many other wrappings, see `locate`.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.layout import Found, check_filter, squeezed, to_float32
 from stylemixseg.generators.checkpoints.storages import TorchFile
-from stylemixseg.generators.checkpoints.tensors import tensor_view
-
-MAX_NAME = 100
-# What a torch file without a rosinality generator is, by the beginning of one of its names.
-OTHERS = {
-    "generator.progression.": "a StyleGAN1 network (rosinality's style-based-gan-pytorch)",
-    "g_mapping.": "a StyleGAN1 network",
-    "synthesis.input.": "a StyleGAN3 network",
-    "synthesis.early_layer.": "a genforce checkpoint, which is not supported",
-    "style_mapping.": "an MMGeneration checkpoint, which is not supported",
-    "generator_ema.": "an MMGeneration checkpoint, which is not supported",
-    "final_linear.": "a discriminator only",
-    "encoder.": "an encoder only; the generator (names beginning with decoder.) is not in it",
-    "input_layer.": "an encoder only",
-    "body.": "an encoder only",
-}
+from stylemixseg.generators.checkpoints.tensors import numbers_view
 
 
-def read_rosinality(file: TorchFile) -> Found:
+def read_rosinality(tensors: Mapping[str, object], latent_avg: object | None, file: TorchFile | None) -> Found:
     """All weights under canonical names. The format knows no conv_clamp.
 
+    Args:
+        tensors: unread tensors by rosinality's names.
+        latent_avg: the unread mean latent, or None.
+        file: where the storages are; None: inside the pickle.
+
     Raises:
-        CheckpointError: no generator in the file (the message says what there is), a name that is not StyleGAN2's.
+        CheckpointError: malformed, or a name that is not StyleGAN2's.
     """
-    if not isinstance(file.value, dict):
-        raise CheckpointError("torch.save saved something other than a dictionary, which a StyleGAN2 checkpoint is")
     views: dict[str, np.ndarray] = {}
-    for name, value in _generator(file.value).items():
-        if not isinstance(name, str) or len(name) > MAX_NAME:
-            raise CheckpointError(f"malformed generator: the name {shown(name)}")
-        _take(name, tensor_view(value, file), views)
+    for name, value in tensors.items():
+        _take(name, numbers_view(value, file), views)
     notes: tuple[str, ...] = ()
-    if file.value.get("latent_avg") is not None:
-        views["mapping.w_avg"], notes = _mean_latent(tensor_view(file.value["latent_avg"], file))
-    return Found(views, notes=notes)
-
-
-def _generator(saved: dict) -> dict:
-    candidates = [saved.get("g_ema"), saved.get("state_dict"), saved]
-    for found in candidates:
-        if isinstance(found, dict):
-            for prefix in ("", "decoder."):
-                if f"{prefix}input.input" in found or f"{prefix}conv1.conv.weight" in found:
-                    tensors = {k: v for k, v in found.items() if isinstance(k, str) and k.startswith(prefix)}
-                    tensors = {k.removeprefix(prefix): v for k, v in tensors.items()}
-                    if found is saved:
-                        tensors.pop("latent_avg", None)
-                    return tensors
-    for found in candidates:
-        for start, words in OTHERS.items():
-            if isinstance(found, dict) and any(isinstance(name, str) and name.startswith(start) for name in found):
-                raise CheckpointError(f"no StyleGAN2 generator in the file: it is {words}")
-    if "d" in saved and "g_ema" not in saved:
-        raise CheckpointError("no StyleGAN2 generator in the file: g_ema is missing (a discriminator only?)")
-    keys = ", ".join(shown(key, 30) for key in list(saved)[:5]) or "none"
-    raise CheckpointError(f"no StyleGAN2 generator in the torch file (its first keys: {keys})")
+    if latent_avg is not None:
+        views["mapping.w_avg"], notes = _mean_latent(numbers_view(latent_avg, file))
+    return Found(views, notes=notes, noise_may_lack=True)
 
 
 def _mean_latent(view: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """w_avg (w_dim), also of a file that has one a layer (num_ws, w_dim)."""
+    """w_avg (w_dim), also of a file that has one per layer, (num_ws, w_dim) or (1, num_ws, w_dim)."""
+    if view.ndim == 3 and len(view) == 1:
+        view = view[0]
     if view.ndim != 2:
         return view, ()
     if len(view) > 64:

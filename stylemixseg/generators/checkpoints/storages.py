@@ -61,6 +61,11 @@ def read_torch_zip(data: memoryview) -> TorchFile:
     if len(found) != 1:
         raise CheckpointError("a zip archive, but not one of torch.save: it has no single data.pkl")
     folder = found[0].removesuffix("data.pkl")
+    if f"{folder}constants.pkl" in members:
+        raise CheckpointError(
+            "a TorchScript archive (torch.jit.save), which is a program with its numbers: save the network's "
+            "state_dict() with torch.save instead"
+        )
     if f"{folder}byteorder" in members and bytes(members[f"{folder}byteorder"].checked()[:6]) != b"little":
         raise CheckpointError("the file was written on a big-endian machine")
     checked: dict[str, memoryview] = {}

@@ -65,6 +65,13 @@ def array_view(value: object) -> np.ndarray:
     return np.ndarray(shape, dtype, data, order=order)
 
 
+def numbers_view(value: object, file: TorchFile | None = None) -> np.ndarray:
+    """A torch tensor or a NumPy array as a read-only array, whichever it is; arguments and errors as theirs."""
+    if is_call(value, "array") or is_call(value, "array from buffer"):
+        return array_view(value)
+    return tensor_view(value, file)
+
+
 def number(value: object) -> object:
     """A NumPy scalar as a Python number; any other value as it is."""
     if not is_call(value, "scalar"):
