@@ -73,17 +73,17 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## The operation
 #
-# *Alpha composition* mixes a foreground $F$ and a background $B$ by an alpha channel $\alpha$ with values in 0..1, at
-# every pixel:
+# *Alpha composition* mixes a foreground $\mathbf{F}$ and a background $\mathbf{B}$ into an image $\mathbf{C}$, by an
+# alpha channel $\alpha$ with values in 0..1, at every pixel:
 #
 # ```{math}
 # :label: eq-alpha
-# C = \alpha F + (1 - \alpha) B.
+# \mathbf{C} = \alpha \mathbf{F} + (1 - \alpha) \mathbf{B}.
 # ```
 #
 # The paper takes the mask itself as $\alpha$, so that it is 0 or 1 and every pixel comes from one image or from the
 # other. There is no *feathering*, which means a gradual change across the boundary, and no blur (section 4.5). That
-# is a severe test: people see a wrong boundary at once.
+# is a severe test, because nothing hides a wrong boundary.
 #
 # We segment a few queries first. Clustering runs at the profile's resolution; the mask is enlarged to the image's
 # size by repeating pixels, which invents nothing. The rule is corner minority; [the chapter on
@@ -217,8 +217,9 @@ for name, mask in damaged.items():
 display(Markdown(table(["damage, one image", "mIoU", "mIoU near the boundary"], rows)))
 
 # %% [markdown]
-# What the eye finds ugly and what mIoU punishes are not the same. A thin rim costs little mIoU and spoils a
-# composition. That is why Table 3 of the paper adds the trimap IoU, which sees only the boundary.
+# Compare the two columns with the pictures. A thin rim costs little mIoU over the whole image, although it is easy to
+# see in a composition; near the boundary it costs much. The trimap IoU in Table 3 of the paper looks at the boundary
+# only, in the same way (there it scores networks that were trained on the masks).
 #
 # Now the real masks against the reference:
 
@@ -247,20 +248,20 @@ image_grid(
 # %% [markdown]
 # ## A soft mask (ours, not the paper's)
 #
-# The paper uses the hard mask only. K-means knows more: how far a pixel lies from the centroids of each side. The
-# package turns that into a *confidence*,
+# The paper uses the hard mask only. K-means gives more: how far a pixel lies from the centroids of each side. The
+# package turns that into a *confidence* $q$ of each pixel,
 #
 # ```{math}
 # :label: eq-confidence-alpha
-# s = \frac{d_\mathrm{bg}}{d_\mathrm{fg} + d_\mathrm{bg}},
+# q = \frac{r_\mathrm{bg}}{r_\mathrm{fg} + r_\mathrm{bg}},
 # ```
 #
-# with $d_\mathrm{fg}$ and $d_\mathrm{bg}$ the distances to the nearest foreground and background centroid. It is
+# with $r_\mathrm{fg}$ and $r_\mathrm{bg}$ the distances to the nearest foreground and background centroid. It is
 # above one half inside the mask. It was not made to be an alpha channel: few pixels reach 0 or 1, so as it is,
 # everything becomes a little transparent. Stretching it around one half keeps the boundary soft and the rest solid:
 #
 # ```{math}
-# \alpha = \min\left(1, \max\left(0, \tfrac{1}{2} + g \left(s - \tfrac{1}{2}\right)\right)\right).
+# \alpha = \min\left(1, \max\left(0, \tfrac{1}{2} + g \left(q - \tfrac{1}{2}\right)\right)\right).
 # ```
 #
 # The gain $g$ is a choice; at a very high one we are back at the hard mask.
@@ -295,8 +296,8 @@ picture_slider(
 # ## Taking the cutout elsewhere
 #
 # A PNG file can hold an alpha channel, so other programs can place the cutout. The chapter writes it to memory here;
-# give
-# `save` a file name to keep it. Then we read it back and lay it on a chequerboard, the usual sign for "transparent".
+# give `save` a file name to keep it. Then we read it back and lay it on a chequerboard, the usual sign for
+# "transparent".
 
 # %%
 buffer = io.BytesIO()
@@ -369,8 +370,8 @@ image_row(
 # ```
 #
 # The cell gives the mean absolute difference of 8-bit colour values. A number near 0 means that an error there cannot
-# be seen. It does not say whether the background is *plausible*: people forgive a changed colour sooner than a second
-# face.
+# be seen. It does not say whether the background is *plausible*: a second face behind the first looks wrong even where
+# its colours differ little.
 
 # %%
 wrong = cut.mask != truths[chosen]

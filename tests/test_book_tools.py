@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from statistics import median
 
 import nbformat
 import pytest
@@ -238,6 +239,14 @@ def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> N
     faces = json.loads((performance.BENCHMARKS / "cpu_faces.json").read_text())
     assert f"| peak memory | {faces['ratios']['peak_bytes']['median']:.2f} |" in page
     assert "alt: Left" in page and (tmp_path / "performance.png").stat().st_size > 10_000
+    # What its sentences say of the figure is worked out from the same runs.
+    peer, ours = ([run for run in faces["runs"] if run["variant"] == name] for name in ("peer", "ours"))
+    whole = median(run["wall_s"] for run in peer)
+    mixes = [median(run[laps][step] for run in runs) / whole
+             for runs, laps, step in ((ours, "query", "summary"), (peer, "laps", "synthesis"))]
+    assert f"The mixes take {mixes[0]:.0%} of it in ours and {mixes[1]:.0%} in the peer" in page
+    reached = sum(item["iou"] >= faces["bars"]["iou"] for item in faces["agreement"])
+    assert f"and {reached} of {len(faces['agreement'])} queries reach it" in page
     assert "Not measured: no GPU was at hand" in page or "ours over the plain loop's" in page
     with pytest.raises(layout.BuildError, match="run benchmarks/cpu_faces.py"):
         performance.write_performance(tmp_path, layout.ROOT / "tests")

@@ -85,6 +85,8 @@ def _faces(run: dict) -> list[str]:
     ]
     settings, limits = run["settings"], run["limits"]
     ours = [item["query"]["summary"] for item in run["runs"] if item["variant"] == "ours"]
+    shares, reached = _shares(run), sum(item["iou"] >= bars["iou"] for item in run["agreement"])
+    mixes, colours = ({who: f"{share[part]:.0%}" for who, share in shares.items()} for part in ("mixes", "colours"))
     bound = (
         f"What bounds the rest: the convolutions of the {settings['n']} mixes are {settings['n'] * limits['flops_per_mix'] / 1e9:.0f} "
         f"GFLOP, which these cores do in {limits['arithmetic_s']:.1f} s at the speed that they reach in a large matrix "
@@ -98,11 +100,14 @@ def _faces(run: dict) -> list[str]:
         "clusters. Each run is a fresh process, start included.",
         table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
         ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: ours "
-        "is well under half as long as the peer's. Right, time and memory over the number of styles, both straight lines\n\n"
-        "Left: where the time of one mask goes, as shares of the peer's whole time. Ours needs about half of "
-        "it for the mixes, and hardly any for colours and clusters, which the peer works out on a tensor that ours never "
-        "writes down. Right: time and memory of one mask grow with the number of styles along straight lines.\n:::",
-        f"Do both give the same mask? The aim is an IoU of {bars['iou']}. The objective is what K-means minimises, over all "
+        f"has {shares['ours']['whole']:.0%} of the length of the peer's. Right, time and memory over the number of styles, "
+        "both straight lines\n\nLeft: where the time of one mask goes, as shares of the peer's whole time. The mixes take "
+        f"{mixes['ours']} of it in ours and {mixes['peer']} in the peer, colours and clusters {colours['ours']} and "
+        f"{colours['peer']}. The peer computes the latter on the whole summary tensor; ours never writes that tensor down, "
+        "and trains K-means on a sample of the pixels. Right: time and memory of one mask grow with the number of styles "
+        "along straight lines.\n:::",
+        f"Do both give the same mask? The aim is an IoU of {bars['iou']}, and {reached} of {len(run['agreement'])} queries "
+        "reach it. The objective is what K-means minimises, over all "
         "pixels; above 1 the peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the best "
         "of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local minimum: "
         "started once more from our centroids, it gives the mask of the last column.",
@@ -118,6 +123,20 @@ def _faces(run: dict) -> list[str]:
         ),
         bound,
     ]
+
+
+def _shares(faces: dict) -> dict[str, dict[str, float]]:
+    """{variant: its whole time, its mixes, its colours and clusters}, medians as shares of the peer's whole time."""
+    whole = statistics.median(run["wall_s"] for run in faces["runs"] if run["variant"] == "peer")
+    found = {}
+    for variant, steps, laps in (("ours", _OURS, "query"), ("peer", _PEER, "laps")):
+        runs = [run for run in faces["runs"] if run["variant"] == variant]
+        seconds = {name: statistics.median(run[laps][name] for run in runs) for name in steps}
+        mixes = sum(value for name, value in seconds.items() if steps[name] == "mixes")
+        colours = sum(value for name, value in seconds.items() if steps[name] not in ("start", "mixes"))
+        length = statistics.median(run["wall_s"] for run in runs)
+        found[variant] = {"whole": length / whole, "mixes": mixes / whole, "colours": colours / whole}
+    return found
 
 
 def _growth(run: dict) -> list[str]:
@@ -167,6 +186,9 @@ def _stylegan(run: dict) -> list[str]:
         for row in run["by_cutoff"]
     ]
     earlier = [[str(row["resolution"]), f"{row['correlation']:.2f}"] for row in run["earlier"]]
+    remain = " and ".join(
+        f"{row['arithmetic_above']:.0%} at c = {row['cutoff']}" for row in run["by_cutoff"] if row["cutoff"] in (6, 8)
+    )
     return [
         f"## StyleGAN2 on a CPU\n\n{_where(run)} {settings['resolution']} px, random weights, {settings['n']} mixes, "
         f"{settings['repeats']} rounds. *Straightforward* is the same network in PyTorch, one image at a time, all layers "
@@ -184,7 +206,7 @@ def _stylegan(run: dict) -> list[str]:
             rows,
         ),
         "The difference is in units of the image's range. Most of the arithmetic of StyleGAN2 stands in its later, "
-        "larger layers, so a cutoff in the usual range saves little by sharing alone.",
+        f"larger layers, so that {remain} must be done for every mix however much is shared.",
         "Could an image of fewer pixels, the sum of the RGB images up to r, stand for the whole? It costs a fraction. How "
         "alike the two are can only be told on trained weights; on random ones, where each resolution adds equal noise, "
         "the correlation of their pixels is:",

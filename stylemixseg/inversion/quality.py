@@ -1,7 +1,8 @@
-"""What an inversion loses, measured on photo and reconstruction: it bounds what a segmentation of the latter can reach.
+"""What an inversion loses, measured on photo and reconstruction.
 
-A mask of the reconstruction is judged by the photo's. So even a perfect method gets no more than the agreement of the
-two images' own masks, here by the face parser.
+A mask of the reconstruction is judged by the photo's, so a changed outline costs every method that works on the
+reconstruction. How much, the agreement of the face parser's masks on the two images estimates. It holds the parser's own
+errors on both, and bounds no other method.
 """
 
 from __future__ import annotations
