@@ -155,7 +155,7 @@ def markdown(
     elif not path.exists():
         rows = ["No expectations are recorded for the profile `cpu`."]
     else:
-        rows = _checks(check("cpu", results_dir, path))
+        rows = _checks(check("cpu", results_dir, path), profiles["cpu"])
     parts += _folded("Checks of the profile cpu: every mean, and how many images", rows)
     return "\n\n".join(parts) + "\n"
 
@@ -203,10 +203,8 @@ def _runs_table(profiles: Mapping[str, _Profile]) -> str:
     for profile, item in profiles.items():
         for run in item.runs:
             generator = f"{run.generator['name']} (`{run.generator['sha256'][:12]}`)" if run.generator else "none"
-            command, code = made_by(run.experiment, MEASURED_BY)
-            source = f"[`{command}`]({code})"
-            cells = [profile, run.experiment, generator, run.device, run.created[:10], f"{run.seconds / 60:.1f}", source]
-            rows.append(cells)
+            minutes = f"{run.seconds / 60:.1f}"
+            rows.append([profile, run.experiment, generator, run.device, run.created[:10], minutes, _link(run)])
     if not rows:
         return "Nothing has been run here."
     header = ["profile", "experiment", "generator", "device", "date", "minutes, less what was on disk", "made by"]
@@ -232,8 +230,13 @@ def _origin(line: Line, profiles: Mapping[str, _Profile]) -> list[str]:
     run = next((item.run_of[line.measured] for item in profiles.values() if line.measured in item.run_of), None)
     if run is None:
         return ["", ""]
+    return ["; ".join(stands), _link(run)]
+
+
+def _link(run: Run) -> str:
+    """The command that makes a run's numbers, linked to the code that measures them."""
     command, code = made_by(run.experiment, MEASURED_BY)
-    return ["; ".join(stands), f"[`{command}`]({code})"]
+    return f"[`{command}`]({code})"
 
 
 def _notes(lines: list[Line], profiles: Mapping[str, _Profile]) -> list[str]:
@@ -278,7 +281,7 @@ def _spot_table(spot: SpotCheck | None, since: str | None) -> list[str]:
     return [*parts, "The twenty that moved most:", table(header, cells)]
 
 
-def _checks(rows: list[Row]) -> list[str]:
+def _checks(rows: list[Row], profile: _Profile) -> list[str]:
     means = [row for row in rows if row.image is None]
     images = [row for row in rows if row.image is not None]
     kept = sum(row.ok for row in means)
@@ -290,11 +293,12 @@ def _checks(rows: list[Row]) -> list[str]:
             value_text(row.measured, row.interval),
             "" if row.n is None else str(row.n),
             "yes" if row.ok else "**no**",
+            _link(profile.run_of[row.name]),
         ]
         for row in means
     ]
     return [
         f"{kept} of {len(means)} means are within their tolerance, and {sum(row.ok for row in images)} of {len(images)} "
         "scores of single images.",
-        table(["measurement", "expected", "tolerance", "measured", "n", "within"], cells),
+        table(["measurement", "expected", "tolerance", "measured", "n", "within", "made by"], cells),
     ]

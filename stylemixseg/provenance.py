@@ -14,7 +14,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @cache
 def revision() -> str:
-    """The commit that this source tree is at, or "main" where it is no git checkout."""
+    """The commit that this source tree is at, or "main" where it is no git checkout of its own."""
+    if not (ROOT / ".git").exists():  # an installed package may lie inside a repository of somebody else's
+        return "main"
     try:
         done = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL

@@ -160,7 +160,7 @@ def test_checks_stand_on_the_page(results, tmp_path):
     update_expectations("cpu", results, tmp_path / "cpu.json")
     page = markdown(results, tmp_path)
     assert "1 of 1 means are within their tolerance, and 0 of 0 scores of single images." in page
-    assert re.search(rf"\| `{MAIN}` \| 0.765 \| 0.00\d \| 0.765 \[0.700, 0.820\] \| 12 \| yes \|", page)
+    assert re.search(rf"\| `{MAIN}` \| 0.765 \| 0.00\d \| 0.765 \[0.700, 0.820\] \| 12 \| yes \| \[`stylemixseg reproduce table1`\]", page)
 
 
 def test_an_expectation_without_its_result_stops_the_page(results, tmp_path):
