@@ -86,6 +86,20 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def named_in_utf8(path: str | Path) -> Iterator[Path]:
+    """A path of an existing file for libraries that open no path but UTF-8, as safetensors: this one, or one like
+    /dev/fd/3, which names the file while it is open.
+    """
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        with open(path, "rb") as file:
+            yield Path(f"/dev/fd/{file.fileno()}")
+    else:
+        yield Path(path)
+
+
 def write_cached(path: str | Path, write: Callable[[Path], object]) -> None:
     """Keep a result that can be made again: `write(temporary)` under `atomic_write`, as far as it is possible.
 

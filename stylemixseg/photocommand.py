@@ -342,17 +342,20 @@ def named_photos(paths: Sequence[Path]) -> dict[str, Path]:
         PassedOverWarning: see `list_photos`.
     """
     found = [photo for path in paths for photo in (list_photos(path) if os.path.isdir(path) else [path])]
-    photos = {os.path.abspath(path): path for path in found}.values()
+    unique: dict[str, Path] = {}
+    for path in found:
+        unique.setdefault(os.path.abspath(path), path)
+    photos = unique.values()
     claims = Counter(key for path in photos for key in {_folded(path.stem), _folded(path.name)})
     named: dict[str, Path] = {}
+    taken: set[str] = set()
     for path in photos:
         alone = claims[_folded(path.stem)] == 1 and not path.stem.startswith(".")
-        name = path.stem if alone else path.name
-        taken = {_folded(other) for other in named}
-        numbers = (f"{path.name} ({number})" for number in count(2))
-        while _folded(name) in taken:
-            name = next(numbers)
+        wanted = [path.stem, path.name] if alone else [path.name]
+        numbered = (f"{path.name} ({number})" for number in count(2))
+        name = next(name for name in chain(wanted, numbered) if _folded(name) not in taken)
         named[name] = path
+        taken.add(_folded(name))
     return named
 
 

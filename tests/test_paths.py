@@ -9,8 +9,19 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
-from stylemixseg.paths import CacheWarning, atomic_write, cache_dir, data_dir, data_file, sha256_file, write_cached
+from stylemixseg.paths import (
+    CacheWarning,
+    atomic_write,
+    cache_dir,
+    data_dir,
+    data_file,
+    named_in_utf8,
+    sha256_file,
+    write_cached,
+)
 
 
 @pytest.mark.parametrize(
@@ -144,3 +155,12 @@ def test_other_errors_than_those_of_the_file_system_are_raised(tmp_path):
 
     with pytest.raises(ValueError, match="a fault of the program"):
         write_cached(tmp_path / "a", wrong)
+
+
+@pytest.mark.parametrize("name", [b"plain", "\u00e4".encode(), b"caf\xe9"])
+def test_a_name_for_libraries_that_take_utf8_only(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    save_file({"a": torch.arange(3)}, path)
+    with named_in_utf8(path) as other:
+        assert str(other).encode() and load_file(other)["a"].tolist() == [0, 1, 2]
+    assert (other == path) == (name != b"caf\xe9")

@@ -26,7 +26,7 @@ from stylemixseg.generators.base import mean_latent, weights_digest
 from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino_ir import IRError, IRGraph, read_ir
-from stylemixseg.paths import cache_dir, sha256_file
+from stylemixseg.paths import cache_dir, named_in_utf8, sha256_file
 
 DISTRIBUTION = "random-face"
 VERSION = "2021.7.21.1"
@@ -71,7 +71,7 @@ def fetch_faces(wheel: str | Path | None = None) -> Path:
 def load_faces(name: str = "faces") -> MobileStyleGAN:
     """The face generator as a PyTorch module in evaluation mode, fetched on first use."""
     path = fetch_faces()
-    with safe_open(path, "pt") as file:
+    with named_in_utf8(path) as name_of_file, safe_open(name_of_file, "pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}
     generator = MobileStyleGAN(name=name, digest=weights_digest(state))
     generator.load_state_dict(state)

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stylemixseg.paths import write_cached
+from stylemixseg.paths import named_in_utf8, write_cached
 
 SAVE_EVERY = 30.0  # s
 
@@ -77,7 +77,7 @@ def read_state(path: Path | None, shapes: Mapping[str, Sequence[int]]) -> tuple[
     if path is None or not path.is_file():
         return None
     try:
-        with safe_open(path, "pt") as file:
+        with named_in_utf8(path) as name, safe_open(name, "pt") as file:
             found = {name: file.get_slice(name) for name in file.keys()}
             if {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in found.items()} != {
                 name: ("F32", tuple(shape)) for name, shape in shapes.items()
