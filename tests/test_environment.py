@@ -84,7 +84,7 @@ def test_extras_that_texts_and_messages_name_exist() -> None:
         (name, path.relative_to(ROOT))
         for path in files
         for listed, single in re.findall(
-            r"(?:stylemixseg|'\.)\[([a-z,]+)\]|\bextras? [`']([a-z]+)[`']", path.read_text(encoding="utf-8")
+            r"(?:stylemixseg|'\.)\[([a-z,]+)\]|(?<!no )\bextras? [`']([a-z]+)[`']", path.read_text(encoding="utf-8")
         )
         for name in (listed or single).split(",")
     ]
