@@ -50,10 +50,10 @@ class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-# Whether what belongs to each solution, beyond its title, can be seen: text, code cells and pictures.
+# Whether the text, cells and pictures under the heading "Exercises" can be seen, all but the exercises themselves.
 SOLUTIONS = """
-[...document.querySelectorAll(".solution :is(p, .cell, img, table)")]
-  .filter((part) => !part.closest(".admonition-title"))
+[...document.querySelectorAll("#exercises :is(p, .cell, img, table)")]
+  .filter((part) => !part.closest(".admonition-title, .exercise"))
   .map((part) => part.checkVisibility({opacityProperty: true, visibilityProperty: true}))
 """
 OPEN_SOLUTIONS = "document.querySelectorAll('.solution .toggle-button').forEach((button) => button.click())"

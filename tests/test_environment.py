@@ -124,6 +124,21 @@ def test_an_environment_that_nothing_can_fill_is_named(tmp_path: Path) -> None:
     assert f"{python} has no pip" in done.stderr and "python3-venv" in done.stderr
 
 
+def test_extras_that_texts_and_messages_name_exist() -> None:
+    files = [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "book").glob("*.md")]
+    files += [path for folder in ("stylemixseg", "book/bookbuild", "notebooks") for path in (ROOT / folder).rglob("*.py")]
+    named = [
+        (name, path.relative_to(ROOT))
+        for path in files
+        for listed, single in re.findall(
+            r"(?:stylemixseg|'\.)\[([a-z,]+)\]|(?<!no )\bextras? [`']([a-z]+)[`']", path.read_text(encoding="utf-8")
+        )
+        for name in (listed or single).split(",")
+    ]
+    assert {"align", "detectors", "photos", "references"} <= {name for name, _ in named}
+    assert [(name, path) for name, path in named if name not in EXTRAS] == []
+
+
 @pytest.mark.parametrize("file", ["requirements/lock.txt", "book/package-lock.json", "Makefile", "environment.yml"])
 def test_no_registry_is_named(file: str) -> None:
     """Downloads come from where the user has set up pip, npm and conda."""
