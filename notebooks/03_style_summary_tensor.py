@@ -261,7 +261,11 @@ display(Markdown(checked))
 
 # %% mystnb={"image": {"alt": "An image and its three LAB channels as grey pictures: one shows light and shadow, the two others show the colours with little shading"}, "figure": {"caption": "A query and its LAB channels (a* and b*: mid-grey is 0). Light and shadow go mostly into L*. The hue goes into a* and b*.", "name": "fig-lab"}}
 image_row(
-    [images[0], lab[..., 0] / 100, *(np.clip(0.5 + lab[..., channel] / 100, 0, 1) for channel in (1, 2))],
+    [
+        images[0],
+        lab[..., 0] / 100,
+        *(np.clip(0.5 + lab[..., channel] / 100, 0, 1) for channel in (1, 2)),
+    ],
     ["query", "L*", "a*", "b*"],
 )
 

@@ -425,9 +425,10 @@ sentences = []
 for k in dict(settings):
     one, ten = (ratios[k, restarts].ravel() for restarts in (1, 10))
     sentences.append(
-        f"At k = {k} the share of runs with J above {BAD} times the best goes from "
-        f"{np.mean(one > BAD):.0%} with one start to {np.mean(ten > BAD):.0%} with "
-        f"ten, and the worst run from {one.max():.2f} to {ten.max():.2f} times the best."
+        f"At k = {k} the share of runs with J above {BAD} times the best goes "
+        f"from {np.mean(one > BAD):.0%} with one start to "
+        f"{np.mean(ten > BAD):.0%} with ten, and the worst run from "
+        f"{one.max():.2f} to {ten.max():.2f} times the best."
     )
 display(Markdown(" ".join(sentences)))
 

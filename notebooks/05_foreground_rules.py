@@ -328,20 +328,23 @@ if chosen_file.exists():
     tuned = chosen["rules.saliency.miou"]
     tried = {name: chosen[f"rules.{name}.candidates"].value for name in RULES}
     how_chosen = (
-        f"The defaults were chosen on {tuned.n} images of `{run.generator['name']}` "
+        f"The defaults were chosen on {tuned.n} images of "
+        f"`{run.generator['name']}` "
         f"with seeds {run.seed} to {run.seed + tuned.n - 1}, at the sizes of "
-        f"profile `{run.profile}`. {tried['saliency']:.0f} settings of the saliency "
-        f"rule and {tried['corner_minority']:.0f} of the corner minority rule were "
-        f"scored. The winners reached an mIoU of {tuned.value:.3f} (saliency) and "
-        f"{chosen['rules.corner_minority.miou'].value:.3f} (corner minority) *on the "
-        "images that chose them*."
+        f"profile `{run.profile}`. {tried['saliency']:.0f} settings of the "
+        f"saliency rule and {tried['corner_minority']:.0f} of the corner "
+        "minority rule were scored. The winners reached an mIoU of "
+        f"{tuned.value:.3f} (saliency) and "
+        f"{chosen['rules.corner_minority.miou'].value:.3f} (corner minority) "
+        "*on the images that chose them*."
     )
 else:
     how_chosen = "The result file of the choice is not in this results folder."
 display(
     Markdown(
         f"{how_chosen} The images compared in this chapter have the seeds "
-        f"{P.comparison_seeds[0]} to {P.comparison_seeds[-1]}, and chose nothing."
+        f"{P.comparison_seeds[0]} to {P.comparison_seeds[-1]}, and chose "
+        "nothing."
     )
 )
 
@@ -398,7 +401,10 @@ for name, confusions in compared.items():
         )
         beside = f"{gain:+.3f} ({around[0]:+.3f} to {around[1]:+.3f})"
         recorder.add(
-            f"{measured}.minus_saliency.miou", gain, n=len(maps), interval=around
+            f"{measured}.minus_saliency.miou",
+            gain,
+            n=len(maps),
+            interval=around,
         )
     cells = [f"{value:.3f}", f"{low:.3f} to {high:.3f}", f"{lost:.3f}", beside]
     rows.append([TITLES[name], *cells])
@@ -411,9 +417,9 @@ header = [
 ]
 display(
     Markdown(
-        f"{len(maps)} comparison images of `{P.generator}`, c = {P.cutoff}, k = {P.k}, {P.color_space.upper()}. "
-        f"The reference is {REFERENCES[P.reference]}.\n\n"
-        + table(header, rows)
+        f"{len(maps)} comparison images of `{P.generator}`, "
+        f"c = {P.cutoff}, k = {P.k}, {P.color_space.upper()}. "
+        f"The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
     )
 )
 
@@ -454,7 +460,10 @@ strip(
 # %%
 thetas = np.arange(1, 10) / 10
 by_theta = score_rules(
-    cluster_maps, P.k, truths, {f"{theta:.1f}": Saliency(theta_saliency=float(theta)) for theta in thetas}
+    cluster_maps,
+    P.k,
+    truths,
+    {f"{theta:.1f}": Saliency(theta_saliency=float(theta)) for theta in thetas},
 )
 curve = [mean_iou(by_theta[f"{theta:.1f}"], "per_image") for theta in thetas]
 display(Markdown(table(["theta", *(f"{t:.1f}" for t in thetas)], [["mIoU", *(f"{value:.3f}" for value in curve)]])))
@@ -484,7 +493,9 @@ def all_but_largest(labels, k):
     return np.bincount(labels.ravel(), minlength=k).argmax() != np.arange(k)
 
 
-by_size = score_rules(cluster_maps, P.k, truths, {"size": all_but_largest})["size"]
+by_size = score_rules(cluster_maps, P.k, truths, {"size": all_but_largest})[
+    "size"
+]
 low, high = bootstrap_interval(by_size, "miou", "per_image")
 display(
     Markdown(

@@ -342,7 +342,11 @@ display(Markdown(table(["paper reported, FFHQ", *IOUS.values()], rows)))
 
 # %% tags=["remove-output"]
 known = [
-    {"image": query_image(generator, query_latent(generator, P, seed), P.resolution)}
+    {
+        "image": query_image(
+            generator, query_latent(generator, P, seed), P.resolution
+        )
+    }
     for seed in P.development_seeds
 ]
 learnt_from = reference_masks(
@@ -353,7 +357,11 @@ mean_mask = share > 0.5
 
 # %% mystnb={"image": {"alt": "A grey map of how often each pixel is foreground, the fixed mask made from it, and the comparison of that mask with the references of three images"}, "figure": {"caption": "How often each pixel is foreground in the development images (white: always), the mean mask, and the mean mask against the references of three evaluation images (blue and grey: agreement; orange: too much; pink: too little).", "name": "fig-mean-mask"}}
 image_row(
-    [share, mean_mask, *(agreement_map(mean_mask, item) for item in truths[:3])],
+    [
+        share,
+        mean_mask,
+        *(agreement_map(mean_mask, item) for item in truths[:3]),
+    ],
     ["share", "mean mask", *(f"image {seed}" for seed in P.query_seeds[:3])],
 )
 
@@ -363,7 +371,9 @@ rows = []
 compared = {"mean mask (blind)": blind_scores}
 compared |= {TITLES[rule]: scores[rule] for rule in scores}
 for name, confusions in compared.items():
-    gain, around = paired_difference(confusions, blind_scores, "miou", "dataset")
+    gain, around = paired_difference(
+        confusions, blind_scores, "miou", "dataset"
+    )
     above = f"{gain:+.3f} ({around[0]:+.3f} to {around[1]:+.3f})"
     low, high = bootstrap_interval(confusions, "miou", "dataset")
     rows.append(
@@ -388,7 +398,8 @@ header = [
 ]
 display(
     Markdown(
-        f"{len(truths)} images; the mean mask is made from {len(known)} others.\n\n"
+        f"{len(truths)} images; the mean mask is made from {len(known)} "
+        "others.\n\n"
         + table(header, rows)
     )
 )
@@ -446,7 +457,8 @@ for judge, masks_of in judges.items():
     for title, (name, first, second) in pairs.items():
         gain, around = paired_difference(first, second, "miou", "per_image")
         alone = [
-            bootstrap_interval(item, "miou", "per_image") for item in (first, second)
+            bootstrap_interval(item, "miou", "per_image")
+            for item in (first, second)
         ]
         overlap = min(high for _, high in alone) - max(low for low, _ in alone)
         decided = around[0] > 0 or around[1] < 0
@@ -593,11 +605,17 @@ display(Markdown(table(["trimap mIoU, dataset-level", *widths], rows)))
 
 # %%
 bands = [trimap_band(item, TRIMAP_WIDTH) for item in truths]
-of_band = sum(np.count_nonzero(item & band_) for item, band_ in zip(truths, bands))
-f = of_band / sum(map(np.count_nonzero, bands))  # share of foreground in the bands
+of_band = sum(
+    np.count_nonzero(item & band_) for item, band_ in zip(truths, bands)
+)
+f = of_band / sum(
+    map(np.count_nonzero, bands)
+)  # share of foreground in the bands
 coin = {"fg_iou": f / (1 + f), "bg_iou": (1 - f) / (2 - f)}
 coin["miou"] = (coin["fg_iou"] + coin["bg_iou"]) / 2
-recorder.add(f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths))
+recorder.add(
+    f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths)
+)
 
 
 def moved(item, step):
@@ -606,11 +624,15 @@ def moved(item, step):
 
 
 def in_band(guesses):
-    return [trimap_confusion(a, b, TRIMAP_WIDTH) for a, b in zip(guesses, truths)]
+    return [
+        trimap_confusion(a, b, TRIMAP_WIDTH) for a, b in zip(guesses, truths)
+    ]
 
 
 scale = {
-    "everything is foreground": in_band([np.ones_like(item) for item in truths]),
+    "everything is foreground": in_band(
+        [np.ones_like(item) for item in truths]
+    ),
     "reference moved by 1 pixel": in_band([moved(item, 1) for item in truths]),
     "reference moved by 2 pixels": in_band([moved(item, 2) for item in truths]),
 }
@@ -658,15 +680,19 @@ display(
 # method is. In wider bands (the table before) these matter less, and the numbers rise.
 
 # %%
-sides = {"this run": len(truth), "the full run": load_profile("full").resolution}
+sides = {
+    "this run": len(truth),
+    "the full run": load_profile("full").resolution,
+}
 grids = ", ".join(
-    f"{TRIMAP_WIDTH * INPUT_SIZE / side:.1f} of its pixels in {name} ({side} px)"
+    f"{TRIMAP_WIDTH * INPUT_SIZE / side:.1f} of its pixels in {name} "
+    f"({side} px)"
     for name, side in sides.items()
 )
 display(
     Markdown(
-        f"The face parser computes its masks at {INPUT_SIZE} px and enlarges or shrinks "
-        f"them. A band of {TRIMAP_WIDTH} pixels is {grids}."
+        f"The face parser computes its masks at {INPUT_SIZE} px and enlarges "
+        f"or shrinks them. A band of {TRIMAP_WIDTH} pixels is {grids}."
     )
 )
 
@@ -749,14 +775,21 @@ rows = [
     [title, f"{mean_iou(flips, 'dataset', iou):.3f}", f"{coin[iou]:.3f}"]
     for iou, title in IOUS.items()
 ]
-header = [f"trimap of width {TRIMAP_WIDTH}", f"flipped, {len(truths)} images", "computed"]
+header = [
+    f"trimap of width {TRIMAP_WIDTH}",
+    f"flipped, {len(truths)} images",
+    "computed",
+]
 display(Markdown(table(header, rows)))
 
 # %%
 ts = np.linspace(0, 1, 11)
 fg = f * ts / (f + (1 - f) * ts)
 bg = (1 - f) * (1 - ts) / ((1 - f) + f * (1 - ts))
-rows = [[f"{t:.1f}", *(f"{x:.3f}" for x in item)] for t, *item in zip(ts, fg, bg, (fg + bg) / 2)]
+rows = [
+    [f"{t:.1f}", *(f"{x:.3f}" for x in item)]
+    for t, *item in zip(ts, fg, bg, (fg + bg) / 2)
+]
 display(Markdown(table(["probability of foreground", *IOUS.values()], rows)))
 
 # %%

@@ -287,20 +287,30 @@ sources["this run"] = grid(ours, GRIDS["saliency"], SPACES, CUTOFFS, KS)
 sources["full run"] = grid(full, GRIDS["saliency"], SPACES, CUTOFFS, KS)
 of_k = {k: [place for place in range(6) if KS[place % 3] == k] for k in KS}
 questions = {
-    "best cutoff c, on average over its row": lambda v: str(CUTOFFS[v.mean(1).argmax()]),
+    "best cutoff c, on average over its row": lambda v: str(
+        CUTOFFS[v.mean(1).argmax()]
+    ),
     **{
         f"mean of the row c = {c}": lambda v, i=i: f"{v[i].mean():.2f}"
         for i, c in enumerate(CUTOFFS)
     },
     **{
-        f"mean of all cells with k = {k}": lambda v, k=k: f"{v[:, of_k[k]].mean():.2f}"
-        for k in KS
+        f"mean of all cells with k = {k}": lambda v, places=places: (
+            f"{v[:, places].mean():.2f}"
+        )
+        for k, places in of_k.items()
     },
     "RGB, c = 6, k = 2": lambda v: f"{v[CUTOFFS.index(6), 0]:.2f}",
     "LAB, c = 6, k = 2": lambda v: f"{v[CUTOFFS.index(6), 3]:.2f}",
 }
 rows = [
-    [question, *("not measured" if np.isnan(v).any() else ask(v) for v in sources.values())]
+    [
+        question,
+        *(
+            "not measured" if np.isnan(v).any() else ask(v)
+            for v in sources.values()
+        ),
+    ]
     for question, ask in questions.items()
 ]
 display(Markdown(table(["mIoU, saliency rule", *sources], rows)))
@@ -308,21 +318,24 @@ display(Markdown(table(["mIoU, saliency rule", *sources], rows)))
 # %%
 measured = {name: sources[name] for name in ("full run", "this run")}
 name, v = next(
-    (item for item in measured.items() if not np.isnan(item[1]).any()), ("", None)
+    (item for item in measured.items() if not np.isnan(item[1]).any()),
+    ("", None),
 )
 if v is None:
     said = "Neither this run nor a full run has the paper's grid on faces here."
 else:
     apart = v - reported
     row, column = np.unravel_index(np.abs(apart).argmax(), apart.shape)
-    cell = f"{SPACES[column // 3].upper()}, c = {CUTOFFS[row]}, k = {KS[column % 3]}"
+    space = SPACES[column // 3].upper()
+    cell = f"{space}, c = {CUTOFFS[row]}, k = {KS[column % 3]}"
     inner = [CUTOFFS.index(6), CUTOFFS.index(8)]
     k4, k10 = v[inner][:, of_k[4]].mean(), v[inner][:, of_k[10]].mean()
     said = (
         f"In the {name} the cell farthest from the paper's is {cell}: "
-        f"{v[row, column]:.2f} here, {reported[row, column]:.2f} there. On average over "
-        f"colour space and k our best cutoff is {CUTOFFS[v.mean(1).argmax()]}, the "
-        f"paper's is {CUTOFFS[reported.mean(1).argmax()]}. At c of 6 and 8, k = 10 has "
+        f"{v[row, column]:.2f} here, {reported[row, column]:.2f} there. On "
+        "average over colour space and k our best cutoff is "
+        f"{CUTOFFS[v.mean(1).argmax()]}, the paper's is "
+        f"{CUTOFFS[reported.mean(1).argmax()]}. At c of 6 and 8, k = 10 has "
         f"{k10:.2f} and k = 4 has {k4:.2f}; in the paper k = 10 has "
         f"{reported[inner][:, of_k[10]].mean():.2f} and k = 4 has "
         f"{reported[inner][:, of_k[4]].mean():.2f}."
@@ -342,14 +355,20 @@ styles = draw_style_latents(generator, P.n, P.style_seed)
 latents = [query_latent(generator, P, item) for item in P.example_seeds]
 images = [query_image(generator, w, P.resolution) for w in latents]
 truths = reference_masks(
-    P.reference, generator, P, P.example_seeds, [{"image": item} for item in images]
+    P.reference,
+    generator,
+    P,
+    P.example_seeds,
+    [{"image": item} for item in images],
 )
 two = {"RGB": [], "LAB": [], "brightness alone": []}
 for w in latents:
     stack = np.asarray(
         cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution)
     )
-    grey = np.repeat(stack.mean(-1, keepdims=True), 3, -1).round().astype(np.uint8)
+    grey = (
+        np.repeat(stack.mean(-1, keepdims=True), 3, -1).round().astype(np.uint8)
+    )
     for title, pixels, space in (
         ("RGB", stack, "rgb"),
         ("LAB", stack, "lab"),
@@ -384,11 +403,17 @@ def same_split(first, second):
 
 rows = []
 for title in ("RGB", "LAB"):
-    like = [same_split(*pair) for pair in zip(two[title], two["brightness alone"])]
+    like = [
+        same_split(*pair) for pair in zip(two[title], two["brightness alone"])
+    ]
     taken = [rule_mask(item, 2, saliency) for item in two[title]]
-    best = [oracle_mask(item, 2, truth) for item, truth in zip(two[title], truths)]
+    best = [
+        oracle_mask(item, 2, truth) for item, truth in zip(two[title], truths)
+    ]
     by_rule, by_oracle = (
-        np.mean([confusion(mask, truth).miou for mask, truth in zip(of, truths)])
+        np.mean(
+            [confusion(mask, truth).miou for mask, truth in zip(of, truths)]
+        )
         for of in (taken, best)
     )
     recorder.add(
@@ -454,7 +479,8 @@ for c in P.cutoffs:
     mixes = style_mixed_images(generator, w0, few, c, resolution=P.resolution)
     if P.reference == "truth":
         masks = [
-            generator.truth(mix_styles(w0, w, c))[0].foreground for w in few.split(1)
+            generator.truth(mix_styles(w0, w, c))[0].foreground
+            for w in few.split(1)
         ]
     else:
         shown_mixes = [{"image": item} for item in mixes]
@@ -482,9 +508,7 @@ header = [
     "the colours: spread over styles (levels)",
     "of the lowest c's",
 ]
-display(
-    Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows))
-)
+display(Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows)))
 
 # %% [markdown]
 # In our face generator the outline holds even at the lowest cutoff of the table, to within a few hundredths, whereas
@@ -508,12 +532,15 @@ for i, c in enumerate(P.cutoffs):
     for rule in ("saliency", "oracle"):
         for k in (few_k, many_k):
             places = [
-                s * len(P.ks) + P.ks.index(k) for s in range(len(P.color_spaces))
+                s * len(P.ks) + P.ks.index(k)
+                for s in range(len(P.color_spaces))
             ]
             cells.append(f"{grids[rule][i, places].mean():.3f}")
     rows.append([str(c), *cells])
 header = ["c"] + [
-    f"{rule}, k = {k}" for rule in ("saliency", "oracle") for k in (few_k, many_k)
+    f"{rule}, k = {k}"
+    for rule in ("saliency", "oracle")
+    for k in (few_k, many_k)
 ]
 display(Markdown(f"{P.ablation_queries} images.\n\n" + table(header, rows)))
 
@@ -638,7 +665,11 @@ for rule in GRIDS:
     low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
     recorder.add(f"{P.prefix}ablation.{rule}.lab_minus_rgb", difference.mean(), n=len(maps), interval=(low, high))
     rows.append([rule.replace("_", " "), f"{difference.mean():+.3f}", f"{low:+.3f} to {high:+.3f}", str(len(maps))])
-display(Markdown(table(["LAB minus RGB, mIoU", "mean", "95 % interval", "images"], rows)))
+display(
+    Markdown(
+        table(["LAB minus RGB, mIoU", "mean", "95 % interval", "images"], rows)
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}
