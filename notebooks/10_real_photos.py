@@ -45,6 +45,7 @@ import csv
 import time
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -217,11 +218,11 @@ picture_slider(
 # ### A cheaper preview
 #
 # Nearly all the time of a step goes into the layers above 128 pixels, whose detail the loss averages away again (the
-# cell below measures it). For the face generator the package has a *preview*: the layers up to 128 pixels run as they are, and each later one is
-# replaced by what it does to the average over a square of pixels. Nothing is trained for it. All steps look at the
-# preview. For a mask that is enough: it depends on the layers below the cutoff, and these work on coarse grids. (Other
-# generators have no preview here; then all steps look at full images, and the picture below shows the averaged image
-# alone.)
+# cell below measures it). For the face generator the package has a *preview*: the layers up to 128 pixels run as they
+# are, and each later one is replaced by what it does to the average over a square of pixels. Nothing is trained for it.
+# All steps look at the preview. For a mask that should be enough, because of the latent it uses only the layers below
+# the cutoff, and these work on coarse grids. (Other generators have no preview here; then all steps look at full
+# images, and the picture below shows the averaged image alone.)
 
 # %%
 ws = found["projector"].ws
@@ -646,9 +647,9 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # the same human mask. In brackets is its 95 % bootstrap interval over photos, and then the number of photos on which
 # the mask got better. Where an interval holds 0, these photos cannot tell whether the step helps.
 #
-# Sharpening moves a boundary by a few pixels only, so its gain is small, and it is about the same on every photo.
-# Redrawing and the discriminant change whole regions, for the better on some photos and for the worse on others, so
-# their intervals are wide.
+# Sharpening moves a boundary by a few pixels only, so what it gains or loses is small on every photo. Redrawing and the
+# discriminant change whole regions, for the better on some photos and for the worse on others, so their intervals are
+# wide.
 #
 # (where-masks-lose)=
 # ### Where the masks lose
@@ -767,9 +768,34 @@ display(Markdown("\n".join(lines) or "Not measured."))
 # %% [markdown]
 # If most of the loss lies before the rule, a better rule can gain little on photos. Whether better clusters or a better
 # inversion would gain more is what the last two rows are about. Where the oracle is as good as the parser on the
-# reconstruction, the clusters follow the human mask as well as a supervised network does that sees the same picture, and
-# the large difference of that network between photo and reconstruction points to the inversion. It points, and proves
-# nothing: both could fail on a reconstruction for reasons of their own.
+# reconstruction, the clusters follow the human mask as well as the mask of a supervised network does that sees the same
+# picture. If that network is much better on the photo, this points to the inversion. It is no proof, because both could
+# fail on a reconstruction for reasons of their own.
+#
+# Does a closer reconstruction give a better mask? The full run inverts the same photos in several ways, so these can be
+# compared photo by photo, too.
+
+# %%
+COLUMNS = {
+    "psnr": "PSNR in dB",
+    "parser_on_reconstruction": "mIoU, parser on the reconstruction",
+    "saliency.miou": "mIoU, saliency rule",
+}
+rows = []
+for first, second in pairwise(INVERSIONS):
+    one, other = (of_photos.get(f"{way}, full run") for way in (first, second))
+    if one and other:
+        cells = [
+            mean_text([other[name][column] - one[name][column] for name in one])
+            for column in COLUMNS
+        ]
+        rows.append([f"{second}, less {first}", *cells])
+header = ["full run, paired, and photos above 0", *COLUMNS.values()]
+display(Markdown(table(header, rows) if rows else "Not measured."))
+
+# %% [markdown]
+# PSNR counts every pixel, the background included, whereas a mask depends on the outline alone. So a large gain in the
+# first column need not come with one in the last: look for an interval there that holds 0.
 #
 # ### The photos that fail
 #
