@@ -396,7 +396,7 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 # of the reconstruction is wrong for the photo. To see where that happens, we let *one* segmenter, the face parser, look
 # at both images and compare its two masks. The parser makes errors of its own on either image, so this is an estimate
 # of what the inversion changed, and no limit for other methods: the clusters' best assignment is often nearer to the
-# human mask than the parser's mask on the same reconstruction, as the [measurement below](where-masks-lose) shows.
+# human mask than the parser's mask on the same reconstruction, as the section "Where the masks lose" below shows.
 
 # %% mystnb={"image": {"alt": "The photo and the reconstruction, each with the outline of the face parser's foreground, and a map in which the two masks agree in blue and differ in orange and pink"}, "figure": {"caption": "The face parser's foreground on the photo and on the reconstruction, and the two against each other. Blue: both. Orange: only on the reconstruction. Pink: only on the photo. Orange and pink show where the inversion changed the outline, or where the parser erred on one of the two images.", "name": "fig-loss"}}
 w0 = found[best].ws
@@ -651,7 +651,6 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # discriminant change whole regions, for the better on some photos and for the worse on others, so their intervals are
 # wide.
 #
-# (where-masks-lose)=
 # ### Where the masks lose
 #
 # Three things can spoil the mask of a photo: the inversion paints another outline, a cluster holds parts of both sides,
