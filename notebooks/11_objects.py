@@ -587,7 +587,7 @@ display(Markdown(table(header, rows)))
 #
 # The cell below does it. With one object a box, a third cluster cuts the object or its surroundings in two. The corner
 # rule still takes what does not hold half of the corners, so a second background cluster that reaches no corner ends in
-# the mask. It helps only where something else stands in the box.
+# the mask. It can help only where something else stands in the box.
 
 # %%
 from dataclasses import replace
@@ -614,7 +614,7 @@ for clusters in (2, 3, 4):
 # ```
 #
 # The cell below gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
-# large one's mask often holds both, since two clusters must serve three things, and now it keeps the small one's pixels.
+# large one's mask can hold both, since two clusters must serve three things, and now it keeps the small one's pixels.
 # "The smaller wins" is no law either: a large thing can hide a part of a small one.
 
 # %%
