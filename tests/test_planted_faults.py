@@ -30,15 +30,19 @@ FAULTS = {
     ),
     "cutoff off by one": (
         "mixing.py",
-        "    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)\n",
-        "    cutoff += 1\n    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)\n",
+        "    w0, styles, side = _check_mixes(",
+        "    cutoff += 1\n    w0, styles, side = _check_mixes(",
     ),
     "one style latent doubled": (
         "mixing.py",
-        ".randn(n, generator.z_dim)\n",
-        ".randn(n, generator.z_dim)\n    z[-1] = z[0]\n",
+        "        return generator.mapping(torch.from_numpy(z).to(generator.w_avg), truncation)\n",
+        "        ws = generator.mapping(torch.from_numpy(z).to(generator.w_avg), truncation)\n"
+        "        return torch.cat([ws[:-1], 2 * ws[-1:]])\n",
     ),
 }
+# One style of twenty that comes twice changes next to nothing, and the headline moves by less than its tolerance. It is
+# seen all the same: in the scores of single images, and along the boundaries.
+USED_TWICE = ("mixing.py", ".randn(n, generator.z_dim)\n", ".randn(n, generator.z_dim)\n    z[-1] = z[0]\n")
 
 
 def measure(copy: Path) -> subprocess.CompletedProcess:
@@ -89,3 +93,10 @@ def test_every_fault_moves_the_headline(fault, copy, real_faces):
     done = measure(copy)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"FAIL {HEADLINE} " in done.stdout, done.stdout
+
+
+def test_a_style_that_comes_twice_is_seen_in_single_images(copy, real_faces):
+    plant(copy, *USED_TWICE)
+    done = measure(copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"FAIL table1\.ffhq\.\S+, seed\d+ ", done.stdout), done.stdout
