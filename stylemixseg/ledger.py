@@ -90,8 +90,9 @@ The paper's numbers and ours stand side by side here, and never in one column. T
   named with each run below. The encoder that inverts photos is another one, too.
 - **The reference is a different one.** Synthetic faces have no human masks. The paper took DeepLabV3+ for the truth;
   here it is a face parser trained on human masks of photos, with DeepLabV3 as a second reference. How far these two
-  agree with each other is the noise floor of every such number. Photos (CelebAMask-HQ) do have human masks, for the
-  paper and here; which photos the paper took is not said.
+  agree says how much a number depends on the choice of the reference. It is no limit for the difference of two methods,
+  because the errors of one reference, which both methods share, cancel there. Photos (CelebAMask-HQ) do have human
+  masks, for the paper and here; which photos the paper took is not said.
 - **Settings that the paper does not state were chosen here**, on images that no number on this page uses.
 
 So a number of ours is no confirmation of the paper's, and no correction of it. Columns "measured here" give the value,

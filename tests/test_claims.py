@@ -134,7 +134,7 @@ def test_table_1_is_drawn_with_its_counts():
         return BY_ID[id].judge({"table1.ffhq.saliency.miou": mean_iou(images, "dataset")}, scores, paper=paper)
 
     verdict = judged("beats_datasetgan", [good] * 9 + [bad])
-    assert verdict.holds is True and verdict.share == 1.0 and verdict.evidence.endswith("against 0.780")
+    assert verdict.holds is True and verdict.share > 0.99 and verdict.evidence.endswith("against 0.780")
     assert judged("beats_datasetgan", [bad] * 9 + [good]).holds is False
     assert judged("reaches_080", [bad] * 5 + [good] * 5).holds is None
 

@@ -68,7 +68,7 @@ def uses(generator, styles):
         ).columns.numpy(),
         "segmenter": lambda ws: segmenter(ws).clusters,
         "summary": segmenter.summary,
-        "from_summary": lambda ws: segmenter.from_summary(ws, lambda: segmenter.stack(ws)).clusters,
+        "from_summary": lambda ws: segmenter.from_summary(ws, lambda: segmenter.mixes(ws)).clusters,
         "objects": lambda ws: ObjectSegmenter(generator, boxes, segmenter.config)(ws, "thing").instance,
     }
 
@@ -110,7 +110,8 @@ def test_inversion(small, form):
         lambda ws, photo: spread.distance(ws) + spread.between_layers(ws),
         lambda ws, photo: spread.latents(spread.coordinates(ws)),
     ):
-        assert torch.equal(use(given_ws, given_photo).detach(), use(same_ws, same_photo).detach())
+        # A layout of its own in memory may lead to another order of summation.
+        torch.testing.assert_close(use(given_ws, given_photo).detach(), use(same_ws, same_photo).detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_gradients_pass_through_a_cast(tiny):

@@ -136,7 +136,7 @@ def test_a_generator_with_a_shared_prefix_gives_the_same(tiny):
         """The tiny generator without its shortcut."""
 
         def __init__(self):
-            for name in ("num_ws", "w_dim", "resolution", "synthesis"):
+            for name in ("num_ws", "w_dim", "w_avg", "resolution", "synthesis"):
                 setattr(self, name, getattr(tiny, name))
 
     w0, styles = tiny.mapping(seeded_z(0, 8)), tiny.mapping(seeded_z(range(1, 6), 8))

@@ -276,9 +276,13 @@ def test_damaged_files_give_a_photo_or_a_photo_error(tmp_path, colours, suffix):
             errors += 1
             continue
         with Image.open(path) as image:  # what was not damaged too much to be read is what Pillow makes of it
-            upright = image.getexif().get(0x0112, 1) == 1
+            try:
+                upright = image.getexif().get(0x0112, 1) == 1
+                pillow = np.asarray(image.convert("RGB"))
+            except OSError:  # it stops at metadata that we leave out
+                continue
             if image.mode in ("RGB", "L", "P") and "transparency" not in image.info and upright:
-                np.testing.assert_array_equal(photo.pixels, np.asarray(image.convert("RGB")))
+                np.testing.assert_array_equal(photo.pixels, pillow)
                 compared += 1
     assert errors > 0 and (compared > 0 or suffix == ".png")  # every byte of a PNG is under a check sum
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import json
 import re
 import sys
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 import jupytext
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbformat import NotebookNode
@@ -229,6 +232,18 @@ def test_no_solution_is_left(launched: dict[str, NotebookNode], name: str) -> No
     exercises = re.findall(r"^### Exercise \d+$", markdown_of(launched[name]), re.MULTILINE)
     assert len(exercises) == markdown_of(read_source(SOURCES[name])).count("{exercise}")
     assert markdown_of(launched[name]).count("The solution is folded in [the book's page]") == len(exercises)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_cell_needs_what_a_solution_defines(launched: dict[str, NotebookNode], name: str) -> None:
+    cells = [cell.source for cell in launched[name].cells if cell.cell_type == "code"]
+    nodes = [*ast.walk(ast.parse(TransformerManager().transform_cell("\n".join(cells))))]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)} | {"get_ipython", *dir(builtins)}
+    bound |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler))}
+    bound |= {node.asname or node.name.partition(".")[0] for node in nodes if isinstance(node, ast.alias)}
+    bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    assert {node.id for node in names if isinstance(node.ctx, ast.Load)} - bound == set()
 
 
 def _formulas(text: str, found: list[str] | None = None) -> list[str]:

@@ -1,8 +1,8 @@
 """The check of the numbers can fail: faults planted in copies of the package move the headline numbers out of tolerance.
 
-Each copy measures Table 1 at the book's own settings (profile cpu) by the command that users call, and is compared with
-the committed expectations by `stylemixseg ledger --check`. The copy without a fault passes; every fault must be seen in
-the headline number itself, not only somewhere.
+Each copy measures the headline of Table 1 on the book's own images at the book's own settings (profile cpu) by the
+command that users call, and is compared with the committed expectations by `stylemixseg ledger --check`. The copy
+without a fault passes; every fault must be seen in the headline number itself, not only somewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from stylemixseg.paths import cache_dir
+from stylemixseg.profiles import profile_file
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADLINE = "table1.ffhq.saliency.miou"
@@ -29,33 +30,47 @@ FAULTS = {
     ),
     "cutoff off by one": (
         "mixing.py",
-        "    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)\n",
-        "    cutoff += 1\n    side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)\n",
+        "    w0, styles, side = _check_mixes(",
+        "    cutoff += 1\n    w0, styles, side = _check_mixes(",
     ),
     "one style latent doubled": (
         "mixing.py",
-        ".randn(n, generator.z_dim)\n",
-        ".randn(n, generator.z_dim)\n    z[-1] = z[0]\n",
+        "        return generator.mapping(torch.from_numpy(z).to(generator.w_avg), truncation)\n",
+        "        ws = generator.mapping(torch.from_numpy(z).to(generator.w_avg), truncation)\n"
+        "        return torch.cat([ws[:-1], 2 * ws[-1:]])\n",
     ),
 }
+# One style of twenty that comes twice changes next to nothing, and the headline moves by less than its tolerance. It is
+# seen all the same: in the scores of single images, and along the boundaries.
+USED_TWICE = ("mixing.py", ".randn(n, generator.z_dim)\n", ".randn(n, generator.z_dim)\n    z[-1] = z[0]\n")
 
 
-def measure(copy: Path, cache: Path, results: Path) -> subprocess.CompletedProcess:
-    """Table 1 by the package in `copy`, and the check of its numbers."""
-    environment = os.environ | {"PYTHONPATH": str(copy), "STYLEMIXSEG_CACHE": str(cache)}
-    for arguments in (["reproduce", "table1"], ["ledger", "--check", "--experiment", "table1"]):
-        command = [sys.executable, "-m", "stylemixseg.cli", *arguments, "--profile", "cpu", "--results", str(results)]
+def measure(copy: Path) -> subprocess.CompletedProcess:
+    """The headline by the package in `copy`, and the check of its numbers."""
+    environment = os.environ | {"PYTHONPATH": str(copy), "STYLEMIXSEG_CACHE": str(copy / "cache")}
+    # A profile file of the name cpu: one k and one colour space, so that only the headline's cluster maps are made.
+    profile, results = copy / "cpu.toml", copy / "results"
+    text = profile_file("cpu").read_text()
+    for setting, values in (("ks", "[4]"), ("color_spaces", '["lab"]')):
+        text, count = re.subn(rf"^{setting} = .*$", f"{setting} = {values}", text, flags=re.MULTILINE)
+        assert count == 1
+    profile.write_text(text)
+    for arguments in (["reproduce", "table1", "--profile", profile],
+                      ["ledger", "--check", "--experiment", "table1", "--profile", "cpu"]):  # fmt: skip
+        command = [sys.executable, "-m", "stylemixseg.cli", *map(str, arguments), "--results", str(results)]
         done = subprocess.run(command, env=environment, cwd=copy, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if arguments[0] == "reproduce":
+        if "reproduce" in arguments:
             assert done.returncode == 0, done.stderr
     return done
 
 
 @pytest.fixture
 def copy(tmp_path) -> Path:
-    """A copy of the package."""
-    shutil.copytree(ROOT / "stylemixseg", tmp_path / "copy" / "stylemixseg", ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path / "copy"
+    """A copy of the package, with a cache that holds the generator's weights and nothing that the true method kept."""
+    shutil.copytree(ROOT / "stylemixseg", tmp_path / "stylemixseg", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "generators").symlink_to(cache_dir() / "generators")
+    return tmp_path
 
 
 def plant(copy: Path, file: str, old: str, new: str) -> None:
@@ -65,20 +80,23 @@ def plant(copy: Path, file: str, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_without_a_fault_nothing_moves(copy, real_faces, tmp_path):
-    """In the user's own cache: the book goes on with what is made here."""
-    done = measure(copy, cache_dir(), tmp_path / "results")
+def test_without_a_fault_nothing_moves(copy, real_faces):
+    done = measure(copy)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"ok   {HEADLINE} " in done.stdout
     assert re.search(r"(\d+) of \1 means and (\d+) of \2 scores of single images as expected", done.stdout)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_moves_the_headline(fault, copy, real_faces, tmp_path):
+def test_every_fault_moves_the_headline(fault, copy, real_faces):
     plant(copy, *FAULTS[fault])
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    (cache / "generators").symlink_to(cache_dir() / "generators")  # weights only: nothing that the true method kept
-    done = measure(copy, cache, tmp_path / "results")
+    done = measure(copy)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"FAIL {HEADLINE} " in done.stdout, done.stdout
+
+
+def test_a_style_that_comes_twice_is_seen_in_single_images(copy, real_faces):
+    plant(copy, *USED_TWICE)
+    done = measure(copy)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"FAIL table1\.ffhq\.\S+, seed\d+ ", done.stdout), done.stdout

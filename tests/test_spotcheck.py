@@ -70,7 +70,7 @@ def test_what_was_kept_is_not_read(results, monkeypatch):
     monkeypatch.setattr(clustermaps, "style_mixed_images", lambda g, w0, ws, cutoff, **k: mixed(g, w0, ws, cutoff + 3, **k))
     found = spot_check(PROFILE, results, "a commit")
     moved = {row.name for row in found.rows if not row.ok}
-    assert "toy.table1.ffhq.oracle" in moved or "toy.table1.ffhq.saliency" in moved
+    assert any(name.startswith("toy.table1") for name in moved)
     assert any(name.startswith("toy.table4") for name in moved)
 
 

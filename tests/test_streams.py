@@ -106,7 +106,7 @@ def test_a_latent_of_any_name(tmp_path):
 def test_tables_and_ledger_of_a_folder_of_any_name(tmp_path, monkeypatch):
     results = tmp_path / ODD_NAME
     committed = Path(__file__).parents[1] / "book" / "results"
-    made = shutil.copytree(committed, results) / "full" / "table1.json"
+    made = shutil.copytree(committed / "full", results / "full") / "table1.json"
     monkeypatch.setattr("stylemixseg.experiments.reproduce.reproduce", lambda *_: made)  # hours; printing comes after it
     assert "caf\\udce9" in run("ascii", "reproduce", "table1", "--profile", "full", "--results", results)
     assert "# Reproduction ledger" in run("ascii", "ledger", "--results", results)

@@ -176,7 +176,7 @@ from stylemixseg.clustering import kmeans
 from stylemixseg import summary
 
 class Noise:  # images that cost nothing, as large as the face generator's
-    num_ws, w_dim, resolution = 16, 4, 1024
+    num_ws, w_dim, resolution, w_avg = 16, 4, 1024, torch.zeros(4)
     def synthesis(self, ws):
         small = ws[:, -3:, :1, None].expand(-1, -1, 32, 32) + 0.1 * torch.randn(len(ws), 3, 32, 32)
         return small.repeat_interleave(32, 2).repeat_interleave(32, 3).clamp(-1, 1)

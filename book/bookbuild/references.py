@@ -78,18 +78,22 @@ class References:
         return authors, entry.fields["year"], link
 
     def page_address(self, link: str) -> str:
-        """The published page that a link in a chapter's source leads to; a link to another site is given back.
+        """Where on the published pages a link in a chapter's source leads: to a page, or to what has the link for a label.
+
+        A link to another site is given back.
 
         Raises:
-            BuildError: the book has no such page.
+            BuildError: the book has no such page, and no chapter this label.
         """
         parts = urlsplit(link)
         if parts.scheme or parts.netloc:
             return link
+        if link in self.targets:
+            return self.address(self.targets[link])
         path = posixpath.normpath(posixpath.join(EXECUTED.name, parts.path))
         page = posixpath.splitext(path)[0]
         if not parts.path or page not in self.pages:
-            raise BuildError(f"a chapter links to {link!r}, and the book has no such page")
+            raise BuildError(f"a chapter links to {link!r}, and the book has no such page or label")
         return f"{site_url()}/{page}.html" + (f"#{parts.fragment}" if parts.fragment else "")
 
 
