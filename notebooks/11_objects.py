@@ -55,7 +55,7 @@ from stylemixseg.experiments.objects import MODES, VARIANTS, room_stack, true_bo
 from stylemixseg.generators.toyworld import CLASS_NAMES, THINGS, ToyWorld
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger import paper_values
-from stylemixseg.metrics import bootstrap_mean, confusion
+from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.objectexport import coco
 from stylemixseg.objects import BOX_CONFIG, MARGIN, segment_boxes
@@ -68,7 +68,6 @@ from stylemixseg.tables import (
     measured_text,
     reported_text,
     table,
-    value_text,
 )
 from stylemixseg.widgets import object_switches
 
@@ -405,54 +404,29 @@ of_parts = measurements(parts_file)
 full_parts = full_run("parts")
 
 # %%
-filled = {}  # part: IoU of its filled boxes, one value per face
-for seed in P.query_seeds[: P.object_faces]:
-    face = query_image(
-        generator, query_latent(generator, P, seed), P.resolution
-    )
-    part_boxes, part_truths = parts.parts_of(generator, P, seed, face)
-    for part, known in part_truths.items():
-        mask = np.zeros_like(known)
-        for item in part_boxes:
-            if item.label == part:
-                x0, y0, x1, y1 = np.round(item.box).astype(int)
-                mask[y0:y1, x0:x1] = True
-        filled.setdefault(part, []).append(confusion(mask, known).fg_iou)
-for part, values in filled.items():
-    recorder.add(
-        f"{P.prefix}parts.{part}.filled_box.iou",
-        np.mean(values),
-        n=len(values),
-        interval=bootstrap_mean([[value] for value in values]),
-        note="the boxes of the reference, without a margin, filled",
-    )
-
-# %%
 rows = []
 for source, where in ((of_parts, "here"), (full_parts, "full run")):
     for part in dict.fromkeys(name.split(".")[-3] for name in source if ".parts." in f".{name}"):
         items = [source.get(f"{P.prefix}parts.{part}.{way}.iou") for way in parts.WAYS]
         if any(items):
-            blind = "measured above only"
-            if source is of_parts:
-                values = filled[part]
-                blind = value_text(
-                    np.mean(values),
-                    bootstrap_mean([[value] for value in values]),
-                )
-            cells = [*map(measured_text, items), blind]
-            rows.append([f"{part}, {where}", *cells])
-header = ["mean IoU over faces", *parts.WAYS.values(), "the box, filled"]
+            rows.append([f"{part}, {where}", *map(measured_text, items)])
+header = ["mean IoU over faces", *parts.WAYS.values()]
 display(Markdown(table(header, rows)))
 
 # %%
+def mean_of(part, way):
+    return of_parts[f"{P.prefix}parts.{part}.{way}.iou"].value
+
+
+measured_parts = dict.fromkeys(name.split(".")[-3] for name in of_parts)
 lines = []
 for way, words in parts.WAYS.items():
+    if way == "filled_box":
+        continue
     above = [
         part
-        for part, values in filled.items()
-        if of_parts[f"{P.prefix}parts.{part}.{way}.iou"].value
-        > np.mean(values)
+        for part in measured_parts
+        if mean_of(part, way) > mean_of(part, "filled_box")
     ]
     lines.append(f"- {words}: {', '.join(above) or 'none'}.")
 display(

@@ -183,9 +183,14 @@ def test_parts_by_hand():
     )  # the rule took the wrong cluster
     whole = np.zeros((6, 10), int)
     whole[:, :5], whole[1:5, 6:8] = 1, 2
-    scores = score_parts([eye], whole, {"eyes": truth, "nose": ~truth})
-    assert scores["eyes"] == {"box": 0.0, "box_best": 12 / 24, "whole_best": 8 / 24}  # not 12 / 42
-    assert scores["nose"]["box"] == scores["nose"]["box_best"] == 0.0  # no box
+    scores = score_parts([eye], whole, {"eyes": truth, "nose": ~truth}, [eye.detection])
+    x0, y0, x1, y1 = (round(edge) for edge in eye.detection.box)
+    filled = np.zeros_like(truth)
+    filled[y0:y1, x0:x1] = True
+    overlap = (filled & truth).sum() / (filled | truth).sum()
+    expected = {"box": 0.0, "box_best": 12 / 24, "whole_best": 8 / 24, "filled_box": overlap}  # not 12 / 42
+    assert scores["eyes"] == expected and overlap > 0
+    assert scores["nose"]["box"] == scores["nose"]["box_best"] == scores["nose"]["filled_box"] == 0.0  # no box
     assert scores["nose"]["whole_best"] == pytest.approx(18 / 40)  # not 18 / 48
 
 

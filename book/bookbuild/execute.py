@@ -31,7 +31,9 @@ def cache_key(source: Path, profile: str) -> str:
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
     # chapters show these beside their own numbers, and what chose the settings
-    committed = [path for name in ("full", "development") for path in sorted((RESULTS / name).glob("*.json"))]
+    committed = [
+        path for name in ("full", "development") for path in sorted((RESULTS / name).rglob("*")) if path.is_file()
+    ]
     for path in [source, profile_file(profile), LOCK, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -61,7 +61,8 @@ def _copy(modules: Path, target: Path) -> None:
     shutil.copy(modules / _MATHJAX / "tex-mml-chtml.js", target / "mathjax3")
     shutil.copy(modules / "mathjax" / "LICENSE", target / "mathjax3")
     # Speech for screen readers; MathJax loads these when a reader asks for them in its menu.
-    for part in ("a11y", "sre"):
+    # A macro such as \boldsymbol brings its extension when a page first uses it.
+    for part in ("a11y", "sre", "input/tex/extensions"):
         shutil.copytree(modules / _MATHJAX / part, target / "mathjax3" / part)
     dist = modules / _WIDGETS / "dist"
     for path in [dist / "embed.js", dist / "embed.js.LICENSE.txt", *dist.glob("*.woff2"), *SCRIPTS.glob("*.js")]:

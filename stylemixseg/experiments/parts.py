@@ -37,6 +37,7 @@ WAYS = {  # how a part is found: in words for the reader
     "box": f"in its boxes, k = {BOX_CONFIG.k}, corner minority",
     "box_best": f"in its boxes, k = {BOX_CONFIG.k}, the cluster that fits the reference best",
     "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
+    "filled_box": "its boxes, filled: a mask that looks at no pixel",
 }
 
 
@@ -60,7 +61,7 @@ def parts_of(
 
 
 def score_parts(
-    objects: Sequence[ObjectMask], whole: np.ndarray, truths: dict[str, np.ndarray]
+    objects: Sequence[ObjectMask], whole: np.ndarray, truths: dict[str, np.ndarray], boxes: Sequence[Detection]
 ) -> dict[str, dict[str, float]]:
     """IoU of every part under each of `WAYS`: {part: {way: IoU}}.
 
@@ -68,6 +69,7 @@ def score_parts(
 
     Args:
         objects: of `segment_boxes`. whole: cluster map (h, w) of the whole image. truths: the parts' masks (h, w).
+        boxes: what the objects were found in.
     """
     scores = {}
     for part, truth in truths.items():
@@ -78,9 +80,23 @@ def score_parts(
             inside = np.s_[item.rows, item.columns]
             box[inside] |= item.mask
             best[inside] |= _best_cluster(item.clusters, len(item.foreground), truth[inside])
-        masks = {"box": box, "box_best": best, "whole_best": _best_cluster(whole, WHOLE_K, truth)}
+        masks = {
+            "box": box,
+            "box_best": best,
+            "whole_best": _best_cluster(whole, WHOLE_K, truth),
+            "filled_box": _filled([item for item in boxes if item.label == part], truth.shape),
+        }
         scores[part] = {way: confusion(mask, truth).fg_iou for way, mask in masks.items()}
     return scores
+
+
+def _filled(boxes: Sequence[Detection], shape: tuple[int, int]) -> np.ndarray:
+    """The union of some boxes as a mask."""
+    mask = np.zeros(shape, bool)
+    for item in boxes:
+        x0, y0, x1, y1 = np.round(item.box).astype(int)
+        mask[y0:y1, x0:x1] = True
+    return mask
 
 
 def _best_cluster(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
@@ -97,7 +113,8 @@ def _one(generator: Generator, profile: Profile, seed: int) -> dict:
         generator, w0, styles, profile.cutoff, color_space=profile.color_space, resolution=profile.resolution
     )
     found = segment_boxes(stack, detections, list(truths), image, BOX_CONFIG, MARGIN)
-    return score_parts(found.objects, kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels, truths)
+    whole = kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels
+    return score_parts(found.objects, whole, truths, detections)
 
 
 def score_faces(generator: Generator, profile: Profile, seeds: Sequence[int]) -> list[dict]:
@@ -114,6 +131,7 @@ def score_faces(generator: Generator, profile: Profile, seeds: Sequence[int]) ->
         "margin": MARGIN,
         "parts": FACE_PARTS,
         "whole_k": WHOLE_K,
+        "ways": list(WAYS),
         "reference": profile.reference if profile.reference == "truth" else FaceParts().digest,
     }
     folder = kept_folder("parts") / f"{generator.name}-{settings_key(depends)}"
