@@ -175,7 +175,7 @@ def _openvino(folder: str):
     As published it has one style input for all layers. Here a parameter ws takes its place, and each layer's affine
     map, known by the name of its weight, gathers its own row.
     """
-    from stylemixseg.quiet_openvino import openvino, opset13
+    from stylemixseg.generators.openvino.quiet import openvino, opset13
 
     core = openvino.Core()
     model = core.read_model(Path(folder) / "SynthesisNetwork.xml")

@@ -50,10 +50,10 @@ def main() -> None:
 def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     """All variants in one process, in turns."""
     import torch
-    from stylemixseg.generators.random_weights import random_stylegan2
 
     from stylemixseg import mix_styles
     from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.random_weights import random_stylegan2
     from stylemixseg.generators.zoo import with_engine
     from stylemixseg.mixing import draw_style_latents
 

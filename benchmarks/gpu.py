@@ -51,11 +51,11 @@ def main() -> None:
 
 def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     import torch
-    from stylemixseg.generators.random_weights import random_stylegan2
 
     from stylemixseg import StyleMixSegmenter
-    from stylemixseg.checks import check_device
+    from stylemixseg._util.checks import check_device
     from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.random_weights import random_stylegan2
 
     device = check_device("device", settings["device"])
     cuda = torch.device(device).type == "cuda"

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bookbuild import check, execute, layout, pages, spots, vendor
 
-from stylemixseg import ledger
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import CATALOGUE
-from stylemixseg.profiles import load_profile
+from stylemixseg.ledger import page as ledger
 
 BEGAN = datetime.now(timezone.utc).isoformat(timespec="seconds")  # what is measured later was recomputed in this build
 

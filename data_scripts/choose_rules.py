@@ -18,13 +18,13 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import reference_masks, rule_mask
 from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder
 
 CUTOFFS, KS = (6, 8), (3, 4)
 TOP = CORNERS[:2]

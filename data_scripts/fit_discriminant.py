@@ -1,4 +1,4 @@
-"""Fit the foreground discriminant for faces, stylemixseg/weights/faces_discriminant.json, from synthetic faces alone.
+"""Fit the foreground discriminant for faces, stylemixseg/models/weights/faces_discriminant.json, from synthetic faces alone.
 
 No label takes part: the paper's two rules segment development faces (never those that a reported number uses), and the
 pixels on which the two agree are what is learnt from. The rules' own settings were chosen before, on 24 of these faces,
@@ -17,17 +17,17 @@ import json
 import numpy as np
 from tqdm import tqdm
 
+from stylemixseg._util.paths import atomic_write
 from stylemixseg.clustering import kmeans
-from stylemixseg.discriminant import SHRINKAGE, WEIGHTS_FILE, DiscriminantFit
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, rule_mask
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
+from stylemixseg.joint.discriminant import SHRINKAGE, WEIGHTS_FILE, DiscriminantFit
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents
-from stylemixseg.paths import atomic_write
-from stylemixseg.profiles import load_profile
 from stylemixseg.segmenter import SegmenterConfig
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import summary_from_images
 
 SIDE = 128  # px: a pixel is a pixel at any size, so a small one will do

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
+from stylemixseg._util.paths import atomic_write, cache_dir
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import to_uint8
-from stylemixseg.paths import atomic_write, cache_dir
 
 SIDE = 128  # px, what the encoder sees
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylemixseg.compositing import clusters_to_color, overlay
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, rule_mask
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.profiles import load_profile
+from stylemixseg.viz.compositing import clusters_to_color, overlay
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 The same small run (`SIZES`, otherwise profile cpu) is measured several times, each from nothing: again, with other
 numbers of threads, with the other engine, with the instruction sets of an older processor, and with other versions of
 the libraries. The largest distance from the first run is written, for every mean and every image, to
-`stylemixseg/expectations/noise.json`, from which `stylemixseg ledger --update-expectations` takes its tolerances.
+`stylemixseg/evaluation/expectations/noise.json`, from which `stylemixseg ledger --update-expectations` takes its tolerances.
 
     python data_scripts/measure_noise.py                                        all but other versions
     python data_scripts/measure_noise.py --python oldest=/tmp/old/bin/python    and an environment of yours
@@ -22,14 +22,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from stylemixseg._util.paths import atomic_write, cache_dir
+from stylemixseg.evaluation.imagescores import folder_scores
+from stylemixseg.evaluation.numbercheck import NOISE_FILE
+from stylemixseg.evaluation.results import installed_versions, measurements, profile_runs
 from stylemixseg.experiments.kept import made_anew
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.reproduce import reproduce
 from stylemixseg.generators import zoo
-from stylemixseg.numbercheck import NOISE_FILE
-from stylemixseg.imagescores import folder_scores
-from stylemixseg.paths import atomic_write, cache_dir
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import installed_versions, measurements, profile_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("table1", "table4", "parts", "objects", "detectors", "table1_photos")

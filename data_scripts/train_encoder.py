@@ -5,7 +5,7 @@ What it does, in order:
      $STYLEMIXSEG_DATA/data/celebamask_hq_800 (the 100 validation photos are never looked at);
   2. latents: teaches the encoder the latents of the pairs, first from the average image, then from its own estimate;
   3. images: goes on with photos too, for which no latent is known, by comparing the preview with the photo;
-  4. writes stylemixseg/weights/faces_encoder.safetensors (fp16) and .json (provenance).
+  4. writes stylemixseg/models/weights/faces_encoder.safetensors (fp16) and .json (provenance).
 
 Each stage is skipped when it is done. Ctrl-C stops after the current step and saves; the same command goes on from
 there. Nothing is chosen by its score on validation photos: the last averaged weights are what is kept.
@@ -28,13 +28,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from stylemixseg.datasets import read_celebamask, training_names
+from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.data.celebamask import read_celebamask, training_names
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion import encoder as encoder_module
 from stylemixseg.inversion.encoder import Encoder, EncoderNet, shrink
 from stylemixseg.inversion.preview import SIDE, Preview
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
 
 HELD_OUT = 200  # the last pairs, never trained on: they measure
 DECAY = 0.999  # of the averaged weights, towards its value as steps pass

@@ -2,11 +2,11 @@
 
 What it does, in order:
   1. reads 800 CelebAMask-HQ photos from $STYLEMIXSEG_DATA/data/celebamask_hq_800 and keeps the 100 named in
-     stylemixseg/splits/celebamask_800.json for validation (they are never trained on);
+     stylemixseg/data/splits/celebamask_800.json for validation (they are never trained on);
   2. takes DeepLabV3's weights from $STYLEMIXSEG_DATA/models (TensorFlow Lite, checked by its hash) as the encoder's
      start: it has seen people, hats and clothes on the photos of COCO and PASCAL VOC;
   3. trains the encoder and a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
-  4. writes stylemixseg/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation table).
+  4. writes stylemixseg/models/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation table).
 
 Ctrl-C stops after the current step and saves; the same command goes on from there, step for step. With another
 --epochs it goes on under the longer or shorter schedule, and the provenance says from which step.
@@ -30,8 +30,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from tqdm import tqdm
 
-from stylemixseg import references
-from stylemixseg.datasets import (
+from stylemixseg._util.paths import atomic_write, cache_dir, data_file, sha256_file
+from stylemixseg.data.celebamask import (
     SPLIT_FILE,
     MaskedPhotos,
     read_celebamask,
@@ -39,8 +39,8 @@ from stylemixseg.datasets import (
     validation_names,
     with_sides_corrected,
 )
-from stylemixseg.paths import atomic_write, cache_dir, data_file, sha256_file
-from stylemixseg.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, FaceParser, FaceParserNet
+from stylemixseg.models import references
+from stylemixseg.models.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, FaceParser, FaceParserNet
 
 START_FILE = ("models", "deeplabv3_mnv2_pascal_quant.tflite")
 START_SHA256 = "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398"

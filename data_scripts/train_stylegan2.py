@@ -38,12 +38,12 @@ from stylegan2_training.stopping import Stopping
 from stylegan2_training.trainer import Settings, Trainer
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_device
+from stylemixseg._util.checks import check_device
+from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg.generators.base import mean_latent, seeded_z, weights_digest
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
-from stylemixseg.generators.stylegan2 import W_AVG_SAMPLES, W_AVG_SEED
+from stylemixseg.generators.stylegan2.network import W_AVG_SAMPLES, W_AVG_SEED
 from stylemixseg.mixing import to_uint8
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
 
 SHEET = (4, 8)  # rows and columns of a sheet of samples
 SAVE_SECONDS = 180

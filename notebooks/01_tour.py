@@ -41,21 +41,21 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import IOUS, table, value_text
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.zoo import CATALOGUE, load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou
 from stylemixseg.mixing import query_image
-from stylemixseg.plotting import image_grid, image_row
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import summary_from_images
-from stylemixseg.tables import IOUS, table, value_text
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.viz.plotting import image_grid, image_row
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

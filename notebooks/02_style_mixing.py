@@ -42,16 +42,16 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import check_resolution, draw_style_latents, mix_styles, query_image, style_mixed_images
-from stylemixseg.plotting import image_grid, image_row, lines
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
 from stylemixseg.segmenter import enlarge
-from stylemixseg.stackcache import cached_stack
-from stylemixseg.tables import table
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.plotting import image_grid, image_row, lines
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

@@ -45,18 +45,18 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import PALETTE, clusters_to_color
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import table, value_text
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, reference_masks, reference_parts, score_rules
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou, trimap_band
 from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
-from stylemixseg.plotting import image_grid, image_row, lines
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import style_summary, summary_from_images, to_color_space
-from stylemixseg.tables import table, value_text
+from stylemixseg.viz.compositing import PALETTE, clusters_to_color
+from stylemixseg.viz.plotting import image_grid, image_row, lines
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

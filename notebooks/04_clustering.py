@@ -47,21 +47,21 @@ from IPython.display import Markdown, display
 from matplotlib.ticker import LogLocator
 
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, kmeans
-from stylemixseg.compositing import blend, clusters_to_color, overlay
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, oracle_mask
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.foreground import foreground_clusters
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.plotting import image_grid, image_row
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
 from stylemixseg.segmenter import confidence
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import style_summary, summary_from_images
-from stylemixseg.tables import table
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.compositing import blend, clusters_to_color, overlay
+from stylemixseg.viz.plotting import image_grid, image_row
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

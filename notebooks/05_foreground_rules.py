@@ -46,19 +46,19 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import PALETTE, clusters_to_color, overlay
+from stylemixseg.evaluation.results import RunRecorder, load_run, results_folder
+from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.foreground import CORNERS, CornerMinority, Saliency, foreground_clusters, gaussian_map
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou, paired_difference
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.plotting import image_grid, image_row, strip
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, load_run, results_folder
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import summary_from_images
-from stylemixseg.tables import table
+from stylemixseg.viz.compositing import PALETTE, clusters_to_color, overlay
+from stylemixseg.viz.plotting import image_grid, image_row, strip
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

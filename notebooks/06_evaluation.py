@@ -43,13 +43,16 @@ results = None
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.compositing import agreement_map, boundary_windows, overlay
+from stylemixseg.evaluation.resultfiles import read_json
+from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.evaluation.tables import IOUS, measured_cells, measured_text, reported_text, table
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
     query_latent,
 )
 from stylemixseg.experiments.evaluation import TRIMAP_WIDTH, run_evaluation
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -60,7 +63,7 @@ from stylemixseg.experiments.scoring import (
 )
 from stylemixseg.foreground import gaussian_map
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.ledger import paper_values
+from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import (
     Confusion,
     bootstrap_interval,
@@ -71,12 +74,9 @@ from stylemixseg.metrics import (
     trimap_confusion,
 )
 from stylemixseg.mixing import query_image
-from stylemixseg.plotting import image_grid, image_row, strip
-from stylemixseg.profiles import load_profile
-from stylemixseg.references import INPUT_SIZE, PROVENANCE_FILE
-from stylemixseg.resultfiles import read_json
-from stylemixseg.results import RunRecorder, load_run, measurements, results_folder
-from stylemixseg.tables import IOUS, measured_cells, measured_text, reported_text, table
+from stylemixseg.models.references import INPUT_SIZE, PROVENANCE_FILE
+from stylemixseg.viz.compositing import agreement_map, boundary_windows, overlay
+from stylemixseg.viz.plotting import image_grid, image_row, strip
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

@@ -44,10 +44,12 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import clusters_to_color, overlay
+from stylemixseg.evaluation.imagescores import folder_scores
+from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.ablation import GRIDS, run_ablation
-from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -56,9 +58,10 @@ from stylemixseg.experiments.scoring import (
     rule_mask,
     score_rules,
 )
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.imagescores import folder_scores
-from stylemixseg.ledger import paper_values
+from stylemixseg.ledger.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
+from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import (
     draw_style_latents,
@@ -66,13 +69,10 @@ from stylemixseg.mixing import (
     query_image,
     style_mixed_images,
 )
-from stylemixseg.plotting import heatmap, image_grid, lines
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, load_run, measurements, results_folder
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import summary_from_images
-from stylemixseg.tables import table
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.compositing import clusters_to_color, overlay
+from stylemixseg.viz.plotting import heatmap, image_grid, lines
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

@@ -45,19 +45,19 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import table, value_text
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, RULES, oracle_mask, reference_masks, rule_mask, score_rules
 from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
-from stylemixseg.generators.toyworld import FAILURE_MODES, ToyWorld
+from stylemixseg.generators.toyworld.world import FAILURE_MODES, ToyWorld
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, bootstrap_mean, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.plotting import image_grid
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
 from stylemixseg.summary import style_summary
-from stylemixseg.tables import table, value_text
+from stylemixseg.viz.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.viz.plotting import image_grid
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

@@ -44,21 +44,21 @@ import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
-from stylemixseg.compositing import agreement_map, blend, boundary_windows, composite, cutout, overlay
+from stylemixseg.evaluation.results import RunRecorder, results_folder
+from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, reference_masks
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou, trimap_band
 from stylemixseg.mixing import draw_style_latents, style_mixed_images
-from stylemixseg.plotting import image_grid, image_row
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, results_folder
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.stackcache import cached_stack
 from stylemixseg.summary import summary_from_images
-from stylemixseg.tables import table
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.compositing import agreement_map, blend, boundary_windows, composite, cutout, overlay
+from stylemixseg.viz.plotting import image_grid, image_row
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 generator = load_generator(P.generator)

@@ -52,7 +52,8 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.compositing import agreement_map, boundary_windows, clusters_to_color, composite, overlay
+from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.evaluation.tables import IOUS, measured_cells, measured_text, reported_text, table
 from stylemixseg.experiments.photos import (
     INVERSIONS,
     PhotoRun,
@@ -60,24 +61,23 @@ from stylemixseg.experiments.photos import (
     masks,
     run_photos,
 )
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import with_engine
-from stylemixseg.graphcut import graph_cut
-from stylemixseg.inversion.alignment import Frame
 from stylemixseg.inversion.losses import latent_spread, shrunk
 from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.inversion.projector import Projector
 from stylemixseg.inversion.quality import inversion_quality
-from stylemixseg.ledger import paper_values
+from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
 from stylemixseg.mixing import query_image, style_mixed_images, to_generator_range, to_uint8
-from stylemixseg.plotting import image_grid, image_row
-from stylemixseg.profiles import load_profile
-from stylemixseg.references import FaceParser
-from stylemixseg.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.models.references import FaceParser
+from stylemixseg.photos.alignment import Frame
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.sharpening import resized_soft, sharpen
-from stylemixseg.tables import IOUS, measured_cells, measured_text, reported_text, table
-from stylemixseg.widgets import picture_slider
+from stylemixseg.viz.compositing import agreement_map, boundary_windows, clusters_to_color, composite, overlay
+from stylemixseg.viz.plotting import image_grid, image_row
+from stylemixseg.viz.widgets import picture_slider
 
 P = load_profile(profile)
 run = PhotoRun(P)
@@ -144,7 +144,7 @@ image_row([overlay(astronaut, frame.covered()), frame.crop(astronaut, side)], ["
 # as those of CelebAMask-HQ nearly are. To have the points found for you, install the extra `align`:
 #
 # ```python
-# from stylemixseg.inversion.alignment import choose_face, find_faces
+# from stylemixseg.photos.alignment import choose_face, find_faces
 #
 # face = choose_face(find_faces(pixels), "largest")          # pip install 'stylemixseg[align]'
 # frame = Frame.from_landmarks(*face.landmarks, size=pixels.shape[:2])
@@ -448,7 +448,7 @@ image_row([astronaut, overlay(astronaut, in_photo)], ["photo", "mask in the phot
 # One object does all this at once, for any photo:
 #
 # ```python
-# from stylemixseg.photosegmenter import PhotoSegmenter
+# from stylemixseg.photos.segmenter import PhotoSegmenter
 #
 # result = PhotoSegmenter(inverter, segmenter, edges="grabcut")(pixels, frame)
 # result.mask        # (H, W) bool, in the photo's own pixels

@@ -44,32 +44,32 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.compositing import PALETTE, clusters_to_color, overlay, overlay_objects
-from stylemixseg.detection.base import Detection, box_iou
-from stylemixseg.detection.filtering import DetectionFilter
-from stylemixseg.detection.known import KnownBoxes, jittered
-from stylemixseg.detection.phrases import parse_phrases
-from stylemixseg.experiments import detectors, objects, parts
-from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.objects import MODES, VARIANTS, room_stack, true_boxes, whole_image_classes
-from stylemixseg.generators.toyworld import CLASS_NAMES, THINGS, ToyWorld
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.ledger import paper_values
-from stylemixseg.metrics import confusion
-from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.objectexport import coco
-from stylemixseg.objects import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.plotting import image_grid, image_row
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, measurements, results_folder
-from stylemixseg.summary import style_stack
-from stylemixseg.tables import (
+from stylemixseg.evaluation.results import RunRecorder, measurements, results_folder
+from stylemixseg.evaluation.tables import (
     IOUS,
     measured_text,
     reported_text,
     table,
 )
-from stylemixseg.widgets import object_switches
+from stylemixseg.experiments import detectors, objects, parts
+from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.objects import MODES, VARIANTS, room_stack, true_boxes, whole_image_classes
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.export.objects import coco
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.ledger.page import paper_values
+from stylemixseg.metrics import confusion
+from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.objects.detection.base import Detection, box_iou
+from stylemixseg.objects.detection.filtering import DetectionFilter
+from stylemixseg.objects.detection.known import KnownBoxes, jittered
+from stylemixseg.objects.detection.phrases import parse_phrases
+from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
+from stylemixseg.summary import style_stack
+from stylemixseg.viz.compositing import PALETTE, clusters_to_color, overlay, overlay_objects
+from stylemixseg.viz.plotting import image_grid, image_row
+from stylemixseg.viz.widgets import object_switches
 
 P = load_profile(profile)
 folder = results_folder(results)
@@ -592,7 +592,7 @@ for clusters in (2, 3, 4):
 # "The smaller wins" is no law either: a large thing can hide a part of a small one.
 
 # %%
-from stylemixseg.generators.toyworld import FAILURE_MODES
+from stylemixseg.generators.toyworld.world import FAILURE_MODES
 
 crowded = ToyWorld("room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"])
 wins = {"the smaller box wins": [], "the larger box wins": []}

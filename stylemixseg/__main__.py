@@ -2,7 +2,7 @@
 
 import sys
 
-from stylemixseg.cli import main
+from stylemixseg.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stylemixseg.checks import check_int
+from stylemixseg._util.checks import check_int
 from stylemixseg.summary import PIXELS_AT_ONCE, StyleStack
 
 try:

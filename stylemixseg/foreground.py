@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from stylemixseg.checks import check_choice, check_int, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_real
 
 CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from stylemixseg.checks import check_choice, check_int, check_mask, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_mask, check_real
 
 AVERAGES = ("per_image", "dataset")
 STATISTICS = ("fg_iou", "bg_iou", "miou")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_image, check_int, check_latents, fit_latents
+from stylemixseg._util.checks import check_image, check_int, check_latents, fit_latents
 from stylemixseg.generators.base import Generator
 
 

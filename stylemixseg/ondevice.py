@@ -15,7 +15,7 @@ from kornia.color import rgb_to_lab
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_device, check_int, fit_latents
+from stylemixseg._util.checks import check_choice, check_device, check_int, fit_latents
 from stylemixseg.clustering import (
     MAX_POINTS_PER_CLUSTER,
     KMeansResult,

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylemixseg.checks import check_choice, check_device, check_int, check_latents, check_real
+from stylemixseg._util.checks import check_choice, check_device, check_int, check_latents, check_real
 from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, kmeans
-from stylemixseg.discriminant import StyleDiscriminant, soft_mask
 from stylemixseg.foreground import ForegroundRule, Saliency, foreground_clusters
 from stylemixseg.generators.base import Generator
+from stylemixseg.joint.discriminant import StyleDiscriminant, soft_mask
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
 from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns, to_device
 from stylemixseg.summary import COLOR_SPACES, StyleStack, style_stack, style_summary

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from torch import Tensor
 
-from stylemixseg.checks import check_choice
+from stylemixseg._util.checks import check_choice
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, iter_style_mixes, query_image
 

@@ -21,7 +21,7 @@ import torch
 
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
 from stylemixseg.generators.checkpoints.layout import expected_shapes
-from stylemixseg.generators.stylegan2 import Architecture
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 SMALL = Architecture(z_dim=5, w_dim=6, mapping_layers=2, channels=(5, 4, 3), conv_clamp=256.0)
 FILTER = torch.tensor([1.0, 3.0, 3.0, 1.0]).outer(torch.tensor([1.0, 3.0, 3.0, 1.0])) / 64

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylemixseg._util.quiet import set_environment
 from stylemixseg.generators import faces
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
-from stylemixseg.quiet import set_environment
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 set_environment()  # before a test imports Matplotlib
 
@@ -97,7 +98,7 @@ def original_networks(faces_wheel, tmp_path_factory):
     The original synthesis has one style input for all layers. Here a parameter ws (16, 512) takes its place, and each
     style affine gathers its own row.
     """
-    from stylemixseg.quiet_openvino import openvino, opset13
+    from stylemixseg.generators.openvino.quiet import openvino, opset13
 
     folder = tmp_path_factory.mktemp("ir")
     with zipfile.ZipFile(faces_wheel) as archive:

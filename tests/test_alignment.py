@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg.datasets import read_celebamask
-from stylemixseg.inversion import alignment
-from stylemixseg.inversion.alignment import Face, FaceError, Frame, choose_face, find_faces
+from stylemixseg.data.celebamask import read_celebamask
+from stylemixseg.photos import alignment
+from stylemixseg.photos.alignment import Face, FaceError, Frame, choose_face, find_faces
 
 SIZE = (240, 320)  # (H, W) of the photo
 

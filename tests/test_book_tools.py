@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from stylemixseg.results import load_run
+from stylemixseg.evaluation.results import load_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "book"))
 from bookbuild import check, execute, layout, notebooks, performance, vendor  # noqa: E402
@@ -33,7 +33,7 @@ results = None
 # %%
 from pathlib import Path
 
-from stylemixseg.results import RunRecorder
+from stylemixseg.evaluation.results import RunRecorder
 
 recorder = RunRecorder("sum", profile, Path(results) / profile / "sum.json")
 recorder.add("toy.sum", 2)

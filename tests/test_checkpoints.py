@@ -16,7 +16,8 @@ import second_reader
 import torch
 from safetensors.torch import load_file
 
-from stylemixseg import cli, paths
+from stylemixseg._util import paths
+from stylemixseg.commands import main as cli
 from stylemixseg.generators.checkpoints import (
     MAX_FILE_BYTES,
     MAX_MEMORY_FACTOR,
@@ -36,7 +37,8 @@ from stylemixseg.generators.checkpoints.layout import (
 from stylemixseg.generators.checkpoints.locate import NOT_AVERAGED
 from stylemixseg.generators.checkpoints.nvidia_torch import NO_SETTINGS
 from stylemixseg.generators.checkpoints.restricted import parse_pickle
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 FIXTURES = "fixtures/stylegan2"
 FORMATS = {"nvidia_pytorch.pkl": "nvidia-pytorch", "nvidia_tensorflow.pkl": "nvidia-tensorflow",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg.checks import (
+from stylemixseg._util.checks import (
     check_choice,
     check_device,
     check_image,

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stylemixseg.evaluation.results import load_run
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import load_run
 
 RUN = load_run(Path(__file__).resolve().parents[1] / "book" / "results" / "development" / "rules.json")
 CHOSEN = {item.name: item for item in RUN.measurements}

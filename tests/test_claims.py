@@ -3,9 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from stylemixseg.experiments.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
-from stylemixseg.imagescores import ImageScores
-from stylemixseg.ledger import paper_values
+from stylemixseg.evaluation.imagescores import ImageScores
+from stylemixseg.ledger.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
+from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import Confusion, mean_iou
 
 BY_ID = {claim.id: claim for claim in CLAIMS}

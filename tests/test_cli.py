@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import cli, load_generator, seeded_z
+from stylemixseg import load_generator, seeded_z
+from stylemixseg.commands import main as cli
 from stylemixseg.generators.official import OFFICIAL
 
 TOY = ["segment", "--generator", "toy-portrait", "-c", "6", "-n", "8"]
@@ -164,7 +165,7 @@ def test_ledger_check_reports_a_missing_result(tmp_path, capsys):
 
 def test_help_teaches_and_is_quick():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "stylemixseg.cli", "segment", "--help"], capture_output=True, text=True
+        [sys.executable, "-X", "importtime", "-m", "stylemixseg.commands.main", "segment", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
     assert "examples:" in done.stdout and "--generator faces --seed 7" in done.stdout

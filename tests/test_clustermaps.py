@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from stylemixseg._util.paths import CacheWarning
 from stylemixseg.experiments import clustermaps
 from stylemixseg.experiments.clustermaps import cluster_maps, make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import query_image
-from stylemixseg.paths import CacheWarning
-from stylemixseg.profiles import load_profile
 from stylemixseg.segmenter import StyleMixSegmenter
 
 PROFILE = replace(

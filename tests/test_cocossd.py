@@ -8,11 +8,11 @@ import warnings
 import numpy as np
 import pytest
 
-from stylemixseg import paths
-from stylemixseg.detection import cocossd
-from stylemixseg.detection.base import Detector, box_iou
-from stylemixseg.detection.cocossd import CocoSSD
-from stylemixseg.horses import mask_box, read_horses
+from stylemixseg._util import paths
+from stylemixseg.data.horses import mask_box, read_horses
+from stylemixseg.objects.detection import cocossd
+from stylemixseg.objects.detection.base import Detector, box_iou
+from stylemixseg.objects.detection.cocossd import CocoSSD
 
 MODEL = "models/coco_ssd_mobilenet_v1.tflite"
 LABELS = "models/coco_labels.txt"

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stylemixseg import compositing
-from stylemixseg.compositing import (
+from stylemixseg.viz import compositing
+from stylemixseg.viz.compositing import (
     AGREEMENT_COLORS,
     PALETTE,
     agreement_map,

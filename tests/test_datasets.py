@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import datasets, paths
-from stylemixseg.datasets import (
+from stylemixseg._util import paths
+from stylemixseg.data import celebamask as datasets
+from stylemixseg.data.celebamask import (
     MaskedPhotos,
     official_split,
     read_celebamask,
@@ -16,7 +17,7 @@ from stylemixseg.datasets import (
     validation_names,
     with_sides_corrected,
 )
-from stylemixseg.references import CLASS_NAMES, PROVENANCE_FILE
+from stylemixseg.models.references import CLASS_NAMES, PROVENANCE_FILE
 
 LEFT_EYE, RIGHT_EYE, LEFT_EAR, RIGHT_EAR = map(CLASS_NAMES.index, ("left_eye", "right_eye", "left_ear", "right_ear"))
 

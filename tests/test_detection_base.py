@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stylemixseg.detection.base import Detection, Detector, box_iou
+from stylemixseg.objects.detection.base import Detection, Detector, box_iou
 
 SIDES = st.tuples(st.integers(0, 12), st.integers(1, 8))
 PIXEL_BOXES = st.tuples(SIDES, SIDES).map(lambda s: (s[0][0], s[1][0], s[0][0] + s[0][1], s[1][0] + s[1][1]))

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kornia.geometry.bbox import nms
 
-from stylemixseg.detection.base import Detection, box_iou
-from stylemixseg.detection.filtering import BoxOutsideWarning, DetectionFilter, advice, clean
+from stylemixseg.objects.detection.base import Detection, box_iou
+from stylemixseg.objects.detection.filtering import BoxOutsideWarning, DetectionFilter, advice, clean
 
 SIZE = (100, 200)  # height, width
 
@@ -107,7 +107,7 @@ FILTERS = st.builds(
 )
 
 
-@pytest.mark.filterwarnings("ignore::stylemixseg.detection.filtering.BoxOutsideWarning")
+@pytest.mark.filterwarnings("ignore::stylemixseg.objects.detection.filtering.BoxOutsideWarning")
 @given(FILTERS, DETECTIONS)
 def test_what_is_kept_has_every_property_that_is_promised(keep, detections):
     kept = keep(detections, (48, 64))

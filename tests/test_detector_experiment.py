@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import paths
-from stylemixseg.detection.base import Detection, box_iou
-from stylemixseg.detection.cocossd import CocoSSD
+from stylemixseg._util import paths
+from stylemixseg.data.horses import mask_box, read_horses
+from stylemixseg.evaluation.results import RunRecorder, load_run
 from stylemixseg.experiments import detectors as experiment
 from stylemixseg.experiments.detectors import run_detectors, run_horses, wilson_interval
-from stylemixseg.horses import mask_box, read_horses
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import RunRecorder, load_run
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.objects.detection.base import Detection, box_iou
+from stylemixseg.objects.detection.cocossd import CocoSSD
 
 MODEL = "models/coco_ssd_mobilenet_v1.tflite"
 HORSES = "data/weizmann_horse"

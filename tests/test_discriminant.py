@@ -11,11 +11,11 @@ import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from stylemixseg import discriminant
-from stylemixseg.discriminant import DiscriminantFit, NoDiscriminant, StyleDiscriminant, centred, soft_mask
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
+from stylemixseg.joint import discriminant
+from stylemixseg.joint.discriminant import DiscriminantFit, NoDiscriminant, StyleDiscriminant, centred, soft_mask
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.ondevice import SummaryColumns
 from stylemixseg.segmenter import StyleMixSegmenter

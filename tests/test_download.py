@@ -18,8 +18,8 @@ from functools import partial
 import pytest
 from http_server import FileServer, Reply, serving
 
-from stylemixseg import download as module
-from stylemixseg.download import DeadURLError, DownloadError, discard_part, locked, part_path
+from stylemixseg._util import download as module
+from stylemixseg._util.download import DeadURLError, DownloadError, discard_part, locked, part_path
 
 CONTENT = random.Random(0).randbytes(300_000)
 OTHER = random.Random(1).randbytes(300_000)
@@ -451,7 +451,7 @@ def test_discarding(server, target):
 def test_the_lock_is_for_one(tmp_path):
     path = tmp_path / "cache" / "net.lock"
     with locked(path):
-        other = f"from stylemixseg.download import locked\nwith locked({str(path)!r}): print('mine')"
+        other = f"from stylemixseg._util.download import locked\nwith locked({str(path)!r}): print('mine')"
         done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
         assert done.returncode == 1 and f"another process is at it (it holds {path})" in done.stderr
     with locked(path):  # free again
@@ -460,7 +460,7 @@ def test_the_lock_is_for_one(tmp_path):
 
 def test_a_dead_process_holds_no_lock(tmp_path):
     path = tmp_path / "net.lock"
-    code = f"import os\nfrom stylemixseg.download import locked\nwith locked({str(path)!r}): os.kill(os.getpid(), 9)"
+    code = f"import os\nfrom stylemixseg._util.download import locked\nwith locked({str(path)!r}): os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
     with locked(path):
         pass
@@ -507,5 +507,5 @@ def test_https_never_becomes_http(server, target, certificate, monkeypatch):
 
 def test_importing_it_is_quick():
     """The command line imports it for every generator."""
-    code = "import sys, stylemixseg.download; sys.exit('torch' in sys.modules)"
+    code = "import sys, stylemixseg._util.download; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env={**os.environ}).returncode == 0

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg import paths
-from stylemixseg.datasets import read_celebamask, validation_names
-from stylemixseg.detection.base import Detector, box_iou
-from stylemixseg.detection.faceparts import MAX_SIDE, WORDS, FaceParts, instances, part_masks
-from stylemixseg.horses import mask_box
-from stylemixseg.references import CLASS_NAMES
+from stylemixseg._util import paths
+from stylemixseg.data.celebamask import read_celebamask, validation_names
+from stylemixseg.data.horses import mask_box
+from stylemixseg.models.references import CLASS_NAMES
+from stylemixseg.objects.detection.base import Detector, box_iou
+from stylemixseg.objects.detection.faceparts import MAX_SIDE, WORDS, FaceParts, instances, part_masks
 
 PHOTOS = "data/celebamask_hq_800"
 SURE = 5.0  # logit of the class that is drawn, the others 0

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from stylemixseg._util.paths import sha256_file
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.faces import WeightsError, converted_path, fetch_faces, load_faces, verify_converted
-from stylemixseg.generators.openvino_ir import IRError, read_ir
-from stylemixseg.paths import sha256_file
+from stylemixseg.generators.openvino.ir import IRError, read_ir
 
 
 def files_under(folder) -> list[str]:

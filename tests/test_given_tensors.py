@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg.checks import fit_latents
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.known import KnownBoxes
+from stylemixseg._util.checks import fit_latents
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.inversion.encoder import Encoder, EncoderNet
 from stylemixseg.inversion.losses import latent_spread, multi_scale_loss
 from stylemixseg.inversion.pivotal import pivotal_tuning
@@ -29,10 +28,11 @@ from stylemixseg.mixing import (
     to_generator_range,
     to_uint8,
 )
-from stylemixseg.objects import ObjectSegmenter
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.segmenter import ObjectSegmenter
 from stylemixseg.ondevice import summary_columns
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.stackcache import cached_stack
 
 GIVEN = {
     "double": lambda value: value.double(),
@@ -48,7 +48,7 @@ def generator(request, tiny, stylegan):
     if request.param == "openvino":
         if not find_spec("openvino"):
             pytest.skip("OpenVINO is not installed")
-        from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+        from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 
         return OpenVINOGenerator(tiny)
     return {"toy": ToyWorld("portrait", resolution=32), "mobile": tiny, "stylegan": stylegan}[request.param]

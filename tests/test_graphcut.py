@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from stylemixseg.graphcut import graph_cut
 from stylemixseg.metrics import confusion
+from stylemixseg.photos.graphcut import graph_cut
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed (extra photos)")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import horses, paths
-from stylemixseg.horses import mask_box, read_horses
+from stylemixseg._util import paths
+from stylemixseg.data import horses
+from stylemixseg.data.horses import mask_box, read_horses
 
 DATA = "data/weizmann_horse"
 

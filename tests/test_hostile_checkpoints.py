@@ -46,7 +46,7 @@ from checkpoint_files import (
 
 from stylemixseg.generators import checkpoints
 from stylemixseg.generators.checkpoints import CheckpointError, read_checkpoint, restricted
-from stylemixseg.generators.stylegan2 import Architecture
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 WEIGHTS = files.random_weights()
 OTHER = torch.zeros(3, 3)

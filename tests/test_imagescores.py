@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from stylemixseg.imagescores import ImageScores, folder_scores, read_scores, write_scores
+from stylemixseg.evaluation.imagescores import ImageScores, folder_scores, read_scores, write_scores
+from stylemixseg.evaluation.resultfiles import ResultError
+from stylemixseg.evaluation.results import RunRecorder, scores_path
 from stylemixseg.metrics import Confusion
-from stylemixseg.resultfiles import ResultError
-from stylemixseg.results import RunRecorder, scores_path
 
 IMAGES = [Confusion(8, 1, 1, 10), Confusion(5, 5, 0, 10)]
 

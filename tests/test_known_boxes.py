@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-import stylemixseg.detection.known as known
-from stylemixseg.detection.base import Detection, Detector, box_iou
-from stylemixseg.detection.known import KnownBoxes, jittered
+import stylemixseg.objects.detection.known as known
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import CLASS_NAMES, ToyWorld
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, ToyWorld
+from stylemixseg.objects.detection.base import Detection, Detector, box_iou
+from stylemixseg.objects.detection.known import KnownBoxes, jittered
 
 IMAGE = np.zeros((100, 200, 3), np.uint8)
 

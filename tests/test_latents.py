@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg import cli, latents
-from stylemixseg.export import read_latent
-from stylemixseg.generators.toyworld import ToyWorld
-from stylemixseg.latents import read_latent_array
+from stylemixseg.commands import main as cli
+from stylemixseg.export.images import read_latent
+from stylemixseg.generators import latents
+from stylemixseg.generators.latents import read_latent_array
+from stylemixseg.generators.toyworld.world import ToyWorld
 
 WORLD = ToyWorld(scene="single")
 WS = torch.randn(WORLD.num_ws, WORLD.w_dim, generator=torch.Generator().manual_seed(0))

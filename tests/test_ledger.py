@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import re
+
 import pytest
 import yaml
 
-from stylemixseg import ledger
-from stylemixseg.experiments.claims import Verdict
+from stylemixseg.evaluation.imagescores import folder_scores
+from stylemixseg.evaluation.numbercheck import FOLDER, Row, update_expectations
+from stylemixseg.evaluation.provenance import REPOSITORY, ROOT, code_address
+from stylemixseg.evaluation.resultfiles import ResultError
+from stylemixseg.evaluation.results import Measurement, RunRecorder, measurements
 from stylemixseg.experiments.photos import INVERSIONS
 from stylemixseg.experiments.reproduce import TABLES as REPRODUCED
 from stylemixseg.experiments.spotcheck import SpotCheck, write_spot_check
-from stylemixseg.glance import Judged, compared, conclusion
-from stylemixseg.imagescores import folder_scores
-from stylemixseg.ledger import MEASURED_BY, markdown, paper_values
-from stylemixseg.ledgertables import TABLES
+from stylemixseg.ledger import page as ledger
+from stylemixseg.ledger.claims import Verdict
+from stylemixseg.ledger.glance import Judged, compared, conclusion
+from stylemixseg.ledger.page import MEASURED_BY, markdown, paper_values
+from stylemixseg.ledger.tables import TABLES
 from stylemixseg.metrics import Confusion
-from stylemixseg.numbercheck import FOLDER, Row, update_expectations
-from stylemixseg.provenance import REPOSITORY, ROOT, code_address
-from stylemixseg.resultfiles import ResultError
-from stylemixseg.results import Measurement, RunRecorder, measurements
 
 MAIN = "table1.ffhq.saliency.miou"
 ON_PHOTOS = "table1.celeba.encoder.saliency.miou"

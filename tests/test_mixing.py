@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import (
     check_resolution,
     draw_style_latents,

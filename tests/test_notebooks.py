@@ -10,10 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from stylemixseg.evaluation.results import load_runs
+from stylemixseg.experiments.profile import profile_file
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
 from stylemixseg.generators.zoo import CATALOGUE
-from stylemixseg.profiles import profile_file
-from stylemixseg.results import load_runs
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from stylemixseg import numbercheck
-from stylemixseg.metrics import Confusion
-from stylemixseg.numbercheck import (
+from stylemixseg.evaluation import numbercheck
+from stylemixseg.evaluation.numbercheck import (
     FOLDER,
     IMAGE_TOLERANCE,
     MARGIN,
@@ -21,8 +20,9 @@ from stylemixseg.numbercheck import (
     read_expectations,
     update_expectations,
 )
-from stylemixseg.resultfiles import ResultError
-from stylemixseg.results import RunRecorder
+from stylemixseg.evaluation.resultfiles import ResultError
+from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.metrics import Confusion
 
 MAIN = "table1.ffhq.saliency.miou"
 ON_PHOTOS = "table1.celeba.encoder.saliency.miou"

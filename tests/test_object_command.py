@@ -14,21 +14,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import cli, load_generator, objectcommand, photocommand, seeded_z
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.filtering import BoxOutsideWarning, NoDetectionWarning
-from stylemixseg.detection.known import KnownBoxes
+from stylemixseg import load_generator, seeded_z
+from stylemixseg.commands import main as cli
+from stylemixseg.commands import objects as objectcommand
+from stylemixseg.commands import photos as photocommand
+from stylemixseg.commands.objects import ObjectOptions, announce, best_detector, box_config, load_detector
 from stylemixseg.experiments.scoring import RULES
-from stylemixseg.export import RECORD
+from stylemixseg.export.images import RECORD
+from stylemixseg.export.objects import OBJECT_FILES, PHOTO_OBJECT_FILES
 from stylemixseg.foreground import CORNERS, CornerMinority, Saliency
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
-from stylemixseg.generators.toyworld import THINGS, ToyWorld
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
+from stylemixseg.generators.toyworld.world import THINGS, ToyWorld
 from stylemixseg.generators.zoo import CATALOGUE, Entry
 from stylemixseg.inversion import projector
-from stylemixseg.inversion.alignment import Frame
-from stylemixseg.objectcommand import ObjectOptions, announce, best_detector, box_config, load_detector
-from stylemixseg.objectexport import OBJECT_FILES, PHOTO_OBJECT_FILES
-from stylemixseg.objects import BOX_CONFIG, ObjectSegmenter
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.filtering import BoxOutsideWarning, NoDetectionWarning
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.segmenter import BOX_CONFIG, ObjectSegmenter
+from stylemixseg.photos.alignment import Frame
 
 SMALL = ["segment", "-n", "4"]
 SIDE = 64

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from stylemixseg import paths
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.known import jittered
+from stylemixseg._util import paths
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.experiments import objects as rooms_experiment
 from stylemixseg.experiments import parts as parts_experiment
 from stylemixseg.experiments.kept import kept
@@ -29,15 +28,16 @@ from stylemixseg.experiments.objects import (
     whole_image_classes,
 )
 from stylemixseg.experiments.parts import FACE_PARTS, WAYS, parts_of, run_parts, score_parts
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.reproduce import TABLES, reproduce
 from stylemixseg.experiments.scoring import oracle_labels
-from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyBox, ToyTruth, ToyWorld
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyBox, ToyTruth, ToyWorld
 from stylemixseg.metrics import bootstrap_mean
 from stylemixseg.mixing import query_image
-from stylemixseg.objects import segment_boxes
-from stylemixseg.profiles import load_profile
-from stylemixseg.references import CLASS_NAMES as PARSER_CLASSES
-from stylemixseg.results import load_run, measurements
+from stylemixseg.models.references import CLASS_NAMES as PARSER_CLASSES
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.known import jittered
+from stylemixseg.objects.segmenter import segment_boxes
 from stylemixseg.summary import StyleStack
 
 PROFILE = replace(load_profile("smoke"), n=6, object_scenes=2, object_faces=2, resolution=32)

@@ -11,16 +11,16 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from stylemixseg import objectexport
-from stylemixseg.compositing import PALETTE, overlay_objects
-from stylemixseg.detection.base import Detection
-from stylemixseg.export import RECORD, read_latent
-from stylemixseg.generators.toyworld import ToyWorld
-from stylemixseg.inversion.alignment import Frame
+from stylemixseg.export import objects as objectexport
+from stylemixseg.export.images import RECORD, read_latent
+from stylemixseg.export.objects import OBJECT_FILES, PHOTO_OBJECT_FILES, coco, records, save_objects, save_photo_objects
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.inversion.base import Inversion
-from stylemixseg.objectexport import OBJECT_FILES, PHOTO_OBJECT_FILES, coco, records, save_objects, save_photo_objects
-from stylemixseg.objects import ObjectMask, ObjectSegmentation
-from stylemixseg.photoobjects import PhotoObjects, in_photo
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.segmenter import ObjectMask, ObjectSegmentation
+from stylemixseg.photos.alignment import Frame
+from stylemixseg.photos.objects import PhotoObjects, in_photo
+from stylemixseg.viz.compositing import PALETTE, overlay_objects
 
 PHRASES = ("sofa", "coffee table", "lamp")
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.filtering import BoxOutsideWarning, DetectionFilter, NoDetectionWarning
-from stylemixseg.detection.known import KnownBoxes
-from stylemixseg.detection.phrases import PromptLanguageWarning
-from stylemixseg.discriminant import StyleDiscriminant
 from stylemixseg.foreground import CORNERS, Saliency
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
-from stylemixseg.generators.toyworld import CLASS_NAMES, THINGS, ToyWorld
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
+from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
-from stylemixseg.objects import BOX_CONFIG, MARGIN, MIN_SIDE, ObjectSegmenter, segment_boxes
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.filtering import BoxOutsideWarning, DetectionFilter, NoDetectionWarning
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.detection.phrases import PromptLanguageWarning
+from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, MIN_SIDE, ObjectSegmenter, segment_boxes
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import StyleStack, summary_from_images
 

@@ -18,14 +18,16 @@ import pytest
 import torch
 from http_server import Reply, serving
 
-from stylemixseg import cli, load_generator, paths
-from stylemixseg.download import DownloadError, download, locked
+from stylemixseg import load_generator
+from stylemixseg._util import paths
+from stylemixseg._util.download import DownloadError, download, locked
+from stylemixseg.commands import main as cli
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators import official
 from stylemixseg.generators.checkpoints import Checkpoint, read_checkpoint, save_checkpoint
 from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.official import OFFICIAL, converted_path, fetch_official, load_official, recorded_sha256
 from stylemixseg.generators.zoo import CATALOGUE
-from stylemixseg.profiles import load_profile
 
 NAME = "ffhq-1024"
 CONVERTED = [f"{NAME}.json", f"{NAME}.safetensors", f"{NAME}.source.json"]
@@ -402,7 +404,7 @@ def test_real_formats(server, cache, monkeypatch, kind):
 
 def test_the_command_in_a_process_of_its_own(cache):
     """No terminal, no flag: one line, exit status 1."""
-    command = [sys.executable, "-m", "stylemixseg.cli", "fetch", "lsun-horse-256"]
+    command = [sys.executable, "-m", "stylemixseg.commands.main", "fetch", "lsun-horse-256"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert done.returncode == 1 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "--accept-licence" in done.stderr

@@ -21,7 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from stylemixseg.generators.checkpoints import CheckpointError, read_checkpoint
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.inversion import official_encoders
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.official_encoders import OfficialEncoder, load_official_encoder

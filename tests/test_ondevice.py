@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from stylemixseg import StyleMixSegmenter, load_generator, segmenter
-from stylemixseg.checks import check_device
+from stylemixseg._util.checks import check_device
 from stylemixseg.clustering import kmeans
-from stylemixseg.detection.known import KnownBoxes
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.mixing import draw_style_latents
-from stylemixseg.objects import BOX_CONFIG, ObjectSegmenter, segment_boxes
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.segmenter import BOX_CONFIG, ObjectSegmenter, segment_boxes
 from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns, to_device
 from stylemixseg.summary import StyleStack, style_stack, style_summary
 

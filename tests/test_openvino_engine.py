@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from stylemixseg.generators.base import Generator, seeded_z
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.mixing import iter_style_mixes, mix_styles, style_mixed_images, to_uint8
 
 

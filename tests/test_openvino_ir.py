@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylemixseg.generators import openvino_ir
-from stylemixseg.generators.openvino_ir import IRError, read_ir
+from stylemixseg.generators.openvino import ir as openvino_ir
+from stylemixseg.generators.openvino.ir import IRError, read_ir
 
 WEIGHTS = np.arange(6, dtype="<f4").tobytes() + np.array([2, 3], "<i8").tobytes() + b"\x00\x00\x80\x3f"  # 44 B
 XML = b"""<?xml version="1.0" ?>

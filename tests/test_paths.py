@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from stylemixseg.paths import (
+from stylemixseg._util.paths import (
     CacheWarning,
     atomic_write,
     cache_dir,

@@ -18,22 +18,27 @@ from PIL import ExifTags, Image
 from safetensors.torch import save_file
 from test_photos import png_bytes
 
-from stylemixseg import cli, discriminant, export, photocommand, photocost, photokinds
-from stylemixseg.compositing import overlay
+from stylemixseg._util.paths import CacheWarning, sha256_file
+from stylemixseg.commands import main as cli
+from stylemixseg.commands import photos as photocommand
 from stylemixseg.experiments import photos as experiment
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.export import images as export
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import CATALOGUE, Entry
 from stylemixseg.inversion import encoder, projector
-from stylemixseg.inversion.alignment import Face, Frame
 from stylemixseg.inversion.base import Inversion
 from stylemixseg.inversion.encoder import Encoder, EncoderNet
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
-from stylemixseg.paths import CacheWarning, sha256_file
-from stylemixseg.photos import PassedOverWarning
-from stylemixseg.photosegmenter import PhotoSegmenter
-from stylemixseg.profiles import load_profile
+from stylemixseg.joint import discriminant
+from stylemixseg.photos import cost as photocost
+from stylemixseg.photos import kinds as photokinds
+from stylemixseg.photos.alignment import Face, Frame
+from stylemixseg.photos.reading import PassedOverWarning
+from stylemixseg.photos.segmenter import PhotoSegmenter
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.viz.compositing import overlay
 
 SMALL = ["-n", "3", "--resolution", "64", "--engine", "torch"]
 ENCODED = f"encoder, {encoder.REFINEMENTS} refinements"
@@ -736,12 +741,12 @@ import sys
 from pathlib import Path
 import numpy as np
 from made_photos import Knowing
-from stylemixseg import compositing
-from stylemixseg.export import save_photo_segmentation
+from stylemixseg.viz import compositing
+from stylemixseg.export.images import save_photo_segmentation
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
-from stylemixseg.photocost import output_cost
-from stylemixseg.photosegmenter import PhotoSegmenter
+from stylemixseg.generators.toyworld.world import ToyWorld
+from stylemixseg.photos.cost import output_cost
+from stylemixseg.photos.segmenter import PhotoSegmenter
 from stylemixseg.segmenter import StyleMixSegmenter
 def status(key):
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(key))

@@ -12,9 +12,9 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from stylemixseg import paths
-from stylemixseg.datasets import read_celebamask, validation_names
-from stylemixseg.discriminant import StyleDiscriminant
+from stylemixseg._util import paths
+from stylemixseg.data.celebamask import read_celebamask, validation_names
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.experiments import photos as experiment
 from stylemixseg.experiments.photos import (
     NUMBERS,
@@ -28,15 +28,15 @@ from stylemixseg.experiments.photos import (
     photo_segmenter,
     run_photos,
 )
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import query_image
-from stylemixseg.profiles import load_profile
-from stylemixseg.results import load_run, measurements
+from stylemixseg.photos.sharpening import sharpen
 from stylemixseg.segmenter import SegmenterConfig
-from stylemixseg.sharpening import sharpen
 
 pytestmark = pytest.mark.filterwarnings("ignore:(empty|full) mask")  # noise has no object
 

@@ -9,15 +9,15 @@ import pytest
 import torch
 from made_photos import Knowing
 
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.filtering import NoDetectionWarning
-from stylemixseg.detection.known import KnownBoxes
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import THINGS, ToyWorld
-from stylemixseg.inversion.alignment import Frame
+from stylemixseg.generators.toyworld.world import THINGS, ToyWorld
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.objects import BOX_CONFIG, ObjectSegmenter
-from stylemixseg.photoobjects import PhotoObjectSegmenter, in_photo
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.filtering import NoDetectionWarning
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.segmenter import BOX_CONFIG, ObjectSegmenter
+from stylemixseg.photos.alignment import Frame
+from stylemixseg.photos.objects import PhotoObjectSegmenter, in_photo
 
 SIDE = 64
 PROMPT = ", ".join(THINGS)

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stylemixseg import photokinds, photos
-from stylemixseg.photos import PassedOverWarning, PhotoError, list_photos, read_photo
+from stylemixseg.photos import kinds as photokinds
+from stylemixseg.photos import reading as photos
+from stylemixseg.photos.reading import PassedOverWarning, PhotoError, list_photos, read_photo
 
 SIZE = (40, 60)  # (H, W)
 
@@ -178,7 +179,7 @@ def test_memory_for_12000_x_9000_pixels(tmp_path, suffix):
     huge.save(path, compress_level=1)
     code = """
 import sys
-from stylemixseg.photos import read_photo
+from stylemixseg.photos.reading import read_photo
 def status(key):
     return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
 before = status("VmRSS")
@@ -437,7 +438,7 @@ def test_memory_for_metadata_that_unpack_to_gigabytes(tmp_path, colours):
         file.write(bytes(4) + chunk(b"IEND", b""))
     code = """
 import sys
-from stylemixseg.photos import read_photo
+from stylemixseg.photos.reading import read_photo
 def status(key):
     return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(key))
 before = status("VmRSS")

@@ -9,14 +9,14 @@ from made_photos import Knowing
 
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
-from stylemixseg.graphcut import graph_cut
-from stylemixseg.inversion.alignment import Frame
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.metrics import confusion
-from stylemixseg.photosegmenter import MAX_GUIDE, PhotoSegmenter
+from stylemixseg.photos.alignment import Frame
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.photos.segmenter import MAX_GUIDE, PhotoSegmenter
+from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.sharpening import resized_soft, sharpen
 
 SIDE = 64
 

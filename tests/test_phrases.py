@@ -9,7 +9,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stylemixseg.detection.phrases import (
+from stylemixseg.generators.toyworld.world import CLASS_NAMES as TOY
+from stylemixseg.objects.detection.phrases import (
     MAX_PHRASES,
     MAX_PROMPT,
     PromptLanguageWarning,
@@ -18,7 +19,6 @@ from stylemixseg.detection.phrases import (
     matches,
     parse_phrases,
 )
-from stylemixseg.generators.toyworld import CLASS_NAMES as TOY
 
 COCO = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "
@@ -120,7 +120,7 @@ WORDS = st.sampled_from("sofa Sofa lamps table a an the and in with photo of som
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=30)
 
 
-@pytest.mark.filterwarnings("ignore::stylemixseg.detection.phrases.PromptLanguageWarning")
+@pytest.mark.filterwarnings("ignore::stylemixseg.objects.detection.phrases.PromptLanguageWarning")
 @given(st.lists(WORDS, max_size=12).map(" ".join) | TEXT)
 def test_parsing_the_result_again_changes_nothing(prompt):
     try:

@@ -9,7 +9,7 @@ import torch
 
 from stylemixseg import StyleMixSegmenter
 from stylemixseg.generators.base import seeded_z, weights_digest
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.generators.zoo import with_engine
 from stylemixseg.inversion import pivotal
 from stylemixseg.inversion.pivotal import pivotal_tuning

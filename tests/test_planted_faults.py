@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from stylemixseg.paths import cache_dir
-from stylemixseg.profiles import profile_file
+from stylemixseg._util.paths import cache_dir
+from stylemixseg.experiments.profile import profile_file
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADLINE = "table1.ffhq.saliency.miou"
@@ -57,7 +57,7 @@ def measure(copy: Path) -> subprocess.CompletedProcess:
     profile.write_text(text)
     for arguments in (["reproduce", "table1", "--profile", profile],
                       ["ledger", "--check", "--experiment", "table1", "--profile", "cpu"]):  # fmt: skip
-        command = [sys.executable, "-m", "stylemixseg.cli", *map(str, arguments), "--results", str(results)]
+        command = [sys.executable, "-m", "stylemixseg.commands.main", *map(str, arguments), "--results", str(results)]
         done = subprocess.run(command, env=environment, cwd=copy, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if "reproduce" in arguments:
             assert done.returncode == 0, done.stderr

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from stylemixseg.plotting import heatmap, image_grid, image_row, lines, strip
+from stylemixseg.viz.plotting import heatmap, image_grid, image_row, lines, strip
 
 IMAGE = np.zeros((4, 5, 3), np.uint8)
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylemixseg.compositing import (
+from stylemixseg.evaluation.results import Measurement, results_folder
+from stylemixseg.evaluation.tables import measured_cells, measured_text, reported_text, table
+from stylemixseg.metrics import confusion
+from stylemixseg.viz.compositing import (
     AGREEMENT_COLORS,
     PALETTE,
     agreement_map,
@@ -17,9 +20,6 @@ from stylemixseg.compositing import (
     cutout,
     overlay_objects,
 )
-from stylemixseg.metrics import confusion
-from stylemixseg.results import Measurement, results_folder
-from stylemixseg.tables import measured_cells, measured_text, reported_text, table
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from stylemixseg.generators import mobilestylegan
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN, inverse_haar
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.inversion import preview
 from stylemixseg.inversion.losses import shrunk
 from stylemixseg.inversion.preview import Preview, collapsed_kernel

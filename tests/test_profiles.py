@@ -2,8 +2,8 @@ import dataclasses
 
 import pytest
 
+from stylemixseg.experiments.profile import FOLDER, load_profile, profile_names, read_profile
 from stylemixseg.generators.zoo import CATALOGUE
-from stylemixseg.profiles import FOLDER, load_profile, profile_names, read_profile
 
 PROFILES = ("cpu", "full", "paper", "smoke")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stylemixseg.generators.base import seeded_z, weights_digest
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.inversion import resuming
 from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.inversion.losses import latent_spread, multi_scale_loss, noise_correlation, shrunk

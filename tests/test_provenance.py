@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from stylemixseg import provenance
+from stylemixseg.evaluation import provenance
+from stylemixseg.evaluation.provenance import REPOSITORY, ROOT, code_address, made_by, revision, standing
 from stylemixseg.experiments.evaluation import score_queries
-from stylemixseg.provenance import REPOSITORY, ROOT, code_address, made_by, revision, standing
 
 
 @pytest.fixture(autouse=True)

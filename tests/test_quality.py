@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from stylemixseg.inversion.losses import FeatureDistance, shrunk
 from stylemixseg.inversion.quality import inversion_quality
-from stylemixseg.references import CLASS_NAMES, FaceParser
+from stylemixseg.models.references import CLASS_NAMES, FaceParser
 
 
 class BandParser(FaceParser):

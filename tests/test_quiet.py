@@ -124,7 +124,7 @@ def test_the_watch_sees(watched: Watched, tmp_path: Path) -> None:
 
 
 def test_the_command_line(watched: Watched) -> None:
-    segment = ("-m", "stylemixseg.cli", "segment", "--seed", "3", "-n", "2")
+    segment = ("-m", "stylemixseg.commands.main", "segment", "--seed", "3", "-n", "2")
     watched.run(*segment, "--generator", "toy-room", "--objects", "sofa, lamp", "-o", "objects")
     watched.run(*segment, "--generator", "toy-stylegan", "--engine", "openvino", "-o", "network")
     assert (watched.work / "network" / "mask.png").is_file()
@@ -192,7 +192,7 @@ import sys
 
 import openvino_telemetry as theirs
 
-from stylemixseg.quiet_openvino import openvino
+from stylemixseg.generators.openvino.quiet import openvino
 
 assert sys.modules["openvino_telemetry"] is theirs
 assert not hasattr(openvino.tools.ovc.telemetry_utils.tm, "OptInStatus"), "the telemetry itself, not the stub"
@@ -208,7 +208,7 @@ backend = sys.modules["openvino_telemetry.backend"] = types.ModuleType("openvino
 backend.backend_ga4 = None
 import openvino as before
 
-from stylemixseg.quiet_openvino import openvino
+from stylemixseg.generators.openvino.quiet import openvino
 
 assert openvino is before and sys.modules["openvino_telemetry"] is mine
 """
@@ -225,7 +225,7 @@ def test_the_table_of_modules_is_left_as_it_was(watched: Watched) -> None:
     watched.run(
         "-c",
         "import sys\n"
-        "from stylemixseg.quiet_openvino import openvino\n"
+        "from stylemixseg.generators.openvino.quiet import openvino\n"
         "assert 'openvino_telemetry' not in sys.modules\n"
         "import openvino_telemetry\n"
         "assert openvino_telemetry.Telemetry\n",
@@ -240,4 +240,4 @@ def test_openvino_is_imported_in_one_place() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if re.search(r"^\s*(import|from) openvino\b", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert found - {"tests/test_quiet.py"} == {"stylemixseg/quiet_openvino.py"}
+    assert found - {"tests/test_quiet.py"} == {"stylemixseg/generators/openvino/quiet.py"}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg import paths, references
-from stylemixseg.datasets import read_celebamask
-from stylemixseg.references import CLASS_NAMES, MIRRORED_CLASSES, DeepLabPerson, FaceParser, FaceParserNet
+from stylemixseg._util import paths
+from stylemixseg.data.celebamask import read_celebamask
+from stylemixseg.models import references
+from stylemixseg.models.references import CLASS_NAMES, MIRRORED_CLASSES, DeepLabPerson, FaceParser, FaceParserNet
 
 PHOTO = "data/celebamask_hq_800"
 DEEPLAB = "models/deeplabv3_voc_257_float.tflite"

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from stylemixseg.evaluation.resultfiles import MAX_BYTES, ResultError
+from stylemixseg.evaluation.results import RunRecorder, load_run, load_runs, measurements, profile_runs
 from stylemixseg.metrics import Confusion, mean_iou
-from stylemixseg.resultfiles import MAX_BYTES, ResultError
-from stylemixseg.results import RunRecorder, load_run, load_runs, measurements, profile_runs
 
 GENERATOR = SimpleNamespace(name="toy", digest="ab" * 32)
 

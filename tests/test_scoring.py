@@ -10,11 +10,11 @@ import torch
 
 from stylemixseg.experiments import scoring
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import oracle_mask, reference_masks, rule_mask, score_rules
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.metrics import Confusion
 from stylemixseg.mixing import to_generator_range, to_uint8
-from stylemixseg.profiles import load_profile
 
 LABELS = np.array([[0, 0, 0, 1], [0, 1, 1, 2], [2, 2, 2, 2]], np.uint8)
 TRUTH = np.array([[0, 0, 1, 1], [0, 1, 0, 1], [1, 0, 1, 0]], bool)

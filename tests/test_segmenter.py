@@ -13,7 +13,7 @@ import torch
 
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter, confidence, enlarge

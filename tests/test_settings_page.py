@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from stylemixseg.experiments.claims import CLAIMS, KS, PAPER, SPACES
-from stylemixseg.ledger import paper_values
+from stylemixseg.ledger.claims import CLAIMS, KS, PAPER, SPACES
+from stylemixseg.ledger.page import paper_values
 
 PAGE = " ".join((Path(__file__).resolve().parents[1] / "book" / "settings.md").read_text().split())
 VALUES = paper_values()

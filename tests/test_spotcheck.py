@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from stylemixseg._util.paths import cache_dir
+from stylemixseg.evaluation.imagescores import folder_scores
+from stylemixseg.evaluation.numbercheck import Row
+from stylemixseg.evaluation.resultfiles import ResultError
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.experiments import clustermaps, spotcheck
 from stylemixseg.experiments.kept import kept_folder, made_anew
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.reproduce import reproduce
 from stylemixseg.experiments.spotcheck import SpotCheck, read_spot_check, spot_check, write_spot_check
-from stylemixseg.imagescores import folder_scores
-from stylemixseg.numbercheck import Row
-from stylemixseg.paths import cache_dir
-from stylemixseg.profiles import load_profile
-from stylemixseg.resultfiles import ResultError
-from stylemixseg.results import measurements
 
 PROFILE = replace(load_profile("smoke"), n=3, queries=6, ablation_queries=3, object_scenes=2, cutoffs=(4, 6), ks=(2, 3))
 TABLES = ("table1", "table4", "parts")

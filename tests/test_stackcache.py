@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylemixseg import stackcache
+from stylemixseg._util.paths import CacheWarning
+from stylemixseg.experiments import stackcache
+from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyFailures, ToyWorld
+from stylemixseg.generators.toyworld.world import ToyFailures, ToyWorld
 from stylemixseg.mixing import draw_style_latents, style_mixed_images
-from stylemixseg.paths import CacheWarning
-from stylemixseg.stackcache import cached_stack
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stylemixseg import cli
-from stylemixseg.streams import UnfailingStream, unfailing_streams, unprinted
+from stylemixseg._util.streams import UnfailingStream, unfailing_streams, unprinted
+from stylemixseg.commands import main as cli
 
 ODD_NAME = os.fsdecode(b"caf\xe9")  # not UTF-8; Python holds the byte as a lone surrogate
 

@@ -10,13 +10,14 @@ import torch
 import torch.nn.functional as F
 
 from stylemixseg import StyleMixSegmenter, mix_styles
-from stylemixseg.generators import stylegan2
+from stylemixseg._util.paths import data_dir
 from stylemixseg.generators.base import Generator, mean_latent, seeded_z
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2, ours, theirs
+from stylemixseg.generators.stylegan2 import network as stylegan2
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import StyleGAN2, ours, theirs
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import draw_style_latents, iter_style_mixes
-from stylemixseg.paths import data_dir
 
 FIXTURES = "fixtures/stylegan2"
 NETWORKS = ("tiny32", "small64")

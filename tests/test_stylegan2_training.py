@@ -18,10 +18,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from stylemixseg import StyleMixSegmenter, cli
+from stylemixseg import StyleMixSegmenter
+from stylemixseg.commands import main as cli
 from stylemixseg.generators.base import mean_latent, seeded_z
-from stylemixseg.generators.stylegan2 import StyleGAN2
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.stylegan2.network import StyleGAN2
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import to_uint8
 

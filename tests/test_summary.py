@@ -10,7 +10,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
 from stylemixseg.summary import StyleStack, style_stack, style_summary, summary_from_images, to_color_space
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stylemixseg.generators.base import Generator, seeded_z
-from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyWorld
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyWorld
 
 SCENES = ("room", "single", "portrait")
 

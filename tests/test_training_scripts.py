@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stylemixseg import datasets
+from stylemixseg.data import celebamask as datasets
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.inversion.encoder import Encoder, EncoderNet

@@ -12,8 +12,8 @@ from bs4 import BeautifulSoup
 from ipywidgets.widgets.widget import _instances
 from PIL import Image
 
-from stylemixseg.compositing import overlay_objects
-from stylemixseg.widgets import object_switches, picture_slider
+from stylemixseg.viz.compositing import overlay_objects
+from stylemixseg.viz.widgets import object_switches, picture_slider
 
 PICTURES = [np.full((16, 24, 3), value, np.uint8) for value in (0, 100, 250)]
 LABELS = ["c = 0", "c = 8", "c = 16"]

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from stylemixseg.detection import zeroshot
-from stylemixseg.detection.base import Detector
-from stylemixseg.detection.zeroshot import KNOWN, DetectorUnavailable, ZeroShotDetector
+from stylemixseg.objects.detection import zeroshot
+from stylemixseg.objects.detection.base import Detector
+from stylemixseg.objects.detection.zeroshot import KNOWN, DetectorUnavailable, ZeroShotDetector
 
 KINDS = ("grounding-dino", "owlv2")
 ROOM = ["sofa", "coffee table", "side table"]

@@ -8,9 +8,9 @@ import torch
 from stylemixseg.generators import faces, zoo
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.official import OFFICIAL
-from stylemixseg.generators.openvino_engine import OpenVINOGenerator
-from stylemixseg.generators.stylegan2 import StyleGAN2
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.openvino.engine import OpenVINOGenerator
+from stylemixseg.generators.stylegan2.network import StyleGAN2
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.generators.zoo import CATALOGUE, Entry, load_generator
 
 

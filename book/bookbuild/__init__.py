@@ -1,5 +1,5 @@
 """How the book is built: execute the notebooks, fetch what the pages load, build the pages, check them."""
 
-from stylemixseg.quiet import set_environment
+from stylemixseg._util.quiet import set_environment
 
 set_environment()  # first of all, because Matplotlib reads it when it is imported; the kernels of the chapters inherit it

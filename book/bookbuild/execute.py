@@ -12,8 +12,8 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 
-from stylemixseg.paths import atomic_write, data_dir
-from stylemixseg.results import RunRecorder
+from stylemixseg._util.paths import atomic_write, data_dir
+from stylemixseg.evaluation.results import RunRecorder
 
 from .kernel import own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from stylemixseg import profiles
+from stylemixseg.experiments import profile as profiles
 
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"

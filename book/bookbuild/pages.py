@@ -12,11 +12,11 @@ from pathlib import Path
 
 import yaml
 
+from stylemixseg._util.paths import atomic_write
+from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.profile import Profile, load_profile, profile_names
 from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.paths import atomic_write
-from stylemixseg.profiles import Profile, load_profile, profile_names
 from stylemixseg.segmenter import SegmenterConfig
-from stylemixseg.tables import table
 
 from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
 from .performance import write_performance

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from stylemixseg.paths import atomic_write
-from stylemixseg.tables import table
+from stylemixseg._util.paths import atomic_write
+from stylemixseg.evaluation.tables import table
 
 from .layout import GENERATED, ROOT, BuildError
 

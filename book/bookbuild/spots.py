@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stylemixseg.evaluation.provenance import revision
 from stylemixseg.experiments.spotcheck import FILE, read_spot_check, spot_check, write_spot_check
-from stylemixseg.provenance import revision
 
 from .layout import PACKAGE, BuildError
 

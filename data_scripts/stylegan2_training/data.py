@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg._util.checks import check_int
+from stylemixseg._util.paths import atomic_write, sha256_file
+from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import mix_styles, to_uint8
-from stylemixseg.paths import atomic_write, sha256_file
-from stylemixseg.photos import list_photos, read_photo
+from stylemixseg.photos.reading import list_photos, read_photo
 
 PART = 64  # images that a worker makes at a time
 SCENE = "room"

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg.generators.stylegan2 import GAIN, LEAK, FullyConnected, binomial_filter
+from stylemixseg.generators.stylegan2.network import GAIN, LEAK, FullyConnected, binomial_filter
 
 GROUP = 4  # images whose differences the minibatch standard deviation sees together
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from stylemixseg.generators.stylegan2 import MAPPING_RATE, Architecture, StyleGAN2
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import MAPPING_RATE, StyleGAN2
 
 
 def channels_of(resolution: int, channel_base: int, channel_max: int) -> tuple[int, ...]:

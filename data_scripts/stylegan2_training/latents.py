@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 
 def training_latents(generator: StyleGAN2, count: int, mixing: float, device: torch.device) -> Tensor:

@@ -23,9 +23,9 @@ from stylegan2_training.losses import (
     path_penalty,
     squared_gradients,
 )
-from stylemixseg.checks import check_int, check_real
-from stylemixseg.generators.stylegan2 import Architecture
-from stylemixseg.paths import atomic_write
+from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.paths import atomic_write
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 PATH_INTERVAL, R1_INTERVAL = 4, 16  # steps between two evaluations of a regulariser
 RAMP_UP = 0.05  # the averaged weights look back over this share of the training so far, at most

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stylemixseg.evaluation.imagescores import ImageScores
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed_name
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import reference_masks, score_rules
 from stylemixseg.generators.base import Generator
-from stylemixseg.imagescores import ImageScores
 from stylemixseg.metrics import Confusion, bootstrap_interval, mean_iou
 from stylemixseg.mixing import check_resolution
-from stylemixseg.profiles import Profile
-from stylemixseg.results import RunRecorder
 
 EXPERIMENT = "table4"
 # Saliency is the paper's rule for faces, so its grid carries the table's name.

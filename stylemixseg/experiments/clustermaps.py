@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
+from stylemixseg._util.paths import write_cached
 from stylemixseg.clustering import kmeans
 from stylemixseg.experiments.kept import kept_folder, settings_key
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
-from stylemixseg.paths import write_cached
-from stylemixseg.profiles import Profile
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import summary_from_images
 

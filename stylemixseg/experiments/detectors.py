@@ -19,14 +19,14 @@ from typing import Protocol
 import numpy as np
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int, check_real
-from stylemixseg.detection.base import Detection, Detector, box_iou
-from stylemixseg.detection.cocossd import CocoSSD
-from stylemixseg.detection.filtering import DetectionFilter
+from stylemixseg._util.checks import check_int, check_real
+from stylemixseg.data.horses import HorsePhotos, mask_box, read_horses
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.kept import kept, kept_folder, settings_key
-from stylemixseg.horses import HorsePhotos, mask_box, read_horses
-from stylemixseg.profiles import Profile
-from stylemixseg.results import RunRecorder
+from stylemixseg.experiments.profile import Profile
+from stylemixseg.objects.detection.base import Detection, Detector, box_iou
+from stylemixseg.objects.detection.cocossd import CocoSSD
+from stylemixseg.objects.detection.filtering import DetectionFilter
 
 EXPERIMENT = "detectors"
 PHRASE = "horses"  # the paper's caption

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed_name
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, score_rules
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
-from stylemixseg.profiles import Profile
-from stylemixseg.results import RunRecorder
 
 EXPERIMENT = "table1"
 METHOD = "table1.ffhq"  # how the names of its scores begin

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from stylemixseg.paths import cache_dir, write_cached
+from stylemixseg._util.paths import cache_dir, write_cached
 
 _instead_of_cache: ContextVar[Path | None] = ContextVar("_instead_of_cache", default=None)
 

@@ -14,19 +14,19 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.known import KnownBoxes, jittered
+from stylemixseg.evaluation.imagescores import ImageScores
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import seed_name
 from stylemixseg.experiments.kept import kept, kept_folder, settings_key
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import oracle_labels
 from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.toyworld import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
-from stylemixseg.imagescores import ImageScores
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
 from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.objects import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.profiles import Profile
-from stylemixseg.results import RunRecorder
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.known import KnownBoxes, jittered
+from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import StyleStack, style_stack
 

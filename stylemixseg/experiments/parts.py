@@ -15,18 +15,18 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.detection.base import Detection
-from stylemixseg.detection.faceparts import FaceParts, part_masks
-from stylemixseg.detection.known import KnownBoxes
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder, settings_key
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import reference_parts
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.objects import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
-from stylemixseg.profiles import Profile
-from stylemixseg.results import RunRecorder
+from stylemixseg.objects.detection.base import Detection
+from stylemixseg.objects.detection.faceparts import FaceParts, part_masks
+from stylemixseg.objects.detection.known import KnownBoxes
+from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
 from stylemixseg.segmenter import SegmenterConfig
 from stylemixseg.summary import style_stack
 

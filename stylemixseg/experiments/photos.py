@@ -22,29 +22,29 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from stylemixseg import discriminant
-from stylemixseg.datasets import MaskedPhotos, read_celebamask, validation_names
-from stylemixseg.discriminant import NoDiscriminant, StyleDiscriminant
+from stylemixseg._util.paths import atomic_write, sha256_file, write_cached
+from stylemixseg.data.celebamask import MaskedPhotos, read_celebamask, validation_names
+from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.kept import kept_folder, settings_key
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator, with_engine
-from stylemixseg.graphcut import graph_cut
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
+from stylemixseg.joint import discriminant
+from stylemixseg.joint.discriminant import NoDiscriminant, StyleDiscriminant
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.paths import atomic_write, sha256_file, write_cached
-from stylemixseg.profiles import Profile
-from stylemixseg.references import DeepLabPerson, FaceParser
-from stylemixseg.results import RunRecorder
+from stylemixseg.models.references import DeepLabPerson, FaceParser
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.sharpening import resized_soft, sharpen
 
 EXPERIMENT = "table1_photos"
 INVERSIONS = {  # what they are, in words for the reader

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylemixseg.checks import check_choice
+from stylemixseg._util.checks import check_choice
 from stylemixseg.experiments.ablation import run_ablation
 from stylemixseg.experiments.detectors import run_detectors
 from stylemixseg.experiments.evaluation import run_evaluation
 from stylemixseg.experiments.objects import run_objects
 from stylemixseg.experiments.parts import run_parts
 from stylemixseg.experiments.photos import PhotoRun, run_photos
+from stylemixseg.experiments.profile import Profile, load_profile
 from stylemixseg.experiments.scoring import second_reference
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.profiles import Profile, load_profile
 
 TABLES = {
     "table1": "masks of synthetic images against a reference (Table 1, FFHQ column, our row)",

@@ -7,14 +7,14 @@ from importlib.util import find_spec
 
 import numpy as np
 
+from stylemixseg._util.paths import data_file
 from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.profile import Profile
 from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import to_generator_range
-from stylemixseg.paths import data_file
-from stylemixseg.profiles import Profile
-from stylemixseg.references import CLASS_NAMES, DeepLabPerson, FaceParser
+from stylemixseg.models.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
 # The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
 RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}

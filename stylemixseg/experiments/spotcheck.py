@@ -18,15 +18,15 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from stylemixseg._util.paths import atomic_write
+from stylemixseg.evaluation.imagescores import ImageScores, read_scores
+from stylemixseg.evaluation.numbercheck import Row, image_tolerance, measured_everywhere
+from stylemixseg.evaluation.resultfiles import ResultError, read_json
 from stylemixseg.experiments.detectors import run_detectors
 from stylemixseg.experiments.kept import made_anew
 from stylemixseg.experiments.photos import PhotoRun, run_photos
+from stylemixseg.experiments.profile import Profile, load_profile
 from stylemixseg.experiments.reproduce import TABLES, reproduce
-from stylemixseg.imagescores import ImageScores, read_scores
-from stylemixseg.numbercheck import Row, image_tolerance, measured_everywhere
-from stylemixseg.paths import atomic_write
-from stylemixseg.profiles import Profile, load_profile
-from stylemixseg.resultfiles import ResultError, read_json
 
 FILE = "spot_check.json"
 ROOMS, HORSES, QUERIES, CUTOFFS, PHOTOS = 3, 5, 2, 2, 2  # about two minutes on two cores with the profile full

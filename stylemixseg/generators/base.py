@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from stylemixseg.checks import check_int
+from stylemixseg._util.checks import check_int
 
 
 @runtime_checkable

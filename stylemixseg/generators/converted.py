@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from stylemixseg.paths import atomic_write, sha256_file
+from stylemixseg._util.paths import atomic_write, sha256_file
 
 
 class WeightsError(RuntimeError):

@@ -21,12 +21,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from stylemixseg._util.paths import cache_dir, named_in_utf8, sha256_file
 from stylemixseg.generators import converted
 from stylemixseg.generators.base import mean_latent, weights_digest
 from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
-from stylemixseg.generators.openvino_ir import IRError, IRGraph, read_ir
-from stylemixseg.paths import cache_dir, named_in_utf8, sha256_file
+from stylemixseg.generators.openvino.ir import IRError, IRGraph, read_ir
 
 DISTRIBUTION = "random-face"
 VERSION = "2021.7.21.1"

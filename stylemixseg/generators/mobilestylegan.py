@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg.checks import fit_latents, check_real
+from stylemixseg._util.checks import check_real, fit_latents
 from stylemixseg.generators.base import check_z
 
 LEAK = 0.2

@@ -23,12 +23,12 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from stylemixseg.checks import check_choice
-from stylemixseg.download import DeadURLError, DownloadError, discard_part, download, locked
+from stylemixseg._util.checks import check_choice
+from stylemixseg._util.download import DeadURLError, DownloadError, discard_part, download, locked
+from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg.generators.checkpoints import Checkpoint, CheckpointError, read_checkpoint, save_checkpoint
 from stylemixseg.generators.converted import WeightsError, verify_converted, write_converted
-from stylemixseg.generators.stylegan2 import StyleGAN2
-from stylemixseg.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 CONVERTED_BYTES = 200_000_000  # more than the weights of the largest generator take
 NOT_PUBLIC = "deeprooms, the paper's living rooms: no checkpoint is public; one of yours loads by its path"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from stylemixseg.generators.stylegan2 import Architecture, StyleGAN2
+from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 
 def random_stylegan2(

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import torch
 
-from stylemixseg.checks import check_choice, check_device, parse_device, suggest
+from stylemixseg._util.checks import check_choice, check_device, parse_device, suggest
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.official import NOT_PUBLIC, OFFICIAL, load_official
 from stylemixseg.generators.random_weights import random_stylegan2
-from stylemixseg.generators.stylegan2 import StyleGAN2
-from stylemixseg.generators.toyworld import ToyWorld
+from stylemixseg.generators.stylegan2.network import StyleGAN2
+from stylemixseg.generators.toyworld.world import ToyWorld
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def with_engine(generator: MobileStyleGAN | StyleGAN2, engine: str, device: str 
     """A learnt generator on its engine and device; arguments and errors as `load_generator`."""
     device = check_engine(engine, device)
     if engine == "openvino" or (engine == "auto" and device == "cpu" and find_spec("openvino")):
-        from stylemixseg.generators.openvino_engine import OpenVINOGenerator
+        from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 
         return OpenVINOGenerator(generator)
     return generator.to(device)

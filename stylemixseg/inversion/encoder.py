@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int
+from stylemixseg._util.checks import check_int
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.inversion.base import Inversion
 from stylemixseg.inversion.losses import shrunk
@@ -23,7 +23,7 @@ from stylemixseg.inversion.preview import SIDE, Preview
 from stylemixseg.inversion.projector import check_photos
 from stylemixseg.inversion.weights import read_weights
 
-WEIGHTS_FILE = Path(__file__).parent.parent / "weights" / "faces_encoder.safetensors"
+WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_encoder.safetensors"
 REFINEMENTS = 2  # as in training; a third makes held-out images a little more alike and takes the latents further away
 _CHANNELS = (48, 96, 192, 288)  # at 64, 32, 16, 8 px
 _SUMMARY = 48  # channels at 8 px that are flattened: where things are is kept

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemixseg.checks import check_choice, check_device, check_int
+from stylemixseg._util.checks import check_choice, check_device, check_int
+from stylemixseg._util.paths import sha256_file
 from stylemixseg.generators.base import Generator
-from stylemixseg.paths import sha256_file
-from stylemixseg.references import INPUT_SIZE, FaceParser, resized
+from stylemixseg.models.references import INPUT_SIZE, FaceParser, resized
 
 SIDES = (256, 128, 64, 32)  # px
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # images, target -> (N,)

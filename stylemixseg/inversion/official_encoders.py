@@ -20,17 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_int
+from stylemixseg._util.checks import check_choice, check_int
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.checkpoints import CheckpointError, open_torch_file
 from stylemixseg.generators.checkpoints.checkpoint import shown
 from stylemixseg.generators.checkpoints.layout import MAX_RESOLUTION, to_tensors
 from stylemixseg.generators.checkpoints.storages import TorchFile
 from stylemixseg.generators.checkpoints.tensors import is_call, tensor_view
-from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.inversion.base import Inversion
 from stylemixseg.inversion.official_networks import ENCODERS, REDUCTION, SIDE, EncoderKind, StyleEncoder
-from stylemixseg.references import check_images
+from stylemixseg.models.references import check_images
 
 REFINEMENTS = 5  # N of ReStyle, section 4
 CARS_ROWS = slice(32, 224)  # of 256: the car generator draws 4:3, with bands above and below

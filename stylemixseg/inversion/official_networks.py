@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg.generators.stylegan2 import FullyConnected
+from stylemixseg.generators.stylegan2.network import FullyConnected
 
 WIDTH = 64  # channels of the first layer in all published networks; latents have eight times as many numbers
 SIDE = 256  # px, what the networks look at

@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_int, fit_latents, check_real
+from stylemixseg._util.checks import check_int, check_real, fit_latents
 from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
-from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.inversion.losses import Perceptual, shrunk
 from stylemixseg.inversion.projector import check_differentiable, check_photos
 from stylemixseg.inversion.resuming import StateFile, read_state, state_key

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg.checks import check_choice, check_int, fit_latents, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_real, fit_latents
 from stylemixseg.generators.base import Generator, weights_digest
-from stylemixseg.generators.stylegan2 import StyleGAN2
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.inversion.losses import (
     SIDES,
@@ -35,7 +35,7 @@ from stylemixseg.inversion.losses import (
     shrunk,
 )
 from stylemixseg.inversion.resuming import StateFile, read_state, state_key
-from stylemixseg.references import check_images
+from stylemixseg.models.references import check_images
 
 SPACES = ("w", "w+", "w+noise")
 RAMP_UP, RAMP_DOWN = 0.05, 0.25  # shares of all steps, as in the official projector

@@ -17,7 +17,7 @@ from torch import Tensor
 from stylemixseg.inversion.losses import FeatureDistance, shrunk
 from stylemixseg.inversion.projector import check_photos
 from stylemixseg.metrics import Confusion, confusion
-from stylemixseg.references import CLASS_NAMES, FaceParser, check_images
+from stylemixseg.models.references import CLASS_NAMES, FaceParser, check_images
 
 PSNR_SIDE = 256  # px
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stylemixseg.paths import named_in_utf8, write_cached
+from stylemixseg._util.paths import named_in_utf8, write_cached
 
 SAVE_EVERY = 30.0  # s
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from stylemixseg._util.paths import sha256_file
 from stylemixseg.generators.base import Generator
-from stylemixseg.paths import sha256_file
 
 
 def read_weights(path: str | Path, generator: Generator) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from stylemixseg.generators.stylegan2 import Architecture
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 
 class CheckpointError(ValueError):

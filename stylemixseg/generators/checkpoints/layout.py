@@ -14,7 +14,7 @@ from torch import Tensor
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.storages import BFLOAT16
 from stylemixseg.generators.checkpoints.tensors import number
-from stylemixseg.generators.stylegan2 import Architecture
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 MAX_RESOLUTION = 2048
 MISSING_W_AVG = "latent_avg is missing: the file has no mean latent, truncation needs one computed from samples"

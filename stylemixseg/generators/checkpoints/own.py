@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stylemixseg._util.paths import atomic_write
 from stylemixseg.generators.checkpoints.checkpoint import Checkpoint, CheckpointError, shown
 from stylemixseg.generators.checkpoints.layout import Found, expected_shapes, make_architecture
 from stylemixseg.generators.checkpoints.tensors import MAX_DIMS
-from stylemixseg.generators.stylegan2 import Architecture
-from stylemixseg.paths import atomic_write
+from stylemixseg.generators.stylegan2.architecture import Architecture
 
 FORMAT, VERSION = "stylemixseg-stylegan2", "1"
 MAX_HEADER_BYTES = 1 << 20  # about 25,000 for a network of 1024 px

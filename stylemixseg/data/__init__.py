@@ -1,0 +1,1 @@
+"""Photos with masks drawn by people: CelebAMask-HQ and the Weizmann horses."""

@@ -1,0 +1,1 @@
+"""Results and their files, and the check of the numbers."""

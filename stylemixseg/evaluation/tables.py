@@ -1,0 +1,51 @@
+"""Tables of results as Markdown, for the ledger and the notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from stylemixseg.evaluation.results import Measurement
+
+IOUS = {"fg_iou": "foreground IoU", "bg_iou": "background IoU", "miou": "mIoU"}  # statistic: how a table names it
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; line breaks and bars inside a cell are made harmless.
+
+    Raises:
+        ValueError: a row that has not as many cells as the header.
+    """
+    lines = [list(header), ["---"] * len(header), *(list(row) for row in rows)]
+    if odd := [line for line in lines if len(line) != len(header)]:
+        raise ValueError(f"rows must have the header's {len(header)} cells, got {len(odd[0])} in {odd[0]!r:.80}")
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def value_text(value: float, interval: tuple[float, float] | None) -> str:
+    """Such as "0.812 [0.770, 0.851]", without brackets where there is no interval."""
+    return f"{value:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
+
+
+def measured_text(item: Measurement | None) -> str:
+    """A measurement with its interval and n in one cell; None reads "not measured"."""
+    if item is None:
+        return "not measured"
+    size = [] if item.n is None else [f"n = {item.n}"]
+    return ", ".join([value_text(item.value, item.interval), *size])
+
+
+def measured_cells(item: Measurement | None) -> list[str]:
+    """A measurement in three cells: value, 95 % interval, n; a missing one reads "not measured"."""
+    if item is None:
+        return ["not measured", "", ""]
+    interval = "" if item.interval is None else f"{item.interval[0]:.3f} to {item.interval[1]:.3f}"
+    return [f"{item.value:.3f}", interval, "" if item.n is None else str(item.n)]
+
+
+def reported_text(paper: Mapping[str, float], name: str | None) -> str:
+    """A number of the paper in one cell, with the two decimals that it prints; "not reported" where it has none."""
+    return f"{paper[name]:.2f}" if name in paper else "not reported"

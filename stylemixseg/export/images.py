@@ -1,0 +1,152 @@
+"""Latents in, segmentations out: the files that the command line reads and writes."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylemixseg._util.checks import check_latents
+from stylemixseg._util.paths import atomic_write
+from stylemixseg.generators.base import Generator
+from stylemixseg.generators.latents import read_latent_array
+from stylemixseg.photos.segmenter import PhotoSegmentation
+from stylemixseg.segmenter import Segmentation
+from stylemixseg.viz.compositing import clusters_to_color, composite, in_bands, outline_width, overlay
+
+RECORD = "segmentation.json"  # written last: where it is, the rest is whole
+PNG_LEVEL = 2  # of compression: files a tenth larger than at the usual 6, in a third of the time; photos may be large
+COMPOSITION = "composition.png"  # of a photo with a background
+PHOTO_FILES = (  # of every photo, besides the record
+    "crop.png",
+    "reconstruction.png",
+    "clusters.png",
+    "mask.png",
+    "soft.png",
+    "overlay.png",
+    "cutout.png",
+    "latent.npy",
+)
+
+
+def read_latent(path: str | Path, generator: Generator) -> Tensor:
+    """Read the ws of one image, (1, num_ws, w_dim), from a file of numpy.save, numpy.savez or torch.save.
+
+    The file holds (num_ws, w_dim) or (1, num_ws, w_dim), or one w (w_dim) for all layers; see `latents` for the kinds.
+
+    Raises:
+        ValueError: not such a file, too large, a shape that is not the generator's, several latents, NaN.
+        FileNotFoundError.
+    """
+    ws = torch.from_numpy(read_latent_array(path))
+    if ws.ndim == 1:
+        ws = ws.expand(generator.num_ws, -1)
+    ws = ws[None] if ws.ndim == 2 else ws
+    if ws.ndim == 3 and len(ws) != 1:
+        raise ValueError(f"{path} holds {len(ws)} latents, one is needed: save ws[:1] alone, for example")
+    return check_latents(str(path), ws.contiguous(), generator.num_ws, generator.w_dim)
+
+
+def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, seconds: float) -> Path:
+    """Write image.png, mask.png (0/255), clusters.png, overlay.png and segmentation.json, each whole or not at all.
+
+    Args:
+        query: what made the query image (seed and truncation, or the latent's file), for the JSON file.
+        seconds: wall time of the whole, loading included.
+    """
+    folder = Path(folder)
+    pictures = {
+        "image.png": result.image,
+        "mask.png": result.mask.astype(np.uint8) * 255,
+        "clusters.png": clusters_to_color(result.clusters),
+        "overlay.png": overlay(result.image, result.mask),
+    }
+    for name, picture in pictures.items():
+        write_picture(folder / name, picture)
+    record = {"query": query, **result.describe()}
+    record["seconds"] = {**record["seconds"], "total": seconds}
+    write_record(folder / RECORD, record)
+    return folder
+
+
+def save_photo_segmentation(
+    result: PhotoSegmentation,
+    pixels: np.ndarray,
+    folder: str | Path,
+    *,
+    record: dict,
+    background: np.ndarray | None = None,
+) -> Path:
+    """Write what the method says about a photo, each file whole or not at all, segmentation.json last.
+
+    In the photo's pixels: mask.png (0/255), soft.png (grey), overlay.png, cutout.png (the soft mask as alpha), and
+    composition.png where there is a background (the hard mask as alpha, section 4.5). In the frame: crop.png,
+    reconstruction.png, clusters.png. And latent.npy, which `read_latent` reads. An older record is removed first, so
+    that a record never stands beside pictures of another run.
+
+    Args:
+        pixels: the photo (H, W, 3) uint8.
+        record: what else segmentation.json is to say, plain values; its entries go before those of `describe`.
+        background: (H, W, 3) uint8, or None.
+    """
+    folder = Path(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    line = outline_width(result.mask.shape)
+    pictures = {  # made one after the other, in bands: a photo may be large
+        "crop.png": lambda: result.crop,
+        "reconstruction.png": lambda: result.segmentation.image,
+        "clusters.png": lambda: clusters_to_color(result.segmentation.clusters),
+        "mask.png": lambda: in_bands(_levels, result.mask),
+        "soft.png": lambda: in_bands(_levels, result.soft),
+        "overlay.png": lambda: in_bands(partial(overlay, line=line), pixels, result.mask, halo=line),
+        "cutout.png": lambda: in_bands(lambda rows, soft: np.dstack([rows, _levels(soft)]), pixels, result.soft),
+    }
+    if background is None:
+        (folder / COMPOSITION).unlink(missing_ok=True)
+    else:
+        pictures[COMPOSITION] = lambda: in_bands(composite, pixels, background, result.mask)
+    for name, picture in pictures.items():
+        write_picture(folder / name, picture())
+    write_latent(folder / "latent.npy", result.inversion.ws)
+    described = result.segmentation.describe()
+    described |= {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean())}  # those of the photo
+    write_record(folder / RECORD, {**record, **described, "seconds": result.seconds})
+    return folder
+
+
+def _levels(soft: np.ndarray) -> np.ndarray:
+    """A mask, bool or 0..1, as grey levels 0..255."""
+    return np.rint(soft * np.float32(255)).astype(np.uint8)
+
+
+def read_record(folder: str | Path) -> dict:
+    """The segmentation.json of a folder; empty where there is none, or none of ours."""
+    try:
+        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_latent(path: Path, ws: Tensor) -> None:
+    """Write ws (1, num_ws, w_dim) as `read_latent` reads it, whole or not at all."""
+    with atomic_write(path) as temporary:
+        np.save(temporary, ws[0].cpu().numpy())
+
+
+def write_picture(path: Path, picture: np.ndarray | Image.Image) -> None:
+    """Write a PNG, whole or not at all."""
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    with atomic_write(path) as temporary:
+        picture.save(temporary, "PNG", compress_level=PNG_LEVEL)
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a JSON file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Generators run by OpenVINO, and its files."""

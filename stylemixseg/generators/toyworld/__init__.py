@@ -1,0 +1,1 @@
+"""The toy world: scenes drawn by rules, with exact masks."""

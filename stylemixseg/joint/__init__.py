@@ -1,0 +1,1 @@
+"""Judges of pixels that were fitted over many images of one generator."""

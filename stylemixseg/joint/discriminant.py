@@ -1,0 +1,155 @@
+"""A foreground rule for pixels, learnt from the method's own masks: no labels, no other network. Ours, not the paper's.
+
+One set of style latents serves all queries, so an entry of the style summary tensor means the same in every image: how
+bright or how red a pixel becomes under style j. The paper's rules look at one image at a time, and on some they take a
+cluster for the wrong side. Over many synthetic images such mistakes differ, and what is right repeats. So:
+
+1. Segment synthetic images with both of the paper's rules, saliency and corner minority.
+2. Keep the pixels on which the two agree, and take them for labelled.
+3. Fit Fisher's linear discriminant (Fisher 1936, https://doi.org/10.1111/j.1469-1809.1936.tb02137.x) to their rows of
+   the style summary tensor, centred over the styles.
+
+What remains is one number for each entry of X_s and a constant. Their sum is the log-odds that a pixel is foreground,
+both sides taken for equally frequent.
+`data_scripts/fit_discriminant.py` fits the one for faces that comes with the package.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stylemixseg._util.checks import check_real
+from stylemixseg.generators.base import Generator
+from stylemixseg.ondevice import SummaryColumns
+from stylemixseg.summary import PIXELS_AT_ONCE, StyleStack
+
+WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_discriminant.json"
+SHRINKAGE = 0.01  # of the covariance towards a sphere of the same size
+
+
+class NoDiscriminant(ValueError):
+    """No discriminant was fitted for this generator, n and settings; the message says for what there is one."""
+
+
+@dataclass(frozen=True, eq=False)
+class StyleDiscriminant:
+    """Log-odds of foreground as a linear function of a pixel's row of X_s.
+
+    Attributes:
+        weights: (3n,) float32; those of one channel sum to zero over the styles, so that a pixel's own mean colour
+            does not count.
+        bias: a number.
+    """
+
+    weights: np.ndarray
+    bias: float
+
+    @classmethod
+    def load(cls, generator: Generator, n: int, settings: dict, path: str | Path = WEIGHTS_FILE) -> StyleDiscriminant:
+        """One that was fitted before, for exactly this generator, n and settings.
+
+        Args:
+            settings: the cutoff, colour space and styles, as in the file.
+
+        Raises:
+            FileNotFoundError: no such file. NoDiscriminant: fitted for something else; the message says for what.
+            ValueError: the file is damaged.
+        """
+        try:
+            record = json.loads(Path(path).read_text(encoding="utf-8"))
+            fitted = {"generator": record["generator"]["sha256"], **record["settings"]}
+            fits = {n: cls(np.asarray(fit["weights"], np.float32), float(fit["bias"])) for n, fit in record["fits"].items()}
+            if wrong := [n for n, fit in fits.items() if fit.weights.shape != (3 * int(n),) or not fit.is_finite()]:
+                raise ValueError(f"the fit for n = {wrong[0]} must have {3 * int(wrong[0])} finite weights and a bias")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"{path} is not a file of fitted discriminants, or damaged: {error!r}") from error
+        wanted = {"generator": generator.digest, **settings}
+        if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
+            words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
+            raise NoDiscriminant(f"{Path(path).name} does not fit: {words}")
+        if str(n) not in fits:
+            raise NoDiscriminant(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
+        return fits[str(n)]
+
+    def is_finite(self) -> bool:
+        """Whether weights and bias are numbers, none of them infinite or NaN."""
+        return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias))
+
+    def score(self, summary: np.ndarray | StyleStack | SummaryColumns) -> np.ndarray:
+        """Log-odds (H, W) float32 of foreground; above 0 is foreground.
+
+        Raises:
+            ValueError: X_s of another number of styles.
+        """
+        if isinstance(summary, SummaryColumns):
+            size, dimensions = summary.size, len(summary.columns)
+        else:
+            size, dimensions = summary.shape[:2], summary.shape[2]
+        if dimensions != len(self.weights):
+            raise ValueError(f"summary must have {len(self.weights)} entries a pixel (3n), got {dimensions}")
+        if isinstance(summary, SummaryColumns):
+            scores = (summary.columns.new_tensor(self.weights) @ summary.columns).cpu().numpy()
+        elif isinstance(summary, StyleStack):
+            blocks = range(0, size[0] * size[1], PIXELS_AT_ONCE)
+            scores = np.concatenate([summary.pixels(slice(i, i + PIXELS_AT_ONCE)) @ self.weights for i in blocks])
+        else:
+            scores = summary.reshape(-1, dimensions) @ self.weights
+        return (scores + self.bias).reshape(size).astype(np.float32)
+
+
+def soft_mask(score: np.ndarray) -> np.ndarray:
+    """Log-odds -> probability in 0..1."""
+    return 1 / (1 + np.exp(-score.clip(-30, 30)))
+
+
+class DiscriminantFit:
+    """Collects pixels on which two rules agree, image by image, then fits; only sums are kept.
+
+    Args:
+        dimensions: entries of a pixel, 3n.
+    """
+
+    def __init__(self, dimensions: int):
+        self.count = np.zeros(2)
+        self.sums = np.zeros((2, dimensions))
+        self.products = np.zeros((dimensions, dimensions))
+
+    def add(self, summary: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
+        """One image: X_s (H, W, 3n) and the masks (H, W) bool of two rules; where they differ, pixels are left out."""
+        for side, inside in enumerate((~one & ~other, one & other)):
+            rows = centred(summary[inside]).astype(np.float64)
+            self.count[side] += len(rows)
+            self.sums[side] += rows.sum(0)
+            self.products += rows.T @ rows
+
+    def solve(self, shrinkage: float = SHRINKAGE) -> StyleDiscriminant:
+        """Fisher's discriminant, the covariance shrunk a little towards a sphere.
+
+        Args:
+            shrinkage: above 0 to 1. Without any there is no solution: centred rows do not fill the space.
+
+        Raises:
+            ValueError: the rules agreed on no pixel of one side, or shrinkage out of range.
+        """
+        check_real("shrinkage", shrinkage, 1e-9, 1)
+        if not self.count.all():
+            raise ValueError(
+                f"the rules must agree on pixels of both sides, got {self.count[1]:.0f} of the foreground and "
+                f"{self.count[0]:.0f} of the background"
+            )
+        means = self.sums / self.count[:, None]
+        covariance = (self.products - (self.count[:, None] * means).T @ means) / self.count.sum()
+        covariance += shrinkage * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+        weights = np.linalg.solve(covariance, means[1] - means[0])
+        weights = centred(weights[None])[0]  # then rows need not be centred to be scored
+        return StyleDiscriminant(weights.astype(np.float32), float(-weights @ means.mean(0)))
+
+
+def centred(rows: np.ndarray) -> np.ndarray:
+    """Rows (P, 3n) of X_s less each pixel's mean over the styles, channel by channel."""
+    colors = rows.reshape(len(rows), rows.shape[1] // 3, 3)
+    return (colors - colors.mean(1, keepdims=True)).reshape(rows.shape)

@@ -1,0 +1,1 @@
+"""The reproduction ledger: the paper's numbers and claims beside ours."""

@@ -1,0 +1,142 @@
+"""The lines of the ledger's tables: which number of ours stands beside which number of the paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stylemixseg.evaluation.tables import IOUS
+from stylemixseg.experiments.detectors import THRESHOLDS
+from stylemixseg.experiments.parts import FACE_PARTS, WAYS
+from stylemixseg.ledger.claims import CUTOFFS, KS, SPACES
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a ledger table: a setting, the paper's name for its number or None, and ours or None."""
+
+    setting: str
+    paper: str | None
+    measured: str | None
+
+
+def _ious(setting: str, paper: str | None, measured: str | None) -> list[Line]:
+    return [
+        Line(f"{setting}, {title}", paper and f"{paper}.{iou}", measured and f"{measured}.{iou}")
+        for iou, title in IOUS.items()
+    ]
+
+
+def _grid(prefix: str, *, beside_paper: bool) -> list[Line]:
+    """A grid of Table 4's cells; the paper's numbers stand beside those of the paper's own rule only."""
+    return [
+        Line(
+            f"{space.upper()}, c = {c}, k = {k}",
+            f"table4.{space}.c{c}.k{k}.miou" if beside_paper else None,
+            f"{prefix}.{space}.c{c}.k{k}.miou",
+        )
+        for space in SPACES
+        for c in CUTOFFS
+        for k in KS
+    ]
+
+
+# Ways to invert a photo, `experiments.photos.INVERSIONS`: how a table names them.
+INVERTED = {"encoder": "encoder", "projector": "optimisation", "both": "encoder, then optimisation"}
+_PHOTO_RULES = {  # masks of `experiments.photos.masks` that are not the paper's: how a table names them
+    "corner_minority": "corner minority rule",
+    "saliency_sharp": "saliency rule, sharpened (ours)",
+    "saliency_cut": "saliency rule, redrawn by GrabCut (ours)",
+    "discriminant": "discriminant (ours)",
+    "discriminant_sharp": "discriminant, sharpened (ours)",
+    "discriminant_cut": "discriminant, redrawn by GrabCut (ours)",
+    "oracle": "oracle assignment of clusters",
+}
+
+
+def _on_photos() -> list[Line]:
+    """The method on photos, inverted in three ways; only the rule that the paper uses stands beside its number."""
+    celeba, paper = "table1.celeba", "table1.celeba.ours"
+    lines = []
+    for inversion, title in INVERTED.items():
+        ours = f"{celeba}.{inversion}"
+        lines += _ious(f"{title}: saliency rule, dataset-level", paper, f"{ours}.saliency")
+        lines += _ious(f"{title}: saliency rule, mean over images", paper, f"{ours}.saliency.per_image")
+        for rule, named in _PHOTO_RULES.items():
+            lines += _ious(f"{title}: {named}, dataset-level", None, f"{ours}.{rule}")
+        words = "face parser on the reconstruction, mean over images, mIoU"
+        lines.append(Line(f"{title}: {words}", None, f"{ours}.parser_on_reconstruction"))
+    return lines
+
+
+def _of_parts() -> list[Line]:
+    """Parts of a face as objects: the paper shows pictures of them (Figure 1) and no numbers."""
+    return [
+        Line(f"{part}: {words}, mean IoU over images", None, f"parts.{part}.{way}.iou")
+        for part in FACE_PARTS
+        for way, words in WAYS.items()
+    ]
+
+
+def _of_detectors() -> list[Line]:
+    """What COCO-SSD finds of the horses; the paper reports nothing of its detector."""
+    titles = {
+        "recall50": "horses found, IoU 0.5",
+        "recall70": "horses found, IoU 0.7",
+        "precision50": "boxes that are right, IoU 0.5",
+        "best_iou": "mean IoU of the best box",
+    }
+    return [
+        Line(f"{title}, score at least {threshold:g}", None, f"detector.coco_ssd.horses.{name}.t{100 * threshold:02.0f}")
+        for threshold in THRESHOLDS
+        for name, title in titles.items()
+    ]
+
+
+# The ledger's tables as data: title -> lines. The paper uses saliency on faces, so only that rule has its number beside
+# it, in all our variants: the paper does not say how it averages over images, and its reference is DeepLab's kind.
+_OURS = "table1.ffhq.ours"
+TABLES = {
+    "Table 1, FFHQ column": [
+        *_ious("saliency rule, face parser, dataset-level", _OURS, "table1.ffhq.saliency"),
+        *_ious("saliency rule, face parser, mean over images", _OURS, "table1.ffhq.saliency.per_image"),
+        *_ious("saliency rule, DeepLabV3, dataset-level", _OURS, "table1.ffhq.saliency.deeplab"),
+        *_ious("corner minority rule, face parser, dataset-level", None, "table1.ffhq.corner_minority"),
+        *_ious("corner minority rule, face parser, mean over images", None, "table1.ffhq.corner_minority.per_image"),
+        *_ious("corner minority rule, DeepLabV3, dataset-level", None, "table1.ffhq.corner_minority.deeplab"),
+        *_ious("oracle assignment of clusters, face parser, dataset-level", None, "table1.ffhq.oracle"),
+        *_ious("oracle assignment of clusters, face parser, mean over images", None, "table1.ffhq.oracle.per_image"),
+        *_ious("oracle assignment of clusters, DeepLabV3, dataset-level", None, "table1.ffhq.oracle.deeplab"),
+        *_ious("agreement of the two references", None, "references.agreement"),
+        *_ious("DatasetGAN (supervised)", "table1.ffhq.datasetgan", None),
+        *_ious("Labels4Free", "table1.ffhq.l4f", None),
+        *_ious("Segmentation in Style", "table1.ffhq.sis", None),
+    ],
+    "Table 1, CelebAMask-HQ column": [
+        *_on_photos(),
+        *_ious("face parser on the photo (supervised), dataset-level", None, "table1.celeba.face_parser"),
+        *_ious("DeepLabV3 on the photo (supervised), dataset-level", None, "table1.celeba.deeplab"),
+        *_ious("DatasetGAN (supervised)", "table1.celeba.datasetgan", None),
+        *_ious("Labels4Free", "table1.celeba.l4f", None),
+        *_ious("Segmentation in Style", "table1.celeba.sis", None),
+    ],
+    "Table 2, objects in scenes (ours needs the official weights)": [
+        *_ious("LSUN-Horse, horses", "table2.horse.ours", None),
+        *_ious("LSUN-Horse, horses, Labels4Free", "table2.horse.l4f", None),
+        *_ious("LSUN-Horse, horses, Segmentation in Style", "table2.horse.sis", None),
+        *_ious("DeepRooms, sofa (weights never published)", "table2.sofa.ours", None),
+        *_ious("DeepRooms, table (weights never published)", "table2.table.ours", None),
+    ],
+    "Parts of a face as objects (no table of the paper)": _of_parts(),
+    "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
+    "Table 4, mIoU by colour space, cutoff and k": _grid("table4", beside_paper=True),
+    "The grid of Table 4 with the corner minority rule (not in the paper)": _grid("table4_corner", beside_paper=False),
+}
+
+
+# What the paper's column of a table is about: which generator drew or inverted the images.
+PAPER_GENERATOR = {
+    "Table 1, FFHQ column": "StyleGAN2 on FFHQ",
+    "Table 1, CelebAMask-HQ column": "photos inverted into StyleGAN2 on FFHQ",
+    "Table 2, objects in scenes (ours needs the official weights)": "StyleGAN2 on LSUN-Horse and DeepRooms",
+    "Table 4, mIoU by colour space, cutoff and k": "StyleGAN2 on FFHQ",
+}

@@ -1,0 +1,245 @@
+"""Two references that stand in for ground truth on synthetic faces.
+
+A synthetic face has no human mask, so the paper compares with a segmenter trained on real photos (section 4.1).
+Here there are two: `FaceParser`, a small network that `data_scripts/train_face_parser.py` trained on photos with
+human masks (CelebAMask-HQ, 19 classes), and `DeepLabPerson`, DeepLabV3 trained on PASCAL VOC, the paper's own kind.
+How far the two agree with each other is the noise floor of every number measured against them.
+
+The network: MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381) with DeepLabV3's context head (Chen et
+al. 2017, https://arxiv.org/abs/1706.05587) as encoder, shaped so that weights trained on PASCAL VOC load into it, and a
+light U-shaped decoder (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597) of depthwise-separable convolutions.
+"""
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import nn
+
+from stylemixseg._util.paths import sha256_file
+from stylemixseg.models.tflite import open_model
+
+CLASS_NAMES = (  # CelebAMask-HQ's official order; "left" is the left of the person shown
+    "background", "skin", "nose", "eyeglasses", "left_eye", "right_eye", "left_brow", "right_brow", "left_ear",
+    "right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat", "earring", "necklace", "neck", "cloth",
+)
+NUM_CLASSES = len(CLASS_NAMES)
+# a mirrored face's left eye is a right eye: index with labels or channels to rename them
+MIRRORED_CLASSES = torch.tensor([0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18])
+
+WEIGHTS_FILE = Path(__file__).parent / "weights" / "face_parser.safetensors"
+PROVENANCE_FILE = WEIGHTS_FILE.with_suffix(".json")
+# px; the network saw photos at this size, so every image is brought to it and its scores back. One more than a multiple
+# of 16: then a stride of 2 keeps the first and the last pixel, and all grids of the network share their corners.
+INPUT_SIZE = 321
+
+# MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat. DeepLabV3 keeps 1/16 of
+# the size: it drops the last stride and spreads the filters of the blocks behind it instead (dilation 2).
+_INVERTED_RESIDUALS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1),
+                       (6, 320, 1, 1))
+_DILATED_FROM = 15  # index of the first block behind the dropped stride
+_SKIPS = (1, 3, 6)  # index of the last block at strides 2, 4, 8 (16, 24, 32 channels)
+
+
+def _conv(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, dilation: int = 1) -> nn.Conv2d:
+    """A convolution with the bias that its batch normalisation was folded into."""
+    return nn.Conv2d(c_in, c_out, kernel, stride, dilation * (kernel // 2), dilation, groups)
+
+
+class InvertedResidual(nn.Module):
+    """Widen by t, filter each channel, project back; add the input where the shapes allow (MobileNetV2, figure 4)."""
+
+    def __init__(self, c_in: int, c_out: int, stride: int, expansion: int, dilation: int):
+        super().__init__()
+        hidden = c_in * expansion
+        layers: list[nn.Module] = [_conv(c_in, hidden), nn.ReLU6(inplace=True)] if expansion != 1 else []
+        layers += [_conv(hidden, hidden, 3, stride, groups=hidden, dilation=dilation), nn.ReLU6(inplace=True),
+                   _conv(hidden, c_out)]
+        self.conv = nn.Sequential(*layers)
+        self.residual = stride == 1 and c_in == c_out
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, c_in, H, W) -> (N, c_out, H/stride, W/stride)
+        return x + self.conv(x) if self.residual else self.conv(x)
+
+
+def _conv_bn(c_in: int, c_out: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(c_out),
+        nn.ReLU6(inplace=True),
+    )
+
+
+class DecoderBlock(nn.Module):
+    """Twice the size, joined with the encoder's features of that size, mixed by two separable convolutions."""
+
+    def __init__(self, c_in: int, c_skip: int, c_out: int):
+        super().__init__()
+        c = c_in + c_skip
+        self.mix = nn.Sequential(
+            _conv_bn(c, c, groups=c), _conv_bn(c, c_out, kernel=1),
+            _conv_bn(c_out, c_out, groups=c_out), _conv_bn(c_out, c_out, kernel=1),
+        )
+
+    def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
+        return self.mix(torch.cat([x, skip], dim=1))  # (N, c_out, h, w), the size of `skip`
+
+
+class FaceParserNet(nn.Module):
+    """(N, 3, S, S) in [-1, 1] -> scores (N, 19, (S + 1) / 2, (S + 1) / 2), the corners of both grids together.
+
+    S should be a multiple of 16, plus 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = [nn.Sequential(_conv(3, 32, 3, stride=2), nn.ReLU6(inplace=True))]
+        c_in = 32
+        for expansion, c_out, repeats, stride in _INVERTED_RESIDUALS:
+            for i in range(repeats):
+                dilation = 2 if len(blocks) >= _DILATED_FROM else 1
+                blocks.append(InvertedResidual(c_in, c_out, stride if i == 0 else 1, expansion, dilation))
+                c_in = c_out
+        self.features = nn.Sequential(*blocks)
+        self.near = _conv(320, 256)
+        self.context = _conv(320, 256)  # what the whole picture shows, told to every pixel
+        self.join = _conv(512, 256)
+        self.decoder = nn.ModuleList([DecoderBlock(256, 32, 96), DecoderBlock(96, 24, 64), DecoderBlock(64, 16, 48)])
+        self.head = nn.Conv2d(48, NUM_CLASSES, 1)
+
+    def encoder(self, x: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """DeepLabV3 without its last layer: features (N, 256, h, w) at 1/16, and the skips at 1/2, 1/4, 1/8."""
+        skips = []
+        for i, block in enumerate(self.features):
+            x = block(x)
+            if i in _SKIPS:
+                skips.append(x)
+        near, context = F.relu6(self.near(x)), F.relu6(self.context(x.mean(dim=(2, 3), keepdim=True)))
+        return F.relu6(self.join(torch.cat([context.expand_as(near), near], dim=1))), skips
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, skips = self.encoder(x)
+        for block in self.decoder:
+            x = block(x, skips.pop())
+        return self.head(x)
+
+
+def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(N, C, H, W) -> (N, C, *size), bilinear, averaging over the pixels that fall together where it shrinks."""
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def check_images(images: torch.Tensor) -> torch.Tensor:
+    """Return `images` when they are (N, 3, H, W) floats, finite and in [-1, 1] (a little outside is fine).
+
+    Raises:
+        TypeError: not a floating-point tensor. ValueError: wrong shape, NaN, or values on another scale.
+    """
+    if not isinstance(images, torch.Tensor) or not images.is_floating_point():
+        got = f"a {images.dtype} tensor" if isinstance(images, torch.Tensor) else type(images).__name__
+        raise TypeError(f"images must be a floating-point torch.Tensor in [-1, 1], got {got}")
+    if images.ndim != 4 or images.shape[1] != 3 or min(images.shape) < 1:
+        raise ValueError(f"images must have shape (N, 3, H, W), got {tuple(images.shape)}")
+    if not torch.isfinite(images).all():
+        raise ValueError("images must be finite, got NaN or infinite values")
+    if (top := images.abs().max().item()) > 2:  # generators overshoot [-1, 1] a little; 0..255 is a mistake
+        raise ValueError(f"images must lie in [-1, 1], got values up to {top:.4g}")
+    return images
+
+
+class FaceParser:
+    """Parts of a face, in CelebAMask-HQ's 19 classes, for portraits framed like CelebA-HQ or FFHQ."""
+
+    def __init__(self, network: FaceParserNet, digest: str = ""):
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.digest = digest
+
+    @classmethod
+    def load(cls, weights: str | Path = WEIGHTS_FILE) -> FaceParser:
+        """The parser that comes with the package, or another `weights` file with its .json beside it.
+
+        Raises:
+            FileNotFoundError: weights or .json missing. ValueError: the file's SHA-256 is not the one in the .json.
+        """
+        weights = Path(weights)
+        provenance = weights.with_suffix(".json")
+        for path in (weights, provenance):
+            if not path.is_file():
+                raise FileNotFoundError(f"no face parser at {path}; data_scripts/train_face_parser.py makes it")
+        expected, found = json.loads(provenance.read_text())["sha256"], sha256_file(weights)
+        if found != expected:
+            raise ValueError(f"{weights} has SHA-256 {found} but {provenance.name} says {expected}: the file is "
+                             "damaged or was changed; install the package again")
+        network = FaceParserNet()
+        state = {name: tensor.float() for name, tensor in load_file(weights).items()}  # stored in fp16
+        # the only entries not stored are batch counters, which inference does not use
+        network.load_state_dict(network.state_dict() | state)
+        return cls(network, found)
+
+    @torch.inference_mode()
+    def logits(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+        """images (N, 3, H, W) in [-1, 1] -> class scores (N, 19, H, W) float32.
+
+        With `flip`, the mean with the mirrored image's scores (twice the time, a little better).
+        """
+        images = check_images(images).float().clamp(-1, 1)
+        small = resized(images, (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
+        scores = self.network(small)  # (N, 19, S/2, S/2)
+        if flip:
+            scores = (scores + self.network(small.flip(3)).flip(3)[:, MIRRORED_CLASSES]) / 2
+        # first to the network's own grid, corners together, then as `resized` came
+        scores = F.interpolate(scores, size=small.shape[-2:], mode="bilinear", align_corners=True)
+        return F.interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+    def __call__(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+        """images (N, 3, H, W) in [-1, 1] -> labels (N, H, W) uint8, 0..18, indices into CLASS_NAMES."""
+        # one image at a time: 19 score maps of a 1024 px image are 80 MB
+        return torch.cat([self.logits(image[None], flip=flip).argmax(1).byte() for image in check_images(images)])
+
+    def foreground(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
+        """images (N, 3, H, W) in [-1, 1] -> (N, H, W) bool: everything that is not background."""
+        return self(images, flip=flip) != 0
+
+
+class DeepLabPerson:
+    """Person against the rest, by DeepLabV3 with MobileNetV2 (Chen et al. 2017, https://arxiv.org/abs/1706.05587).
+
+    Trained on PASCAL VOC, run by TensorFlow Lite at 257 px: the paper's own kind of pseudo ground truth.
+    Needs `models/deeplabv3_voc_257_float.tflite` in the data folder and the extra `references`.
+
+    Raises:
+        FileNotFoundError: no such file. ModuleNotFoundError: ai-edge-litert is not installed.
+        ValueError: the file is not the one that this class knows.
+    """
+
+    FILE = ("models", "deeplabv3_voc_257_float.tflite")
+    SHA256 = "9711334db2b01d5894feb8ed0f5cb3e97d125b8d229f8d8692f625801818f5ef"
+    PERSON = 15  # PASCAL VOC's class index
+
+    def __init__(self, threads: int = 2):
+        self.digest = self.SHA256
+        self._interpreter = open_model(self.FILE, self.SHA256, threads)
+        (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        self._input, self._output = given["index"], made["index"]
+        self._size = tuple(int(side) for side in given["shape"][1:3])  # (257, 257)
+
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
+        """images (N, 3, H, W) in [-1, 1] -> scores of the 21 PASCAL VOC classes (N, 21, h, w), h = w = 257."""
+        small = resized(check_images(images).detach().cpu().float().clamp(-1, 1), self._size)  # the model takes [-1, 1] too
+        scores = []
+        for image in small:
+            self._interpreter.set_tensor(self._input, image.permute(1, 2, 0)[None].contiguous().numpy())
+            self._interpreter.invoke()
+            scores.append(torch.from_numpy(self._interpreter.get_tensor(self._output)).permute(0, 3, 1, 2))
+        return torch.cat(scores)
+
+    def foreground(self, images: torch.Tensor) -> torch.Tensor:
+        """images (N, 3, H, W) in [-1, 1] -> (N, H, W) bool: the class person wins."""
+        size = images.shape[-2:]
+        return torch.cat([
+            F.interpolate(self.logits(image[None]), size=size, mode="bilinear", align_corners=False).argmax(1)
+            == self.PERSON for image in check_images(images)])

@@ -1,0 +1,1 @@
+"""Objects: boxes in, masks out (section 3.3)."""

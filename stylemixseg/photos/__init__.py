@@ -1,0 +1,1 @@
+"""Photographs: reading them, finding the face, segmenting them, and the photo's own edges."""

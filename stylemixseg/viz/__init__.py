@@ -1,0 +1,1 @@
+"""Pictures and widgets: what a reader looks at."""
