@@ -68,7 +68,9 @@ def main() -> None:
     for key, ratio in ratios.items():
         print(f"ours / peer, {key}: median {ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})")
     for item in agreement:
-        text = "IoU of the masks {iou:.4f}, equal clusters {same_cluster:.4f}, our objective / the peer's {objective:.4f}"
+        text = (
+            "IoU of the masks {iou:.4f}, equal clusters {same_cluster:.4f}, our objective / the peer's {objective:.4f}"
+        )
         print(f"seed {item['seed']}: {text.format(**item)}")
         if "again" in item:
             print(f"    from our centroids: {text.format(**item['again'])}")

@@ -37,7 +37,9 @@ CANDIDATES: dict[str, list[ForegroundRule]] = {
     ],
     "corner_minority": [
         CornerMinority(b=b, theta_corner=theta, corners=corners, pooled=pooled)
-        for b, theta, corners, pooled in product((1 / 16, 1 / 8, 1 / 4), (0.1, 0.25, 0.5), (TOP, CORNERS), (False, True))
+        for b, theta, corners, pooled in product(
+            (1 / 16, 1 / 8, 1 / 4), (0.1, 0.25, 0.5), (TOP, CORNERS), (False, True)
+        )
     ],
 }
 
@@ -46,8 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="cpu", help="n, resolution and colour space (cpu)")
     parser.add_argument("--queries", type=int, default=24, help="number of development images (24)")
-    parser.add_argument("--out", type=Path, default=Path("book/results/development/rules.json"),
-                        help="result file (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("book/results/development/rules.json"), help="result file (%(default)s)"
+    )
     args = parser.parse_args()
 
     profile = replace(load_profile(args.profile), development_queries=args.queries)
@@ -57,7 +60,9 @@ def main() -> None:
     sizes = f"n = {profile.n}, {profile.resolution or generator.resolution} px, {profile.color_space.upper()}"
     best = {}
     for cutoff, k in product(CUTOFFS, KS):
-        maps = make_cluster_maps(generator, profile, [(seed, cutoff) for seed in seeds], f"development images, c = {cutoff}")
+        maps = make_cluster_maps(
+            generator, profile, [(seed, cutoff) for seed in seeds], f"development images, c = {cutoff}"
+        )
         truths = reference_masks(profile.reference, generator, profile, seeds, maps)
         labels = [item[map_key(profile.color_space, k)] for item in maps]
         for name, candidates in CANDIDATES.items():

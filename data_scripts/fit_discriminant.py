@@ -8,6 +8,7 @@ with the face parser as reference (data_scripts/choose_rules.py); the discrimina
 
 The style mixes are kept in the cache folder, so an interrupted run goes on where it was.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -57,12 +58,18 @@ def main() -> None:
     record = {
         "generator": {"name": generator.name, "sha256": generator.digest},
         "settings": {
-            "cutoff": settings.cutoff, "color_space": settings.color_space, "style_seed": settings.style_seed,
+            "cutoff": settings.cutoff,
+            "color_space": settings.color_space,
+            "style_seed": settings.style_seed,
             "style_truncation": settings.style_truncation,
         },
         "fitted_on": {
-            "seeds": [first, first + args.queries - 1], "truncation": profile.truncation, "side": SIDE,
-            "k": settings.k, "rules": {name: repr(rule) for name, rule in RULES.items()}, "shrinkage": SHRINKAGE,
+            "seeds": [first, first + args.queries - 1],
+            "truncation": profile.truncation,
+            "side": SIDE,
+            "k": settings.k,
+            "rules": {name: repr(rule) for name, rule in RULES.items()},
+            "shrinkage": SHRINKAGE,
             "agreement_of_the_rules_miou": round(float(np.mean(agreement)), 4),
         },
         "made_by": "data_scripts/fit_discriminant.py",

@@ -7,6 +7,7 @@ psi is drawn from 0.5 to 1 for each.
 Ctrl-C keeps what was made; the same command goes on from there. Pair i depends on --seed and i alone.
 Two cores make about five pairs a second.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -35,8 +36,8 @@ def pair_latent(generator: Generator, seed: int, index: int) -> torch.Tensor:
     first, second, third = generator.mapping(z, psi)
     crossings = np.sort(rng.integers(1, generator.num_ws, size=2)) if rng.random() < 0.5 else (generator.num_ws,) * 2
     ws = first.clone()
-    ws[crossings[0]:] = second[crossings[0]:]
-    ws[crossings[1]:] = third[crossings[1]:]
+    ws[crossings[0] :] = second[crossings[0] :]
+    ws[crossings[1] :] = third[crossings[1] :]
     return ws[None]
 
 
@@ -47,8 +48,10 @@ class Pairs:
         folder.mkdir(parents=True, exist_ok=True)
         self.state_file = folder / "pairs.json"
         state = {"count": count, "seed": seed, "generator": generator.digest, "side": SIDE}
-        shapes = {"ws": ((count, generator.num_ws, generator.w_dim), np.float16),
-                  "images": ((count, SIDE, SIDE, 3), np.uint8)}
+        shapes = {
+            "ws": ((count, generator.num_ws, generator.w_dim), np.float16),
+            "images": ((count, SIDE, SIDE, 3), np.uint8),
+        }
         self.made, mode = 0, "w+"
         if self.state_file.exists():
             kept = json.loads(self.state_file.read_text())
@@ -56,8 +59,10 @@ class Pairs:
             if kept != state:
                 raise ValueError(f"{folder} holds other pairs ({kept}, asked: {state}): give another --folder")
             mode = "r+"
-        self.arrays = {name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, shape)
-                       for name, (shape, dtype) in shapes.items()}
+        self.arrays = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", mode, dtype, shape)
+            for name, (shape, dtype) in shapes.items()
+        }
         self.state = state
 
     def save(self) -> None:

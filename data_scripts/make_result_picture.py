@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Make the README's picture: queries of the full run, their cluster maps and their masks.
 
-    python data_scripts/make_result_picture.py           after `stylemixseg reproduce table1 --profile full`
+python data_scripts/make_result_picture.py           after `stylemixseg reproduce table1 --profile full`
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ What it does, in order:
 Each stage is skipped when it is done. Ctrl-C stops after the current step and saves; the same command goes on from
 there. Nothing is chosen by its score on validation photos: the last averaged weights are what is kept.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -60,6 +61,7 @@ class Stop:
 
 # ---------------------------------------------------------------------------------------------------- data
 
+
 class Pairs:
     """The synthetic pairs: `batch(indices)` gives images (B, 3, 128, 128) in [-1, 1] and latents (B, num_ws, w_dim)."""
 
@@ -108,6 +110,7 @@ def as_a_photo(images: Tensor, rng: torch.Generator) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------ training
 
+
 class Run:
     """A stage's state on disk: network, averaged weights, optimiser, step and what was recorded on the way."""
 
@@ -133,8 +136,17 @@ class Run:
     def save(self) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.file) as path:
-            torch.save({"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(),
-                        "average": self.average, "step": self.step, "seconds": self.seconds, "log": self.log}, path)
+            torch.save(
+                {
+                    "network": self.network.state_dict(),
+                    "optimiser": self.optimiser.state_dict(),
+                    "average": self.average,
+                    "step": self.step,
+                    "seconds": self.seconds,
+                    "log": self.log,
+                },
+                path,
+            )
 
 
 def train(run: Run, steps: int, learning_rate: float, one_step, stop: Stop, name: str) -> bool:
@@ -237,7 +249,7 @@ def images_step(network: EncoderNet, preview: Preview, pairs: Pairs, photos: Ten
                 loss.backward()
                 shown.append(image.detach())
                 total += loss.item()
-            known = better[len(real):]
+            known = better[len(real) :]
             deviation = ((better[: len(real)] - generator.w_avg) / network.w_std).square().mean()
             extra = LATENT_WEIGHT * latent_loss(known, target, network.w_std) + PRIOR_WEIGHT * deviation
             torch.autograd.backward([better, extra], [leaf.grad, torch.ones(())])
@@ -249,6 +261,7 @@ def images_step(network: EncoderNet, preview: Preview, pairs: Pairs, photos: Ten
 
 # ------------------------------------------------------------------------------------------------ results
 
+
 @torch.no_grad()
 def measure_encoder(encoder: Encoder, pairs: Pairs) -> dict:
     """Latent and image errors after 0, 1, ... refinements on held-out pairs."""
@@ -257,10 +270,12 @@ def measure_encoder(encoder: Encoder, pairs: Pairs) -> dict:
     table = []
     for ws in result.steps:
         shown = previews(encoder.preview, ws)
-        table.append({
-            "latent": round(latent_loss(ws, target, encoder.network.w_std).item(), 4),
-            "psnr_db": round(float((10 * torch.log10(4 / (shown - images).square().mean((1, 2, 3)))).mean()), 2),
-        })
+        table.append(
+            {
+                "latent": round(latent_loss(ws, target, encoder.network.w_std).item(), 4),
+                "psnr_db": round(float((10 * torch.log10(4 / (shown - images).square().mean((1, 2, 3)))).mean()), 2),
+            }
+        )
     return {"pairs": len(images), "after_refinements": table}
 
 
@@ -328,10 +343,13 @@ def main() -> None:
             "latents": {"steps": latents.step, "batch": 16, "minutes": round(latents.seconds / 60, 1)},
             "images": {"steps": images.step, "batch": 8, "minutes": round(images.seconds / 60, 1)},
         },
-        "pairs": pairs.count, "photos": len(photos),
+        "pairs": pairs.count,
+        "photos": len(photos),
         "held_out": measure_encoder(Encoder(network, preview, 3), pairs),
-        "loss": {"latents": latents.log[:: max(1, len(latents.log) // 20)],
-                 "images": images.log[:: max(1, len(images.log) // 20)]},
+        "loss": {
+            "latents": latents.log[:: max(1, len(latents.log) // 20)],
+            "images": images.log[:: max(1, len(images.log) // 20)],
+        },
     }
     write(encoder_module.WEIGHTS_FILE, network.state_dict(), generator, record)
     print(json.dumps(record["held_out"]))

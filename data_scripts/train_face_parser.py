@@ -12,6 +12,7 @@ Ctrl-C stops after the current step and saves; the same command goes on from the
 --epochs it goes on under the longer or shorter schedule, and the provenance says from which step.
 The last epoch's averaged weights are what is kept; no epoch is picked by its validation score.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -45,8 +46,13 @@ from stylemixseg.models.references import CLASS_NAMES, INPUT_SIZE, NUM_CLASSES, 
 START_FILE = ("models", "deeplabv3_mnv2_pascal_quant.tflite")
 START_SHA256 = "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398"
 PART_GROUPS = {  # the bar's mean: one IoU a part, two-sided parts averaged over their sides
-    "skin": ("skin",), "eyes": ("left_eye", "right_eye"), "brows": ("left_brow", "right_brow"), "nose": ("nose",),
-    "lips": ("upper_lip", "lower_lip"), "hair": ("hair",), "cloth": ("cloth",),
+    "skin": ("skin",),
+    "eyes": ("left_eye", "right_eye"),
+    "brows": ("left_brow", "right_brow"),
+    "nose": ("nose",),
+    "lips": ("upper_lip", "lower_lip"),
+    "hair": ("hair",),
+    "cloth": ("cloth",),
 }
 IGNORE = 255  # label of pixels outside the photo after a shift or turn
 CACHED = 384  # px of the photos kept in memory, a little above the training size so that zooming in stays sharp
@@ -55,11 +61,14 @@ FROZEN_BLOCKS = 4  # the encoder's first blocks keep their weights: edges and co
 
 # ---------------------------------------------------------------------------------------------------- data
 
+
 def write_split(photos: MaskedPhotos, count: int = 100) -> None:
     """Name the validation photos: the `count` smallest by SHA-256 of the name, so that no one's taste is in it."""
     ordered = sorted(photos.names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    split = {"rule": f"the {count} of {len(photos)} photos whose names have the smallest SHA-256",
-             "validation": sorted(ordered[:count])}
+    split = {
+        "rule": f"the {count} of {len(photos)} photos whose names have the smallest SHA-256",
+        "validation": sorted(ordered[:count]),
+    }
     with atomic_write(SPLIT_FILE) as path:
         path.write_text(json.dumps(split, indent=1) + "\n")
 
@@ -92,8 +101,9 @@ def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) 
     cos, sin = reach * angle.cos(), reach * angle.sin()
     mirror = torch.where(flip, -1.0, 1.0)
     shift = uniform(-0.2, 0.2, 2)  # in photo halves: a tenth of the width
-    theta = torch.stack([torch.stack([cos * mirror, -sin, shift[:, 0]], 1),
-                         torch.stack([sin * mirror, cos, shift[:, 1]], 1)], 1)  # (B, 2, 3)
+    theta = torch.stack(
+        [torch.stack([cos * mirror, -sin, shift[:, 0]], 1), torch.stack([sin * mirror, cos, shift[:, 1]], 1)], 1
+    )  # (B, 2, 3)
 
     grid = F.affine_grid(theta, [b, 3, INPUT_SIZE, INPUT_SIZE], align_corners=False)
     x = F.grid_sample(images.float() / 255, grid, padding_mode="reflection", align_corners=False)
@@ -116,6 +126,7 @@ def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) 
 
 
 # ------------------------------------------------------------------------------------------------ training
+
 
 def stored_convolutions() -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Weights (O, I/groups, h, w) and biases (O) of DeepLabV3's convolutions, in the order of the network.
@@ -195,8 +206,14 @@ def rate_at(step: int, total: int, warm_up: float = 0.1) -> float:
 def train(args: argparse.Namespace) -> None:
     photos = read_celebamask()
     training, validation = training_names(photos), validation_names(photos)
-    config = {"epochs": args.epochs, "batch": args.batch, "seed": args.seed, "lr": args.lr, "input": INPUT_SIZE,
-              "frozen_blocks": FROZEN_BLOCKS}
+    config = {
+        "epochs": args.epochs,
+        "batch": args.batch,
+        "seed": args.seed,
+        "lr": args.lr,
+        "input": INPUT_SIZE,
+        "frozen_blocks": FROZEN_BLOCKS,
+    }
     args.work.mkdir(parents=True, exist_ok=True)
     checkpoint = args.work / "checkpoint.pt"
 
@@ -205,8 +222,9 @@ def train(args: argparse.Namespace) -> None:
     decoder = [*network.decoder.parameters(), *network.head.parameters()]
     known = {id(p) for p in decoder}
     encoder = [p for p in network.parameters() if p.requires_grad and id(p) not in known]
-    optimizer = torch.optim.AdamW([{"params": encoder, "lr": args.lr / 10}, {"params": decoder, "lr": args.lr}],
-                                  weight_decay=0.02)
+    optimizer = torch.optim.AdamW(
+        [{"params": encoder, "lr": args.lr / 10}, {"params": decoder, "lr": args.lr}], weight_decay=0.02
+    )
     per_epoch = len(training) // args.batch
     total = per_epoch * args.epochs
     highest = [group["lr"] for group in optimizer.param_groups]
@@ -216,8 +234,10 @@ def train(args: argparse.Namespace) -> None:
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         if saved["config"] | {"epochs": args.epochs} != config:
-            raise ValueError(f"{checkpoint} belongs to a run with {saved['config']}, this one has {config}; "
-                             "choose another --work or delete it")
+            raise ValueError(
+                f"{checkpoint} belongs to a run with {saved['config']}, this one has {config}; "
+                "choose another --work or delete it"
+            )
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         average, step, seconds, history = saved["average"], saved["step"], saved["seconds"], saved["history"]
@@ -228,13 +248,24 @@ def train(args: argparse.Namespace) -> None:
 
     def save() -> None:
         with atomic_write(checkpoint) as path:
-            torch.save({"config": config, "step": step, "seconds": seconds, "history": history, "average": average,
-                        "network": network.state_dict(), "optimizer": optimizer.state_dict(),
-                        "lengths": lengths}, path)
+            torch.save(
+                {
+                    "config": config,
+                    "step": step,
+                    "seconds": seconds,
+                    "history": history,
+                    "average": average,
+                    "network": network.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "lengths": lengths,
+                },
+                path,
+            )
 
     stopping: list[bool] = []
-    handlers = {number: signal.signal(number, lambda *_: stopping.append(True))
-                for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {
+        number: signal.signal(number, lambda *_: stopping.append(True)) for number in (signal.SIGINT, signal.SIGTERM)
+    }
 
     images, labels = load_into_memory(photos, training)
     started = time.monotonic() - seconds
@@ -242,7 +273,7 @@ def train(args: argparse.Namespace) -> None:
     while step < total and not stopping:
         epoch, position = divmod(step, per_epoch)
         order = torch.randperm(len(training), generator=torch.Generator().manual_seed(args.seed + epoch))
-        chosen = order[position * args.batch:(position + 1) * args.batch]
+        chosen = order[position * args.batch : (position + 1) * args.batch]
         # every step has its own random numbers, so a resumed run takes the same steps
         rng = torch.Generator().manual_seed(args.seed * 1_000_003 + step)
         x, target = augmented(images[chosen], labels[chosen], rng)
@@ -298,8 +329,9 @@ VIEWS = {  # how the committed weights are measured: with the mirrored image's s
 }
 
 
-def confusions(parser: FaceParser, photos: MaskedPhotos, names: list[str], *, flip: bool = False,
-               correct_sides: bool = False) -> np.ndarray:
+def confusions(
+    parser: FaceParser, photos: MaskedPhotos, names: list[str], *, flip: bool = False, correct_sides: bool = False
+) -> np.ndarray:
     """(photos, 19, 19) counts: rows the human label, columns the parser's, at the photos' own size (512 px).
 
     With `correct_sides`, the human masks whose left and right are swapped are put right first.
@@ -327,54 +359,80 @@ def headline(counts: np.ndarray) -> dict[str, float]:
     tn, fn, fp, tp = total[0, 0], total[1:, 0].sum(), total[0, 1:].sum(), total[1:, 1:].sum()
     iou = class_iou(total)
     parts = [np.mean([iou[CLASS_NAMES.index(name)] for name in names]) for names in PART_GROUPS.values()]
-    values = {"fg_bg_miou": (tp / (tp + fp + fn) + tn / (tn + fp + fn)) / 2,
-              "hair_iou": iou[CLASS_NAMES.index("hair")], "part_mean_iou": np.mean(parts)}
+    values = {
+        "fg_bg_miou": (tp / (tp + fp + fn) + tn / (tn + fp + fn)) / 2,
+        "hair_iou": iou[CLASS_NAMES.index("hair")],
+        "part_mean_iou": np.mean(parts),
+    }
     return {name: round(float(value), 4) for name, value in values.items()}
 
 
 def table(parser: FaceParser, photos: MaskedPhotos, names: list[str], samples: int = 2000) -> dict:
     """The validation table, for each view: IoU per class, the bar's three numbers with 95 % bootstrap intervals."""
-    out: dict = {"n_photos": len(names), "size": 512, "average": "dataset (counts summed over photos)",
-                 "interval": f"95 % percentile bootstrap over photos, {samples} samples, seed 0"}
+    out: dict = {
+        "n_photos": len(names),
+        "size": 512,
+        "average": "dataset (counts summed over photos)",
+        "interval": f"95 % percentile bootstrap over photos, {samples} samples, seed 0",
+    }
     for key, how in VIEWS.items():
         counts = confusions(parser, photos, names, **how)
         iou = class_iou(counts.sum(0))
         in_photos = (counts.sum(2) > 0).sum(0)
         rng = np.random.RandomState(0)
         resampled = [headline(counts[rng.randint(len(names), size=len(names))]) for _ in range(samples)]
-        out[key] = {name: {"value": value, "interval": [
-            round(float(np.percentile([r[name] for r in resampled], q)), 4) for q in (2.5, 97.5)]}
-            for name, value in headline(counts).items()}
-        out[key]["class_iou"] = {name: {"iou": None if np.isnan(v) else round(float(v), 4), "photos_with_it": int(n)}
-                                 for name, v, n in zip(CLASS_NAMES, iou, in_photos)}
+        out[key] = {
+            name: {
+                "value": value,
+                "interval": [round(float(np.percentile([r[name] for r in resampled], q)), 4) for q in (2.5, 97.5)],
+            }
+            for name, value in headline(counts).items()
+        }
+        out[key]["class_iou"] = {
+            name: {"iou": None if np.isnan(v) else round(float(v), 4), "photos_with_it": int(n)}
+            for name, v, n in zip(CLASS_NAMES, iou, in_photos)
+        }
     return out
 
 
-def export(out: Path, average: dict, run: dict, training: list[str], validation: list[str],
-           photos: MaskedPhotos) -> None:
+def export(
+    out: Path, average: dict, run: dict, training: list[str], validation: list[str], photos: MaskedPhotos
+) -> None:
     """Write weights (fp16) and provenance, then evaluate the written file."""
-    weights = {k: v.half().contiguous() if v.is_floating_point() else v for k, v in average.items()
-               if not k.endswith("num_batches_tracked")}
+    weights = {
+        k: v.half().contiguous() if v.is_floating_point() else v
+        for k, v in average.items()
+        if not k.endswith("num_batches_tracked")
+    }
     with atomic_write(out) as path:
         save_file(weights, path)
     provenance = {
         "sha256": sha256_file(out),
-        "network": "DeepLabV3 with MobileNetV2 as encoder, U-shaped decoder, 19 classes; " +
-                   f"{sum(p.numel() for p in FaceParserNet().parameters())} parameters, stored in fp16",
+        "network": "DeepLabV3 with MobileNetV2 as encoder, U-shaped decoder, 19 classes; "
+        + f"{sum(p.numel() for p in FaceParserNet().parameters())} parameters, stored in fp16",
         "classes": list(CLASS_NAMES),
-        "data": {"name": "CelebAMask-HQ (Lee et al. 2020), 800 of its photos",
-                 "training_photos": len(training), "validation_photos": len(validation),
-                 "training_ids_sha256": hashlib.sha256("\n".join(training).encode()).hexdigest(),
-                 "validation_ids_sha256": hashlib.sha256("\n".join(validation).encode()).hexdigest()},
-        "encoder_start": {"file": "/".join(START_FILE), "sha256": START_SHA256,
-                          "what": "DeepLabV3 with MobileNetV2, trained on ImageNet, COCO and PASCAL VOC, in 8-bit steps; "
-                                  "github google-coral/test_data, Apache-2.0"},
+        "data": {
+            "name": "CelebAMask-HQ (Lee et al. 2020), 800 of its photos",
+            "training_photos": len(training),
+            "validation_photos": len(validation),
+            "training_ids_sha256": hashlib.sha256("\n".join(training).encode()).hexdigest(),
+            "validation_ids_sha256": hashlib.sha256("\n".join(validation).encode()).hexdigest(),
+        },
+        "encoder_start": {
+            "file": "/".join(START_FILE),
+            "sha256": START_SHA256,
+            "what": "DeepLabV3 with MobileNetV2, trained on ImageNet, COCO and PASCAL VOC, in 8-bit steps; "
+            "github google-coral/test_data, Apache-2.0",
+        },
         "licence": "trained on CelebAMask-HQ: non-commercial research and education only (face_parser.LICENSE.md)",
-        "training": run | {
-            "command": "python data_scripts/train_face_parser.py " +
-                       " ".join(f"--{key} {run[key]}" for key in ("epochs", "batch", "lr", "seed")),
-            "date": datetime.date.today().isoformat(), "torch": torch.__version__,
-            "python": platform.python_version()},
+        "training": run
+        | {
+            "command": "python data_scripts/train_face_parser.py "
+            + " ".join(f"--{key} {run[key]}" for key in ("epochs", "batch", "lr", "seed")),
+            "date": datetime.date.today().isoformat(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
     }
     with atomic_write(out.with_suffix(".json")) as path:
         path.write_text(json.dumps(provenance, indent=1) + "\n")
@@ -399,28 +457,43 @@ def evaluate(out: Path, photos: MaskedPhotos, validation: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-               "  STYLEMIXSEG_DATA=/path/to/data python data_scripts/train_face_parser.py  # train, or go on\n"
-               "  python data_scripts/train_face_parser.py --evaluate  # measure again\n"
-               "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a look")
+        "  STYLEMIXSEG_DATA=/path/to/data python data_scripts/train_face_parser.py  # train, or go on\n"
+        "  python data_scripts/train_face_parser.py --evaluate  # measure again\n"
+        "  python data_scripts/train_face_parser.py --epochs 2 --work try --out try/p.safetensors  # a look",
+    )
     todo = parser.add_argument_group("what to do (default: train, or go on with a stopped run)")
     todo.add_argument("--evaluate", action="store_true", help="measure the weights in --out, rewrite their table")
     todo.add_argument("--write-split", action="store_true", help="write the split file anew, then stop")
     hyper = parser.add_argument_group("training")
     hyper.add_argument("--epochs", type=int, default=24, help="passes over the 700 photos (default %(default)s)")
     hyper.add_argument("--batch", type=int, default=16, help="photos a step, 2 or more (default %(default)s)")
-    hyper.add_argument("--lr", type=float, default=3e-3,
-                       help="highest learning rate of the decoder; the encoder gets a tenth (default %(default)s)")
+    hyper.add_argument(
+        "--lr",
+        type=float,
+        default=3e-3,
+        help="highest learning rate of the decoder; the encoder gets a tenth (default %(default)s)",
+    )
     hyper.add_argument("--seed", type=int, default=0, help="weights, order and augmentation (default %(default)s)")
     hyper.add_argument("--float32", action="store_true", help="no bfloat16: two to three times slower on recent CPUs")
     other = parser.add_argument_group("machine")
-    other.add_argument("--threads", type=int, default=2,
-                       help="CPU threads (default %(default)s; 1 is faster where other work shares the cores)")
-    other.add_argument("--work", type=Path, default=cache_dir() / "face_parser",
-                       help="folder of the checkpoint (default: the cache)")
-    other.add_argument("--out", type=Path, default=references.WEIGHTS_FILE,
-                       help="weights to write or measure, their .json beside them (default: the package's own)")
+    other.add_argument(
+        "--threads",
+        type=int,
+        default=2,
+        help="CPU threads (default %(default)s; 1 is faster where other work shares the cores)",
+    )
+    other.add_argument(
+        "--work", type=Path, default=cache_dir() / "face_parser", help="folder of the checkpoint (default: the cache)"
+    )
+    other.add_argument(
+        "--out",
+        type=Path,
+        default=references.WEIGHTS_FILE,
+        help="weights to write or measure, their .json beside them (default: the package's own)",
+    )
     other.add_argument("--validate-every", type=int, default=8, help="epochs between looks (default %(default)s)")
     args = parser.parse_args()
     for name, low in (("epochs", 1), ("batch", 2), ("threads", 1), ("validate_every", 1)):

@@ -17,6 +17,7 @@ A smoke run on a CPU, which shows that everything works and learns nothing:
   python data_scripts/train_stylegan2.py --work runs/smoke --device cpu --count 64 --resolution 32 --channel-base 512 \\
       --channel-max 16 --latent-dim 32 --batch 4 --kimg 0.1 --metric-images 16 --export smoke.safetensors
 """
+
 from __future__ import annotations
 
 import argparse
@@ -66,8 +67,10 @@ class Run:
         self.checkpoint, self.log = work / "checkpoint.pt", work / "log.jsonl"
         self.metric_images = min(metric_images, len(images) // 2)
         if self.metric_images < 2:
-            raise ValueError(f"two sets of at least 2 real images are compared, got {len(images)} images and "
-                             f"--metric-images {metric_images}")
+            raise ValueError(
+                f"two sets of at least 2 real images are compared, got {len(images)} images and "
+                f"--metric-images {metric_images}"
+            )
         self.seconds, self._metric = 0.0, None  # of training alone, without sheets, metric and saving
         work.mkdir(parents=True, exist_ok=True)
         described = work / "images.json"
@@ -92,8 +95,12 @@ class Run:
 
     def record(self, entry: dict) -> dict:
         """Append to the log, and return what was written."""
-        entry = {"step": self.trainer.step, "kimg": round(self.trainer.images_seen / 1000, 3), **entry,
-                 "seconds": round(self.seconds, 1)}
+        entry = {
+            "step": self.trainer.step,
+            "kimg": round(self.trainer.images_seen / 1000, 3),
+            **entry,
+            "seconds": round(self.seconds, 1),
+        }
         with open(self.log, "a") as file:
             file.write(json.dumps(entry) + "\n")
         return entry
@@ -125,8 +132,14 @@ class Run:
             if losses:
                 pace = 1000 * (self.seconds - reported[0]) / (seen - reported[1])
                 reported = (self.seconds, seen)
-                self.record({**losses, "p": round(trainer.adaptation.p, 5), "r": round(trainer.adaptation.r, 4),
-                             "sec_per_kimg": round(pace, 3)})
+                self.record(
+                    {
+                        **losses,
+                        "p": round(trainer.adaptation.p, 5),
+                        "r": round(trainer.adaptation.r, 4),
+                        "sec_per_kimg": round(pace, 3),
+                    }
+                )
                 bar.set_postfix(p=f"{trainer.adaptation.p:.3f}", **{k: f"{v:.2f}" for k, v in losses.items()})
             if crossed(before, seen, sheet_kimg):
                 self.write_sheet()
@@ -157,8 +170,11 @@ class Run:
         if self._metric is None:
             order = np.random.default_rng(METRIC_SEED).permutation(len(self.images))
             real, other = (np.sort(order[start : start + count]) for start in (0, count))
-            self._metric = Metric(*(Batches(lambda at: self.images.at(at, device), chosen, batch)
-                                    for chosen in (real, other)), count, device)
+            self._metric = Metric(
+                *(Batches(lambda at: self.images.at(at, device), chosen, batch) for chosen in (real, other)),
+                count,
+                device,
+            )
         z = torch.from_numpy(np.random.default_rng(METRIC_SEED).standard_normal((count, self.trainer.average.z_dim)))
         return {"metric": self._metric(Batches(self.trainer.sample, z.float(), batch))}
 
@@ -225,54 +241,110 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     where.add_argument("--work", type=Path, required=True, help="folder of this training: state, log, samples")
     where.add_argument("--export", type=Path, metavar="OUT.safetensors", help="write the averaged generator at the end")
     data = parser.add_argument_group("images")
-    data.add_argument("--images", type=Path, metavar="FOLDER",
-                      help="photographs to learn (middle square, resized), or a folder with images.npy and images.json "
-                           "that this script made; without it: rendered rooms")
-    data.add_argument("--count", type=int, default=50_000, help="rooms to render (50000: 2.5 GB at 128 px). With a few "
-                      "thousand, p rises further, which is what ADA is for")
+    data.add_argument(
+        "--images",
+        type=Path,
+        metavar="FOLDER",
+        help="photographs to learn (middle square, resized), or a folder with images.npy and images.json "
+        "that this script made; without it: rendered rooms",
+    )
+    data.add_argument(
+        "--count",
+        type=int,
+        default=50_000,
+        help="rooms to render (50000: 2.5 GB at 128 px). With a few "
+        "thousand, p rises further, which is what ADA is for",
+    )
     data.add_argument("--resolution", type=int, default=128, help="side of the images, a power of two in 8..1024 (128)")
-    data.add_argument("--workers", type=int, default=os.cpu_count() or 1,
-                      help="processes that make the images (all processors); 0: this one alone")
+    data.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes that make the images (all processors); 0: this one alone",
+    )
     network = parser.add_argument_group("networks")
-    network.add_argument("--channel-base", type=int, default=16_384,
-                         help="channels at r px are min(base / r, max): 16384 up to 256 px, 32768 above (16384)")
+    network.add_argument(
+        "--channel-base",
+        type=int,
+        default=16_384,
+        help="channels at r px are min(base / r, max): 16384 up to 256 px, 32768 above (16384)",
+    )
     network.add_argument("--channel-max", type=int, default=512, help="most channels of a layer (512)")
     network.add_argument("--latent-dim", type=int, default=512, help="size of z and w (512)")
-    network.add_argument("--mapping-layers", type=int, default=2,
-                         help="depth of the mapping network: 2 in ADA's setting for small data, 8 in StyleGAN2 (2)")
+    network.add_argument(
+        "--mapping-layers",
+        type=int,
+        default=2,
+        help="depth of the mapping network: 2 in ADA's setting for small data, 8 in StyleGAN2 (2)",
+    )
     training = parser.add_argument_group("training")
-    training.add_argument("--kimg", type=float, default=5000,
-                          help="thousands of real images that D sees in all; samples and distance tell when it is "
-                               "enough (5000)")
+    training.add_argument(
+        "--kimg",
+        type=float,
+        default=5000,
+        help="thousands of real images that D sees in all; samples and distance tell when it is enough (5000)",
+    )
     training.add_argument("--batch", type=int, default=32, help="images a step, best a multiple of 4 (32)")
-    training.add_argument("--learning-rate", type=float, default=0.0025,
-                          help="of G and D; lower if they diverge (0.0025)")
-    training.add_argument("--gamma", type=float, help="weight of R1: more is stabler and blurrier; "
-                          "(0.0002 resolution^2 / batch, ADA's rule); 0 leaves it out")
-    training.add_argument("--path-weight", type=float, default=2.0,
-                          help="weight of the path length regularisation: smooth latents invert better (2); 0 off")
-    training.add_argument("--mixing", type=float, default=0.9,
-                          help="share of images with two styles; the segmentation method lives on it (0.9)")
-    training.add_argument("--average-kimg", type=float,
-                          help="half-life of the averaged weights in thousand images (10 batch / 32)")
-    training.add_argument("--ada-target", type=float, default=0.6,
-                          help="share of surely real training images, less that of surely fake ones, that p is moved "
-                               "to keep (0.6); 0 trains without augmentation")
+    training.add_argument(
+        "--learning-rate", type=float, default=0.0025, help="of G and D; lower if they diverge (0.0025)"
+    )
+    training.add_argument(
+        "--gamma",
+        type=float,
+        help="weight of R1: more is stabler and blurrier; (0.0002 resolution^2 / batch, ADA's rule); 0 leaves it out",
+    )
+    training.add_argument(
+        "--path-weight",
+        type=float,
+        default=2.0,
+        help="weight of the path length regularisation: smooth latents invert better (2); 0 off",
+    )
+    training.add_argument(
+        "--mixing",
+        type=float,
+        default=0.9,
+        help="share of images with two styles; the segmentation method lives on it (0.9)",
+    )
+    training.add_argument(
+        "--average-kimg", type=float, help="half-life of the averaged weights in thousand images (10 batch / 32)"
+    )
+    training.add_argument(
+        "--ada-target",
+        type=float,
+        default=0.6,
+        help="share of surely real training images, less that of surely fake ones, that p is moved "
+        "to keep (0.6); 0 trains without augmentation",
+    )
     training.add_argument("--ada-kimg", type=float, default=500, help="thousand images that p takes from 0 to 1 (500)")
     training.add_argument("--seed", type=int, default=0, help="of rooms, weights and steps (0)")
     running = parser.add_argument_group("running")
-    running.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                         help="cuda, cuda:1, cpu (a GPU where there is one)")
-    running.add_argument("--precision", choices=("auto", "bfloat16", "float32"), default="auto",
-                         help="of the convolutions in the main losses: bfloat16 on GPUs that have it, else float32")
+    running.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="cuda, cuda:1, cpu (a GPU where there is one)",
+    )
+    running.add_argument(
+        "--precision",
+        choices=("auto", "bfloat16", "float32"),
+        default="auto",
+        help="of the convolutions in the main losses: bfloat16 on GPUs that have it, else float32",
+    )
     running.add_argument("--minutes", type=float, help="stop and save after so long, as by Ctrl-C")
     running.add_argument("--report-kimg", type=float, default=4, help="thousand images between two log entries (4)")
     running.add_argument("--sheet-kimg", type=float, default=100, help="between two sheets of samples (100; 0: none)")
-    running.add_argument("--metric-kimg", type=float, default=500,
-                         help="between two measurements of the distance (500; 0: only at --export)")
-    running.add_argument("--metric-images", type=int, default=5000,
-                         help="real and generated images compared, at most half the real ones; distances compare only "
-                              "at one number (5000)")
+    running.add_argument(
+        "--metric-kimg",
+        type=float,
+        default=500,
+        help="between two measurements of the distance (500; 0: only at --export)",
+    )
+    running.add_argument(
+        "--metric-images",
+        type=int,
+        default=5000,
+        help="real and generated images compared, at most half the real ones; distances compare only "
+        "at one number (5000)",
+    )
     args = parser.parse_args(arguments)
     if args.export is not None and args.export.suffix != ".safetensors":
         parser.error(f"--export must end in .safetensors, got {args.export.name}")
@@ -283,8 +355,20 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """The settings that the arguments ask for; gamma and the averaging follow from the batch where not given."""
     gamma = 0.0002 * args.resolution**2 / args.batch if args.gamma is None else args.gamma
     average = args.batch * 10 / 32 if args.average_kimg is None else args.average_kimg
-    names = ("resolution", "channel_base", "channel_max", "latent_dim", "mapping_layers", "batch", "learning_rate",
-             "path_weight", "mixing", "ada_target", "ada_kimg", "seed")
+    names = (
+        "resolution",
+        "channel_base",
+        "channel_max",
+        "latent_dim",
+        "mapping_layers",
+        "batch",
+        "learning_rate",
+        "path_weight",
+        "mixing",
+        "ada_target",
+        "ada_kimg",
+        "seed",
+    )
     return Settings(**{name: getattr(args, name) for name in names}, gamma=gamma, average_kimg=average)
 
 
@@ -303,8 +387,9 @@ def prepare_images(args: argparse.Namespace, stop: Stopping) -> Images | None:
         return None
     images = Images(folder)
     if images.record["resolution"] != args.resolution:
-        raise ValueError(f"--resolution must be that of the images in {folder}, {images.record['resolution']}, got "
-                         f"{args.resolution}")
+        raise ValueError(
+            f"--resolution must be that of the images in {folder}, {images.record['resolution']}, got {args.resolution}"
+        )
     return images
 
 
@@ -320,8 +405,9 @@ def main(arguments: list[str] | None = None) -> int:
             print("stopped before all images were made")
             return 1
         run = Run(args.work, Trainer(settings, device, getattr(torch, precision)), images, args.metric_images)
-        whole = run.train(args.kimg, stop, report_kimg=args.report_kimg, sheet_kimg=args.sheet_kimg,
-                          metric_kimg=args.metric_kimg)
+        whole = run.train(
+            args.kimg, stop, report_kimg=args.report_kimg, sheet_kimg=args.sheet_kimg, metric_kimg=args.metric_kimg
+        )
     print(run.write_sheet())
     if not whole:
         print(f"stopped at {run.trainer.images_seen / 1000:.1f} of {args.kimg:g} thousand images")

@@ -45,7 +45,13 @@ from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import IOUS, table, value_text
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    RULES,
+    reference_masks,
+    rule_mask,
+    score_rules,
+)
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.zoo import CATALOGUE, load_generator
@@ -53,7 +59,11 @@ from stylemixseg.metrics import bootstrap_interval, mean_iou
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.summary import summary_from_images
-from stylemixseg.viz.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.viz.compositing import (
+    agreement_map,
+    clusters_to_color,
+    overlay,
+)
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
@@ -90,18 +100,33 @@ segmenter = StyleMixSegmenter(
     style_seed=P.style_seed,
     rule=RULES["corner_minority"],  # which clusters are the object
 )
-w0 = query_latent(generator, P, P.example_seeds[0])  # (1, num_ws, w_dim), the latent of the query
+w0 = query_latent(
+    generator, P, P.example_seeds[0]
+)  # (1, num_ws, w_dim), the latent of the query
 result = segmenter(w0)
 
 # %% mystnb={"image": {"alt": "Four pictures: a generated image, the same image in flat cluster colours, the image with everything but the object darkened, and a grey map that is bright on the object"}, "figure": {"caption": "What comes out. The query image, the cluster map, the mask (background darkened, its boundary in orange), and the confidence (white is object).", "name": "fig-tour-result"}}
 image_row(
-    [result.image, clusters_to_color(result.clusters), overlay(result.image, result.mask), result.confidence],
+    [
+        result.image,
+        clusters_to_color(result.clusters),
+        overlay(result.image, result.mask),
+        result.confidence,
+    ],
     ["query", "cluster map", "mask", "confidence"],
 )
 
 # %%
-recorder.add(f"{P.prefix}tour.seconds.summary", result.seconds["summary"], note="synthesis of the style-mixed images")
-recorder.add(f"{P.prefix}tour.seconds.clustering", result.seconds["clustering"], note="clustering, rule, query image")
+recorder.add(
+    f"{P.prefix}tour.seconds.summary",
+    result.seconds["summary"],
+    note="synthesis of the style-mixed images",
+)
+recorder.add(
+    f"{P.prefix}tour.seconds.clustering",
+    result.seconds["clustering"],
+    note="clustering, rule, query image",
+)
 display(
     Markdown(
         f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.n} style-mixed "
@@ -154,12 +179,21 @@ display(
 # %% mystnb={"image": {"alt": "Five images in a row, from an average picture on the left to a distinct one on the right"}, "figure": {"caption": "One z under growing psi: from the mean image, which is the same for all z, to the image of z itself.", "name": "fig-tour-truncation"}}
 psis = (0.0, 0.25, 0.5, 0.75, 1.0)
 image_row(
-    [query_image(generator, generator.mapping(z, truncation=psi), P.resolution) for psi in psis],
+    [
+        query_image(
+            generator, generator.mapping(z, truncation=psi), P.resolution
+        )
+        for psi in psis
+    ],
     [f"psi = {psi}" for psi in psis],
 )
 
 # %%
-licence = CATALOGUE[P.generator].licence if P.generator in CATALOGUE else "ask whoever published the checkpoint"
+licence = (
+    CATALOGUE[P.generator].licence
+    if P.generator in CATALOGUE
+    else "ask whoever published the checkpoint"
+)
 display(
     Markdown(
         f"The queries of this run have psi = {P.truncation}, the styles psi = {segmenter.config.style_truncation}. "
@@ -181,11 +215,17 @@ display(
 # $\mathbf{w}_i$. The outcome is the query's scene in the style of image $i$. We draw $n$ such styles at random.
 
 # %%
-stack = cached_stack(generator, w0, segmenter.styles, P.cutoff, resolution=P.resolution)  # (n, h, w, 3)
+stack = cached_stack(
+    generator, w0, segmenter.styles, P.cutoff, resolution=P.resolution
+)  # (n, h, w, 3)
 shown = min(P.n, 9)
 
 # %% mystnb={"image": {"alt": "A query image and nine versions of it with the same layout in other colours"}, "figure": {"caption": "The query (top left) and nine style-mixed images. Things stay where they are, and change their colours: each thing as a whole, and each its own way.", "name": "fig-tour-mixes"}}
-tiles = [query_image(generator, w0, P.resolution), *stack[:shown], *[None] * (9 - shown)]
+tiles = [
+    query_image(generator, w0, P.resolution),
+    *stack[:shown],
+    *[None] * (9 - shown),
+]
 image_grid([tiles[:5], tiles[5:]])
 
 # %% [markdown]
@@ -200,7 +240,11 @@ image_grid([tiles[:5], tiles[5:]])
 
 # %%
 X_s = summary_from_images(stack, P.color_space)
-display(Markdown(f"X_s has the shape {X_s.shape}: height, width, and 3 times {P.n} colour values."))
+display(
+    Markdown(
+        f"X_s has the shape {X_s.shape}: height, width, and 3 times {P.n} colour values."
+    )
+)
 
 # %% [markdown]
 # ## Step 3: clusters
@@ -217,9 +261,19 @@ pictures, labels = [], []
 for k in range(2, 9):
     clusters = kmeans(X_s, k).labels
     mask = rule_mask(clusters, k, segmenter.config.rule)
-    picture = [small, clusters_to_color(clusters[::step, ::step]), overlay(small, mask[::step, ::step])]
-    pictures.append(np.hstack([np.ascontiguousarray(enlarge(part, 256)) for part in picture]))
-    labels.append(f"query, cluster map and mask for k = {k}: {mask.mean():.0%} of the image is object")
+    picture = [
+        small,
+        clusters_to_color(clusters[::step, ::step]),
+        overlay(small, mask[::step, ::step]),
+    ]
+    pictures.append(
+        np.hstack(
+            [np.ascontiguousarray(enlarge(part, 256)) for part in picture]
+        )
+    )
+    labels.append(
+        f"query, cluster map and mask for k = {k}: {mask.mean():.0%} of the image is object"
+    )
 picture_slider(pictures, labels, name="number of clusters k", width=700)
 
 # %% [markdown]
@@ -228,7 +282,10 @@ picture_slider(pictures, labels, name="number of clusters k", width=700)
 # %% mystnb={"image": {"alt": "Cluster maps of one image and the masks made from them, for growing numbers of clusters"}, "figure": {"caption": "Cluster maps (top) and masks (bottom) for four values of k. A mask needs both: clusters that do not join object and background, and a rule that finds the right ones among them.", "name": "fig-tour-ks"}}
 some = [0, 1, 2, 6]
 image_grid(
-    [[pictures[i][:, 256:512] for i in some], [pictures[i][:, 512:] for i in some]],
+    [
+        [pictures[i][:, 256:512] for i in some],
+        [pictures[i][:, 512:] for i in some],
+    ],
     column_titles=[f"k = {i + 2}" for i in some],
 )
 
@@ -249,7 +306,10 @@ image_grid(
 # %% mystnb={"image": {"alt": "The clusters of one image one by one, each as a white shape on black"}, "figure": {"caption": "The clusters one by one, with the rule's verdict above. The mask is the union of those that it calls object.", "name": "fig-tour-clusters"}}
 image_row(
     [result.clusters == m for m in range(P.k)],
-    [f"{m}: {'object' if chosen else 'background'}" for m, chosen in enumerate(result.foreground)],
+    [
+        f"{m}: {'object' if chosen else 'background'}"
+        for m, chosen in enumerate(result.foreground)
+    ],
 )
 
 # %% [markdown]
@@ -265,13 +325,22 @@ image_row(
 # %% tags=["remove-output"]
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 summaries = [
-    summary_from_images(cached_stack(generator, w, segmenter.styles, P.cutoff, resolution=P.resolution), P.color_space)
+    summary_from_images(
+        cached_stack(
+            generator, w, segmenter.styles, P.cutoff, resolution=P.resolution
+        ),
+        P.color_space,
+    )
     for w in latents
 ]
 images = [query_image(generator, w, P.resolution) for w in latents]
 maps = [kmeans(summary, P.k).labels for summary in summaries]
 references = reference_masks(
-    P.reference, generator, P, P.example_seeds, [{"image": image} for image in images]
+    P.reference,
+    generator,
+    P,
+    P.example_seeds,
+    [{"image": image} for image in images],
 )
 scores = score_rules(maps, P.k, references)
 
@@ -279,29 +348,47 @@ scores = score_rules(maps, P.k, references)
 masks = [rule_mask(labels_, P.k, segmenter.config.rule) for labels_ in maps]
 image_grid(
     [
-        [image, clusters_to_color(labels_), overlay(image, mask), agreement_map(mask, reference)]
-        for image, labels_, mask, reference in zip(images, maps, masks, references)
+        [
+            image,
+            clusters_to_color(labels_),
+            overlay(image, mask),
+            agreement_map(mask, reference),
+        ]
+        for image, labels_, mask, reference in zip(
+            images, maps, masks, references
+        )
     ],
     column_titles=["query", "cluster map", "mask", "against reference"],
     row_titles=[
-        f"seed {seed}, mIoU {item.miou:.2f}" for seed, item in zip(P.example_seeds, scores["corner_minority"])
+        f"seed {seed}, mIoU {item.miou:.2f}"
+        for seed, item in zip(P.example_seeds, scores["corner_minority"])
     ],
 )
 
 # %%
-NAMES = {"corner_minority": "corner minority", "saliency": "saliency", "oracle": "best possible choice of clusters"}
+NAMES = {
+    "corner_minority": "corner minority",
+    "saliency": "saliency",
+    "oracle": "best possible choice of clusters",
+}
 rows = []
 for name, title in NAMES.items():
-    recorder.add_ious(f"{P.prefix}tour.{name}", scores[name], average="per_image")
+    recorder.add_ious(
+        f"{P.prefix}tour.{name}", scores[name], average="per_image"
+    )
     cells = [
-        value_text(mean_iou(scores[name], "per_image", item), bootstrap_interval(scores[name], item, "per_image"))
+        value_text(
+            mean_iou(scores[name], "per_image", item),
+            bootstrap_interval(scores[name], item, "per_image"),
+        )
         for item in IOUS
     ]
     rows.append([title, *cells])
 display(
     Markdown(
         f"Reference: {REFERENCES[P.reference]}. Means over **{len(maps)} images**, with 95 % bootstrap intervals over "
-        "these images.\n\n" + table(["rule", *IOUS.values()], rows)
+        "these images.\n\n"
+        + table(["rule", *IOUS.values()], rows)
         + "\n\nThe mean hides the single images. With corner minority their mIoU is "
         + ", ".join(f"{item.miou:.2f}" for item in scores["corner_minority"])
         + "."
@@ -366,9 +453,15 @@ display(
 # The cell below shows it for the first and the last example.
 
 # %% mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
-own = [kmeans(summary_from_images(image[None], P.color_space), P.k).labels for image in images]
+own = [
+    kmeans(summary_from_images(image[None], P.color_space), P.k).labels
+    for image in images
+]
 image_grid(
-    [[images[i], clusters_to_color(own[i]), clusters_to_color(maps[i])] for i in (0, -1)],
+    [
+        [images[i], clusters_to_color(own[i]), clusters_to_color(maps[i])]
+        for i in (0, -1)
+    ],
     column_titles=["query", f"c = {generator.num_ws}", f"c = {P.cutoff}"],
 )
 
@@ -397,7 +490,10 @@ def middle_cluster(labels, k):
 
 
 image_row(
-    [overlay(image, rule_mask(labels_, P.k, middle_cluster)) for image, labels_ in zip(images, maps)],
+    [
+        overlay(image, rule_mask(labels_, P.k, middle_cluster))
+        for image, labels_ in zip(images, maps)
+    ],
     [f"seed {seed}" for seed in P.example_seeds],
 )
 
@@ -415,4 +511,4 @@ image_row(
 # - A few examples show how it works. They do not show how well.
 
 # %%
-recorder.write();
+recorder.write()

@@ -48,7 +48,13 @@ from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.mixing import check_resolution, draw_style_latents, mix_styles, query_image, style_mixed_images
+from stylemixseg.mixing import (
+    check_resolution,
+    draw_style_latents,
+    mix_styles,
+    query_image,
+    style_mixed_images,
+)
 from stylemixseg.segmenter import enlarge
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 from stylemixseg.viz.widgets import picture_slider
@@ -89,17 +95,29 @@ styles = draw_style_latents(generator, P.n, P.style_seed)  # (n, num_ws, w_dim)
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 w0, w1 = latents[0], styles[:1]
 w01 = mix_styles(w0, w1, P.cutoff)
-assert torch.equal(w01, torch.cat([w0[:, : P.cutoff], w1[:, P.cutoff :]], dim=1))
-X_0, X_1, X_01 = (query_image(generator, w, P.resolution) for w in (w0, w1, w01))
+assert torch.equal(
+    w01, torch.cat([w0[:, : P.cutoff], w1[:, P.cutoff :]], dim=1)
+)
+X_0, X_1, X_01 = (
+    query_image(generator, w, P.resolution) for w in (w0, w1, w01)
+)
 
 # %% mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell a layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
-figure, axes = plt.subplots(1, 6, figsize=(7, 2.1), width_ratios=[1, 6] * 3, layout="constrained")
+figure, axes = plt.subplots(
+    1, 6, figsize=(7, 2.1), width_ratios=[1, 6] * 3, layout="constrained"
+)
 rows_from_style = {"query": num_ws, "style image": 0, "style-mixed": P.cutoff}
-for place, ((name, first), image) in enumerate(zip(rows_from_style.items(), (X_0, X_1, X_01))):
-    colours = np.where(np.arange(num_ws)[:, None, None] < first, (0, 114, 178), (230, 159, 0))  # (num_ws, 1, 3)
+for place, ((name, first), image) in enumerate(
+    zip(rows_from_style.items(), (X_0, X_1, X_01))
+):
+    colours = np.where(
+        np.arange(num_ws)[:, None, None] < first, (0, 114, 178), (230, 159, 0)
+    )  # (num_ws, 1, 3)
     bar, picture = axes[2 * place : 2 * place + 2]
     bar.imshow(colours, aspect="auto", origin="lower")
-    bar.hlines(np.arange(1, num_ws) - 0.5, -0.5, 0.5, color="white", linewidth=1)
+    bar.hlines(
+        np.arange(1, num_ws) - 0.5, -0.5, 0.5, color="white", linewidth=1
+    )
     bar.set(xticks=[], yticks=[0, P.cutoff, num_ws - 1])
     bar.tick_params(labelsize=7, length=2)
     picture.imshow(image)
@@ -117,10 +135,15 @@ figure
 # of a query, and so saves time.
 
 # %% tags=["remove-output"]
-pairs = list(zip(latents, styles.split(1)))  # query i with style i: no image takes part twice
+pairs = list(
+    zip(latents, styles.split(1))
+)  # query i with style i: no image takes part twice
 cutoffs = range(num_ws + 1)
 mixed = [  # for each pair: {c: X_01 (h, w, 3) uint8}
-    {c: query_image(generator, mix_styles(w_query, w_style, c), P.resolution) for c in cutoffs}
+    {
+        c: query_image(generator, mix_styles(w_query, w_style, c), P.resolution)
+        for c in cutoffs
+    }
     for w_query, w_style in pairs
 ]
 
@@ -129,13 +152,27 @@ for (w_query, w_style), images in zip(pairs, mixed):
     assert torch.equal(mix_styles(w_query, w_style, 0), w_style)
     assert torch.equal(mix_styles(w_query, w_style, num_ws), w_query)
     for c, w in ((0, w_style), (num_ws, w_query)):
-        assert np.array_equal(images[c], query_image(generator, w, P.resolution))
-        assert np.array_equal(images[c], style_mixed_images(generator, w_query, w_style, c, resolution=P.resolution)[0])
-display(Markdown(f"{len(pairs)} pairs checked: c = 0 gives the style image, c = {num_ws} the query, pixel for pixel."))
+        assert np.array_equal(
+            images[c], query_image(generator, w, P.resolution)
+        )
+        assert np.array_equal(
+            images[c],
+            style_mixed_images(
+                generator, w_query, w_style, c, resolution=P.resolution
+            )[0],
+        )
+display(
+    Markdown(
+        f"{len(pairs)} pairs checked: c = 0 gives the style image, c = {num_ws} the query, pixel for pixel."
+    )
+)
 
 # %% mystnb={"image": {"alt": "Rows of images; in each row the picture turns step by step from the style image on the left into the query on the right, first in layout and last in colour"}, "figure": {"caption": "Changing c, as in Figure 5 of the paper. Left: the style image. Right: the query. The layout becomes the query's early, the colours become the query's late.", "name": "fig-cutoffs"}}
 shown = sorted({0, *P.cutoffs, num_ws})
-image_grid([[images[c] for c in shown] for images in mixed], column_titles=[f"c = {c}" for c in shown])
+image_grid(
+    [[images[c] for c in shown] for images in mixed],
+    column_titles=[f"c = {c}" for c in shown],
+)
 
 # %% [markdown]
 # Read a row from right to left, as we come from the query. First the colours change and the scene stays. Then, with
@@ -150,11 +187,19 @@ side = min(256, check_resolution(P.resolution, generator.resolution))
 step = len(X_0) // side
 steps = [*range(0, num_ws, 2), num_ws]
 pictures = [
-    np.hstack([enlarge(np.ascontiguousarray(image[::step, ::step]), 256) for image in (X_0, mixed[0][c], X_1)])
+    np.hstack(
+        [
+            enlarge(np.ascontiguousarray(image[::step, ::step]), 256)
+            for image in (X_0, mixed[0][c], X_1)
+        ]
+    )
     for c in steps
 ]
 picture_slider(
-    pictures, [f"query, mixed at c = {c}, style image" for c in steps], name="cutoff c", width=700
+    pictures,
+    [f"query, mixed at c = {c}, style image" for c in steps],
+    name="cutoff c",
+    width=700,
 )
 
 # %% [markdown]
@@ -172,16 +217,36 @@ def difference(first, second):
 
 
 # Both (pairs, num_ws + 1)
-to_query = np.array([[difference(images[c], images[num_ws]) for c in cutoffs] for images in mixed])
-to_style = np.array([[difference(images[c], images[0]) for c in cutoffs] for images in mixed])
+to_query = np.array(
+    [
+        [difference(images[c], images[num_ws]) for c in cutoffs]
+        for images in mixed
+    ]
+)
+to_style = np.array(
+    [[difference(images[c], images[0]) for c in cutoffs] for images in mixed]
+)
 for c in cutoffs:
-    recorder.add(f"{P.prefix}mixing.c{c}.to_query", to_query[:, c].mean(), n=len(pairs), note="mean absolute, levels")
-    recorder.add(f"{P.prefix}mixing.c{c}.to_style", to_style[:, c].mean(), n=len(pairs), note="mean absolute, levels")
+    recorder.add(
+        f"{P.prefix}mixing.c{c}.to_query",
+        to_query[:, c].mean(),
+        n=len(pairs),
+        note="mean absolute, levels",
+    )
+    recorder.add(
+        f"{P.prefix}mixing.c{c}.to_style",
+        to_style[:, c].mean(),
+        n=len(pairs),
+        note="mean absolute, levels",
+    )
 
 # %% mystnb={"image": {"alt": "Two curves over the cutoff: the distance from the query falls to zero, the distance from the style image grows from zero"}, "figure": {"caption": "Mean absolute pixel difference of the style-mixed image from the query and from the style image. Bars go from the smallest to the largest pair: they show the spread, not an interval.", "name": "fig-distance"}}
 lines(
     list(cutoffs),
-    {"from the query": to_query.mean(0), "from the style image": to_style.mean(0)},
+    {
+        "from the query": to_query.mean(0),
+        "from the style image": to_style.mean(0),
+    },
     xlabel="cutoff c",
     ylabel="mean difference (levels)",
     intervals={
@@ -192,7 +257,12 @@ lines(
 
 # %%
 moved = to_query[:, P.cutoff].mean() / to_query[:, 0].mean()
-recorder.add(f"{P.prefix}mixing.default.distance_left", moved, n=len(pairs), note="to the query, as a share of c = 0")
+recorder.add(
+    f"{P.prefix}mixing.default.distance_left",
+    moved,
+    n=len(pairs),
+    note="to the query, as a share of c = 0",
+)
 display(
     Markdown(
         f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
@@ -238,7 +308,11 @@ display(
                 [
                     f"{grid} x {grid}",
                     ", ".join(map(str, layers)),
-                    "the query" if layers[-1] < P.cutoff else "the style" if layers[0] >= P.cutoff else "both",
+                    "the query"
+                    if layers[-1] < P.cutoff
+                    else "the style"
+                    if layers[0] >= P.cutoff
+                    else "both",
                 ]
                 for grid, layers in groups.items()
             ],
@@ -256,21 +330,39 @@ for grid, layers in groups.items():
     w = w0.clone()
     w[:, layers] = w1[:, layers]
     exchanged[grid] = query_image(generator, w, P.resolution)
-change = {grid: np.abs(image.astype(np.float32) - X_0).mean(-1) for grid, image in exchanged.items()}  # (h, w) each
+change = {
+    grid: np.abs(image.astype(np.float32) - X_0).mean(-1)
+    for grid, image in exchanged.items()
+}  # (h, w) each
 brightest = max(np.quantile(values, 0.99) for values in change.values())
 
 # %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all, with a square root so that small changes show). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
 image_grid(
-    [list(exchanged.values()), [np.sqrt(np.clip(values / brightest, 0, 1)) for values in change.values()]],
+    [
+        list(exchanged.values()),
+        [
+            np.sqrt(np.clip(values / brightest, 0, 1))
+            for values in change.values()
+        ],
+    ],
     column_titles=[f"{grid} px" for grid in groups],
 )
 
 # %%
 rows = []
 for grid, values in change.items():
-    recorder.add(f"{P.prefix}mixing.grid{grid}.change", values.mean(), note="mean absolute, levels; one pair")
+    recorder.add(
+        f"{P.prefix}mixing.grid{grid}.change",
+        values.mean(),
+        note="mean absolute, levels; one pair",
+    )
     rows.append([f"{grid} x {grid}", f"{values.mean():.1f}"])
-display(Markdown("One pair, so only an illustration:\n\n" + table(["grid exchanged", "mean change (levels)"], rows)))
+display(
+    Markdown(
+        "One pair, so only an illustration:\n\n"
+        + table(["grid exchanged", "mean change (levels)"], rows)
+    )
+)
 
 # %% [markdown]
 # ## Many styles
@@ -280,15 +372,23 @@ display(Markdown("One pair, so only an illustration:\n\n" + table(["grid exchang
 
 # %% tags=["remove-output"]
 queries = latents[:3]
-stacks = [cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution) for w in queries]
+stacks = [
+    cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution)
+    for w in queries
+]
 columns = min(6, P.n)
-style_images = [query_image(generator, w, P.resolution) for w in styles[:columns].split(1)]
+style_images = [
+    query_image(generator, w, P.resolution) for w in styles[:columns].split(1)
+]
 
 # %% mystnb={"image": {"alt": "A top row of style images; below, one row for each query, whose layout stays along the row while its colours follow the column's style"}, "figure": {"caption": "Shared styles. Top row: the style images. Below: each query (left) in each style. Along a row things stay where they are. Down a column the colours are those of one style.", "name": "fig-shared-styles"}}
 image_grid(
     [
         [None, *style_images],
-        *([query_image(generator, w, P.resolution), *stack[:columns]] for w, stack in zip(queries, stacks)),
+        *(
+            [query_image(generator, w, P.resolution), *stack[:columns]]
+            for w, stack in zip(queries, stacks)
+        ),
     ],
     column_titles=["query", *(f"style {i}" for i in range(1, columns + 1))],
 )
@@ -309,7 +409,9 @@ image_grid(
 #   (up to rounding):
 
 # %%
-assert torch.allclose(draw_style_latents(generator, 2, P.style_seed), styles[:2], atol=1e-4)
+assert torch.allclose(
+    draw_style_latents(generator, 2, P.style_seed), styles[:2], atol=1e-4
+)
 
 # %% [markdown]
 # The draw-back is that a poor set of styles is poor for all queries at once. Another seed of the styles shows whether
@@ -322,16 +424,33 @@ assert torch.allclose(draw_style_latents(generator, 2, P.style_seed), styles[:2]
 
 # %% tags=["remove-output"]
 mild = draw_style_latents(generator, columns, P.style_seed, truncation=0.5)
-mild_stack = cached_stack(generator, w0, mild, P.cutoff, resolution=P.resolution)
+mild_stack = cached_stack(
+    generator, w0, mild, P.cutoff, resolution=P.resolution
+)
 wild_stack = stacks[0][:columns]  # the same z with psi = 1
 
 # %% mystnb={"image": {"alt": "Two rows of versions of one image: the upper row in varied colours, the lower row in calmer and more similar ones"}, "figure": {"caption": "The same styles at psi = 1 (top) and psi = 0.5 (bottom). Below all images draw closer to one mean style.", "name": "fig-style-truncation"}}
-image_grid([list(wild_stack), list(mild_stack)], row_titles=["psi = 1.0", "psi = 0.5"])
+image_grid(
+    [list(wild_stack), list(mild_stack)], row_titles=["psi = 1.0", "psi = 0.5"]
+)
 
 # %%
-spread = {psi: np.asarray(stack).std(0).mean() for psi, stack in ((1.0, wild_stack), (0.5, mild_stack))}
-recorder.add(f"{P.prefix}mixing.psi100.spread", spread[1.0], n=columns, note="standard deviation over styles, levels")
-recorder.add(f"{P.prefix}mixing.psi050.spread", spread[0.5], n=columns, note="standard deviation over styles, levels")
+spread = {
+    psi: np.asarray(stack).std(0).mean()
+    for psi, stack in ((1.0, wild_stack), (0.5, mild_stack))
+}
+recorder.add(
+    f"{P.prefix}mixing.psi100.spread",
+    spread[1.0],
+    n=columns,
+    note="standard deviation over styles, levels",
+)
+recorder.add(
+    f"{P.prefix}mixing.psi050.spread",
+    spread[0.5],
+    n=columns,
+    note="standard deviation over styles, levels",
+)
 display(
     Markdown(
         f"Standard deviation of a pixel over {columns} styles, averaged over pixels and channels of one query: "
@@ -362,7 +481,10 @@ display(
 
 # %% mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
 swapped = query_image(generator, mix_styles(w1, w0, P.cutoff), P.resolution)
-image_row([X_0, X_1, X_01, swapped], ["X0", "X1", "layout 0, style 1", "layout 1, style 0"])
+image_row(
+    [X_0, X_1, X_01, swapped],
+    ["X0", "X1", "layout 0, style 1", "layout 1, style 0"],
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -388,7 +510,12 @@ sources = [w0, styles[:1], styles[1:2]]
 three = mix_styles(sources[0], mix_styles(sources[1], sources[2], high), low)
 image_row(
     [query_image(generator, w, P.resolution) for w in (*sources, three)],
-    [f"layers 0..{low - 1}", f"{low}..{high - 1}", f"{high}..{num_ws - 1}", "mix"],
+    [
+        f"layers 0..{low - 1}",
+        f"{low}..{high - 1}",
+        f"{high}..{num_ws - 1}",
+        "mix",
+    ],
 )
 
 # %% [markdown]
@@ -405,4 +532,4 @@ image_row(
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.
 
 # %%
-recorder.write();
+recorder.write()

@@ -49,12 +49,25 @@ from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.scoring import REFERENCES, reference_masks, reference_parts, score_rules
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    reference_masks,
+    reference_parts,
+    score_rules,
+)
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou, trimap_band
-from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
-from stylemixseg.summary import style_summary, summary_from_images, to_color_space
+from stylemixseg.mixing import (
+    draw_style_latents,
+    query_image,
+    style_mixed_images,
+)
+from stylemixseg.summary import (
+    style_summary,
+    summary_from_images,
+    to_color_space,
+)
 from stylemixseg.viz.compositing import PALETTE, clusters_to_color
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 
@@ -77,22 +90,41 @@ recorder = RunRecorder(
 # %% tags=["remove-output"]
 styles = draw_style_latents(generator, P.n, P.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
-stacks = [cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution) for w0 in latents]
+stacks = [
+    cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    for w0 in latents
+]
 images = [query_image(generator, w0, P.resolution) for w0 in latents]
 
 # %%
 stack = stacks[0]  # (n, H, W, 3) uint8, one style-mixed image after another
 n, height, width, _ = stack.shape
-beside = np.moveaxis(stack, 0, 2)  # (H, W, n, 3): at each pixel, its colours in image 1, 2, ...
-by_hand = beside.reshape(height, width, 3 * n)  # (H, W, 3n): the same numbers in one row
+beside = np.moveaxis(
+    stack, 0, 2
+)  # (H, W, n, 3): at each pixel, its colours in image 1, 2, ...
+by_hand = beside.reshape(
+    height, width, 3 * n
+)  # (H, W, 3n): the same numbers in one row
 display(
     Markdown(
         table(
             ["step", "shape", "axes"],
             [
-                ["style-mixed images", str(stack.shape), "image, row, column, channel"],
-                ["image axis moved", str(beside.shape), "row, column, image, channel"],
-                ["last two axes joined", str(by_hand.shape), "row, column, number"],
+                [
+                    "style-mixed images",
+                    str(stack.shape),
+                    "image, row, column, channel",
+                ],
+                [
+                    "image axis moved",
+                    str(beside.shape),
+                    "row, column, image, channel",
+                ],
+                [
+                    "last two axes joined",
+                    str(by_hand.shape),
+                    "row, column, number",
+                ],
             ],
         )
     )
@@ -104,8 +136,12 @@ display(
 
 # %%
 row, column, i = height // 2, width // 3, n - 1
-assert np.array_equal(by_hand[row, column, 3 * i : 3 * i + 3], stack[i, row, column])
-assert np.allclose(summary_from_images(stack, "rgb"), by_hand * (100 / 255), atol=1e-3)
+assert np.array_equal(
+    by_hand[row, column, 3 * i : 3 * i + 3], stack[i, row, column]
+)
+assert np.allclose(
+    summary_from_images(stack, "rgb"), by_hand * (100 / 255), atol=1e-3
+)
 
 # %% [markdown]
 # So a pixel has become a point in a space of $3n$ dimensions. Where it lies in the image is not among its coordinates.
@@ -117,8 +153,12 @@ assert np.allclose(summary_from_images(stack, "rgb"), by_hand * (100 / 255), ato
 # sees it.
 
 # %%
-parts, part_names = reference_parts(P.reference, generator, P, P.example_seeds[0], images[0])  # (H, W) int
-margin = max(2, height // 64)  # pixels that the chosen ones stay away from the part's edge
+parts, part_names = reference_parts(
+    P.reference, generator, P, P.example_seeds[0], images[0]
+)  # (H, W) int
+margin = max(
+    2, height // 64
+)  # pixels that the chosen ones stay away from the part's edge
 
 
 def two_inside(part):
@@ -131,20 +171,51 @@ def two_inside(part):
 
 counts = np.bincount(parts.ravel(), minlength=len(part_names))
 largest = [part for part in np.argsort(-counts)[:3] if counts[part]]
-chosen = {f"{part_names[part]} {letter}": at for part in largest for letter, at in zip("ab", two_inside(parts == part))}
+chosen = {
+    f"{part_names[part]} {letter}": at
+    for part in largest
+    for letter, at in zip("ab", two_inside(parts == part))
+}
 
 # %% mystnb={"image": {"alt": "On the left an image with marked pixels; on the right a strip of coloured cells for each of them, in pairs that look alike"}, "figure": {"caption": "Pixel barcodes. Left: the query with two pixels in each part. Right: each pixel's colour in every style-mixed image, that is its row of the style summary tensor. The two strips of a part change together; strips of different parts do not.", "name": "fig-barcodes"}}
-figure, (picture, strips) = plt.subplots(1, 2, figsize=(7, 2.6), width_ratios=[1, 1.7], layout="constrained")
+figure, (picture, strips) = plt.subplots(
+    1, 2, figsize=(7, 2.6), width_ratios=[1, 1.7], layout="constrained"
+)
 picture.imshow(images[0])
 picture.set(xticks=[], yticks=[])
 for place, (name, (y, x)) in enumerate(chosen.items()):
-    picture.plot(x, y, "o", color=PALETTE[place // 2] / 255, markeredgecolor="white", markersize=7)
-    picture.annotate(name[-1], (x, y), (5, 4), textcoords="offset points", color="white", fontsize=9, weight="bold")
-strips.imshow(np.stack([stack[:, y, x] for y, x in chosen.values()]), aspect="auto", interpolation="nearest")
+    picture.plot(
+        x,
+        y,
+        "o",
+        color=PALETTE[place // 2] / 255,
+        markeredgecolor="white",
+        markersize=7,
+    )
+    picture.annotate(
+        name[-1],
+        (x, y),
+        (5, 4),
+        textcoords="offset points",
+        color="white",
+        fontsize=9,
+        weight="bold",
+    )
+strips.imshow(
+    np.stack([stack[:, y, x] for y, x in chosen.values()]),
+    aspect="auto",
+    interpolation="nearest",
+)
 strips.set_yticks(range(len(chosen)), list(chosen), fontsize=8)
 for tick, place in zip(strips.get_yticklabels(), range(len(chosen))):
     tick.set_color(PALETTE[place // 2] / 255)
-strips.hlines(np.arange(1.5, len(chosen) - 1, 2), -0.5, n - 0.5, color="white", linewidth=5)
+strips.hlines(
+    np.arange(1.5, len(chosen) - 1, 2),
+    -0.5,
+    n - 0.5,
+    color="white",
+    linewidth=5,
+)
 strips.set(xlabel="style-mixed image", xticks=[], xlim=(-0.5, n - 0.5))
 plt.close(figure)
 figure
@@ -159,7 +230,9 @@ figure
 
 # %%
 PAIRS = 4000
-X = [summary_from_images(item, P.color_space) for item in stacks]  # (H, W, 3n) each
+X = [
+    summary_from_images(item, P.color_space) for item in stacks
+]  # (H, W, 3n) each
 
 
 def changes(points):
@@ -169,12 +242,20 @@ def changes(points):
 
 def correlations(first, second):
     """Correlation of the colour changes of pixel pairs, (PAIRS, n, 3) each, to (PAIRS,)."""
-    a, b = (changes(points).reshape(len(points), -1) for points in (first, second))
-    return (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-6)
+    a, b = (
+        changes(points).reshape(len(points), -1) for points in (first, second)
+    )
+    return (a * b).sum(1) / np.maximum(
+        np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-6
+    )
 
 
 random = np.random.RandomState(0)
-squared, correlated, same = [], [], []  # one entry an image: (PAIRS, n), (PAIRS,), (PAIRS,) bool
+squared, correlated, same = (
+    [],
+    [],
+    [],
+)  # one entry an image: (PAIRS, n), (PAIRS,), (PAIRS,) bool
 for summary, seed, image in zip(X, P.example_seeds, images):
     labels = reference_parts(P.reference, generator, P, seed, image)[0].ravel()
     points = summary.reshape(-1, n, 3)
@@ -184,13 +265,31 @@ for summary, seed, image in zip(X, P.example_seeds, images):
     same.append(labels[i] == labels[j])
 
 # %% mystnb={"image": {"alt": "Two histograms of distances and two of correlations: pairs of pixels in one part lie at small distances and high correlations, pairs in different parts at larger distances and lower correlations"}, "figure": {"caption": "Pairs of pixels in one part (blue) and in different parts (orange). Left: their distance in the style summary tensor, divided by the root of n. Right: the correlation of their colour changes.", "name": "fig-pairs"}}
-distance = [np.sqrt(values.mean(1)) for values in squared]  # root mean square over the styles
+distance = [
+    np.sqrt(values.mean(1)) for values in squared
+]  # root mean square over the styles
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
-for axis, values, label in zip(axes, (distance, correlated), ("distance a style", "correlation")):
+for axis, values, label in zip(
+    axes, (distance, correlated), ("distance a style", "correlation")
+):
     values, mask = np.concatenate(values), np.concatenate(same)
     bins = np.linspace(values.min(), values.max(), 41)
-    axis.hist(values[mask], bins, density=True, color="#0072b2", alpha=0.7, label="one part")
-    axis.hist(values[~mask], bins, density=True, color="#e69f00", alpha=0.6, label="different parts")
+    axis.hist(
+        values[mask],
+        bins,
+        density=True,
+        color="#0072b2",
+        alpha=0.7,
+        label="one part",
+    )
+    axis.hist(
+        values[~mask],
+        bins,
+        density=True,
+        color="#e69f00",
+        alpha=0.6,
+        label="different parts",
+    )
     axis.set(xlabel=label, yticks=[])
 axes[0].set_ylabel("share of pairs")
 axes[0].legend(fontsize=8)
@@ -201,12 +300,16 @@ figure
 rows = []
 for name, values in (("distance", distance), ("correlation", correlated)):
     means = {
-        where: np.mean([item[pairs == inside].mean() for item, pairs in zip(values, same)])
+        where: np.mean(
+            [item[pairs == inside].mean() for item, pairs in zip(values, same)]
+        )
         for where, inside in (("one part", True), ("different parts", False))
     }
     for where, mean in means.items():
         measured = f"{P.prefix}summary.{name}.{'within' if where == 'one part' else 'between'}"
-        recorder.add(measured, mean, n=len(X), note=f"{PAIRS} pixel pairs an image")
+        recorder.add(
+            measured, mean, n=len(X), note=f"{PAIRS} pixel pairs an image"
+        )
     rows.append([name, *(f"{mean:.2f}" for mean in means.values())])
 display(
     Markdown(
@@ -240,10 +343,20 @@ display(
 def lab_by_hand(image):
     """(H, W, 3) uint8 to CIE LAB (H, W, 3), straight from the definition."""
     rgb = image / 255
-    light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    to_xyz = np.array([[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]])
+    light = np.where(
+        rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4
+    )
+    to_xyz = np.array(
+        [
+            [0.412453, 0.357580, 0.180423],
+            [0.212671, 0.715160, 0.072169],
+            [0.019334, 0.119193, 0.950227],
+        ]
+    )
     xyz = light @ to_xyz.T / (0.95047, 1.0, 1.08883)
-    x, y, z = np.moveaxis(np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0)
+    x, y, z = np.moveaxis(
+        np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116), -1, 0
+    )
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], -1)
 
 
@@ -289,34 +402,64 @@ image_row(
 #
 # The last two are **our own experiment**. Everything else stays as it is: the same images, $k$, rules and reference.
 
+
 # %% tags=["remove-output"]
 def centred(summary):
-    return changes(summary.reshape(*summary.shape[:2], -1, 3)).reshape(summary.shape)
+    return changes(summary.reshape(*summary.shape[:2], -1, 3)).reshape(
+        summary.shape
+    )
 
 
 def centred_unit(summary):
     change = centred(summary)
-    return change / np.maximum(np.linalg.norm(change, axis=2, keepdims=True), 1e-6)
+    return change / np.maximum(
+        np.linalg.norm(change, axis=2, keepdims=True), 1e-6
+    )
 
 
-variants = {"raw": lambda summary: summary, "centred": centred, "centred, length 1": centred_unit}
-references = reference_masks(P.reference, generator, P, P.example_seeds, [{"image": image} for image in images])
-maps = {name: [kmeans(variant(summary), P.k).labels for summary in X] for name, variant in variants.items()}
-scores = {name: score_rules(labels, P.k, references) for name, labels in maps.items()}
+variants = {
+    "raw": lambda summary: summary,
+    "centred": centred,
+    "centred, length 1": centred_unit,
+}
+references = reference_masks(
+    P.reference,
+    generator,
+    P,
+    P.example_seeds,
+    [{"image": image} for image in images],
+)
+maps = {
+    name: [kmeans(variant(summary), P.k).labels for summary in X]
+    for name, variant in variants.items()
+}
+scores = {
+    name: score_rules(labels, P.k, references) for name, labels in maps.items()
+}
 
 # %% mystnb={"image": {"alt": "Rows of query images with three cluster maps each: from raw colours, from centred colours, and from centred colours of length one"}, "figure": {"caption": "Cluster maps from raw colours (the paper's way), from colour changes, and from colour changes of length 1. Colours are by size and do not carry over from map to map.", "name": "fig-centred"}}
 image_grid(
-    [[image, *(clusters_to_color(maps[name][i]) for name in variants)] for i, image in enumerate(images)],
+    [
+        [image, *(clusters_to_color(maps[name][i]) for name in variants)]
+        for i, image in enumerate(images)
+    ],
     column_titles=["query", *variants],
 )
 
 # %%
-RULE_NAMES = {"oracle": "best choice of clusters", "corner_minority": "corner minority", "saliency": "saliency"}
+RULE_NAMES = {
+    "oracle": "best choice of clusters",
+    "corner_minority": "corner minority",
+    "saliency": "saliency",
+}
 rows = []
 for name, of_rules in scores.items():
     cells = []
     for rule in RULE_NAMES:
-        value, interval = mean_iou(of_rules[rule], "per_image"), bootstrap_interval(of_rules[rule], "miou", "per_image")
+        value, interval = (
+            mean_iou(of_rules[rule], "per_image"),
+            bootstrap_interval(of_rules[rule], "miou", "per_image"),
+        )
         measured = f"{P.prefix}summary.{name.replace(', ', '_').replace(' ', '_')}.{rule}.miou"
         recorder.add(measured, value, n=len(X), interval=interval)
         cells.append(value_text(value, interval))
@@ -343,7 +486,14 @@ display(
 sides = (128, 256, 512, 1024)
 style_counts = sorted({P.n, 50})
 rows = [
-    [f"{side} x {side}", *(f"{side * side * 3 * count * 4 / 1e6:,.0f} MB" for count in style_counts)] for side in sides
+    [
+        f"{side} x {side}",
+        *(
+            f"{side * side * 3 * count * 4 / 1e6:,.0f} MB"
+            for count in style_counts
+        ),
+    ]
+    for side in sides
 ]
 display(
     Markdown(
@@ -362,8 +512,12 @@ display(
 
 # %%
 two = (generator, latents[0], styles[:2], P.cutoff)
-streamed = style_summary(*two, color_space=P.color_space, resolution=P.resolution, batch_size=1)  # (H, W, 6)
-at_hand = summary_from_images(style_mixed_images(*two, resolution=P.resolution), P.color_space)
+streamed = style_summary(
+    *two, color_space=P.color_space, resolution=P.resolution, batch_size=1
+)  # (H, W, 6)
+at_hand = summary_from_images(
+    style_mixed_images(*two, resolution=P.resolution), P.color_space
+)
 assert np.allclose(streamed, at_hand, atol=1e-3)
 
 # %% [markdown]
@@ -374,12 +528,22 @@ assert np.allclose(streamed, at_hand, atol=1e-3)
 
 # %%
 with_query = [
-    kmeans(summary_from_images([*stack_, image], P.color_space), P.k).labels for stack_, image in zip(stacks, images)
+    kmeans(summary_from_images([*stack_, image], P.color_space), P.k).labels
+    for stack_, image in zip(stacks, images)
 ]
 oracle_with = score_rules(with_query, P.k, references)["oracle"]
 rows = []
-for name, of_images in (("without", scores["raw"]["oracle"]), ("with", oracle_with)):
-    rows.append([name, *(f"{item.miou:.3f}" for item in of_images), f"{mean_iou(of_images, 'per_image'):.3f}"])
+for name, of_images in (
+    ("without", scores["raw"]["oracle"]),
+    ("with", oracle_with),
+):
+    rows.append(
+        [
+            name,
+            *(f"{item.miou:.3f}" for item in of_images),
+            f"{mean_iou(of_images, 'per_image'):.3f}",
+        ]
+    )
 recorder.add(
     f"{P.prefix}summary.include_query.oracle.miou",
     mean_iou(oracle_with, "per_image"),
@@ -389,7 +553,10 @@ recorder.add(
 display(
     Markdown(
         f"mIoU of the oracle, n = {P.n}:\n\n"
-        + table(["query", *(f"seed {seed}" for seed in P.example_seeds), "mean"], rows)
+        + table(
+            ["query", *(f"seed {seed}" for seed in P.example_seeds), "mean"],
+            rows,
+        )
     )
 )
 
@@ -413,7 +580,11 @@ for place, m in enumerate(sizes):
     for image, (values, pairs) in enumerate(zip(squared, same)):
         apart = values[:, :m].sum(1)
         nearer[image, place] = share_nearer(apart[pairs], apart[~pairs])
-    recorder.add(f"{P.prefix}summary.n{m}.share_nearer", nearer[:, place].mean(), n=len(X))
+    recorder.add(
+        f"{P.prefix}summary.n{m}.share_nearer",
+        nearer[:, place].mean(),
+        n=len(X),
+    )
 
 # %% mystnb={"image": {"alt": "A curve over the number of styles, with bars for the spread over images: how often a pair of pixels within a part is nearer than a pair between parts"}, "figure": {"caption": "How often two pixels of one part are nearer to one another than two pixels of different parts, with the first n' styles. Bars go from the worst to the best image.", "name": "fig-nearer-n"}}
 lines(
@@ -434,12 +605,24 @@ agreed = np.empty((len(X), len(sizes)))  # (images, sizes): mIoU of the oracle
 for place, m in enumerate(sizes):
     starts = range(0, P.n - m + 1, m)[:3]  # sets of styles that do not overlap
     by_set = [
-        score_rules([kmeans(x[..., 3 * start : 3 * (start + m)], P.k).labels for x in X], P.k, references)["oracle"]
+        score_rules(
+            [
+                kmeans(x[..., 3 * start : 3 * (start + m)], P.k).labels
+                for x in X
+            ],
+            P.k,
+            references,
+        )["oracle"]
         for start in starts
     ]
-    agreed[:, place] = np.mean([[item.miou for item in of_images] for of_images in by_set], axis=0)
+    agreed[:, place] = np.mean(
+        [[item.miou for item in of_images] for of_images in by_set], axis=0
+    )
     recorder.add(
-        f"{P.prefix}summary.n{m}.oracle.miou", agreed[:, place].mean(), n=len(X), note=f"{len(starts)} sets of styles"
+        f"{P.prefix}summary.n{m}.oracle.miou",
+        agreed[:, place].mean(),
+        n=len(X),
+        note=f"{len(starts)} sets of styles",
     )
 
 # %% mystnb={"image": {"alt": "A curve of the agreement with the reference over the number of styles, with bars for the spread over images"}, "figure": {"caption": "Agreement of the clusters with the reference (mIoU of the oracle) for growing numbers of styles. Bars go from the worst to the best image.", "name": "fig-miou-n"}}
@@ -455,7 +638,9 @@ lines(
 display(
     Markdown(
         f"Mean mIoU over {len(X)} images: "
-        + ", ".join(f"{value:.3f} with {m}" for m, value in zip(sizes, agreed.mean(0)))
+        + ", ".join(
+            f"{value:.3f} with {m}" for m, value in zip(sizes, agreed.mean(0))
+        )
         + f". The worst image goes from {agreed[:, 0].min():.3f} to {agreed[:, -1].min():.3f}."
     )
 )
@@ -483,7 +668,11 @@ display(
 # %%
 order = np.random.RandomState(1).permutation(n)
 shuffled = kmeans(summary_from_images(stack[order], P.color_space), P.k).labels
-display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."))
+display(
+    Markdown(
+        f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -507,7 +696,11 @@ display(Markdown(f"Pixels with the same label after shuffling the styles: {(shuf
 flat = X[0].reshape(-1, 3 * n)
 variances = np.linalg.eigvalsh(np.cov(flat, rowvar=False))[::-1]
 needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), 0.95)) + 1
-recorder.add(f"{P.prefix}summary.components95", needed, note="principal components for 95 % of the variance, one image")
+recorder.add(
+    f"{P.prefix}summary.components95",
+    needed,
+    note="principal components for 95 % of the variance, one image",
+)
 display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 
 # %% [markdown]
@@ -525,4 +718,4 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.
 
 # %%
-recorder.write();
+recorder.write()

@@ -102,7 +102,10 @@ recorder = RunRecorder(
 # %% tags=["remove-output"]
 styles = draw_style_latents(generator, P.n, P.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
-stacks = [cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution) for w0 in latents]
+stacks = [
+    cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    for w0 in latents
+]
 images = [query_image(generator, w0, P.resolution) for w0 in latents]
 summaries = [summary_from_images(stack, P.color_space) for stack in stacks]
 
@@ -114,7 +117,11 @@ display(
     Markdown(
         f"{height * width} pixels with {dimensions} coordinates each (n = {P.n} images, {P.color_space.upper()}, "
         f"c = {P.cutoff}), k = {P.k}: the clusters hold "
-        + ", ".join(f"{share:.0%}" for share in np.bincount(clustered.labels.ravel()) / clustered.labels.size)
+        + ", ".join(
+            f"{share:.0%}"
+            for share in np.bincount(clustered.labels.ravel())
+            / clustered.labels.size
+        )
         + " of the pixels."
     )
 )
@@ -122,7 +129,11 @@ display(
 # %% mystnb={"image": {"alt": "A query image, its cluster map in flat colours, and for each cluster a grey map that is dark where pixels are near its centroid"}, "figure": {"caption": "The query, its cluster map, and each pixel's distance to each centroid (dark is near). A pixel gets the label of the map in which it is darkest.", "name": "fig-cluster-map"}}
 distance = np.sqrt(clustered.distances)  # (H, W, k)
 image_row(
-    [images[0], clusters_to_color(clustered.labels), *np.moveaxis(distance / distance.max(), 2, 0)],
+    [
+        images[0],
+        clusters_to_color(clustered.labels),
+        *np.moveaxis(distance / distance.max(), 2, 0),
+    ],
     ["query", "cluster map", *(f"distance to {m}" for m in range(P.k))],
 )
 
@@ -131,9 +142,16 @@ image_row(
 # clusters separate: the strips differ in many styles, even where they look alike in some.
 
 # %% mystnb={"image": {"alt": "One strip of coloured cells for each cluster; the strips differ in most of the cells"}, "figure": {"caption": "Mean colour of each cluster (rows) in each style-mixed image (columns). Two clusters that look alike in one style seldom do in all.", "name": "fig-signatures"}}
-signatures = np.stack([np.asarray(stacks[0])[:, clustered.labels == m].mean(1) for m in range(P.k)])  # (k, n, 3)
+signatures = np.stack(
+    [
+        np.asarray(stacks[0])[:, clustered.labels == m].mean(1)
+        for m in range(P.k)
+    ]
+)  # (k, n, 3)
 figure, axis = plt.subplots(figsize=(7, 0.35 * P.k + 0.8), layout="constrained")
-axis.imshow(signatures.round().astype(np.uint8), aspect="auto", interpolation="nearest")
+axis.imshow(
+    signatures.round().astype(np.uint8), aspect="auto", interpolation="nearest"
+)
 axis.set_yticks(range(P.k), [f"cluster {m}" for m in range(P.k)])
 axis.set(xlabel="style-mixed image", xticks=[])
 plt.close(figure)
@@ -154,16 +172,27 @@ ks = range(2, 9)
 by_k = [kmeans(X_s, k).labels for k in ks]
 enlarged = 384 // height if height < 384 else 1
 pictures = [
-    np.hstack([images[0], clusters_to_color(labels)]).repeat(enlarged, 0).repeat(enlarged, 1) for labels in by_k
+    np.hstack([images[0], clusters_to_color(labels)])
+    .repeat(enlarged, 0)
+    .repeat(enlarged, 1)
+    for labels in by_k
 ]
-picture_slider(pictures, [f"query and cluster map, k = {k}" for k in ks], name="number of clusters k", width=560)
+picture_slider(
+    pictures,
+    [f"query and cluster map, k = {k}" for k in ks],
+    name="number of clusters k",
+    width=560,
+)
 
 # %% [markdown]
 # The same as a still picture, for print:
 
 # %% mystnb={"image": {"alt": "Seven cluster maps of one image, from two clusters to eight; each has finer regions than the one before"}, "figure": {"caption": "Cluster maps of one image for growing k. Colours are by size and do not carry over from one map to the next.", "name": "fig-ks"}}
 maps_of_ks = [clusters_to_color(labels) for labels in by_k]
-image_grid([[images[0], *maps_of_ks[:3]], maps_of_ks[3:]], row_titles=["query, k = 2, 3, 4", "k = 5, 6, 7, 8"])
+image_grid(
+    [[images[0], *maps_of_ks[:3]], maps_of_ks[3:]],
+    row_titles=["query, k = 2, 3, 4", "k = 5, 6, 7, 8"],
+)
 
 # %% [markdown]
 # ## What faiss does
@@ -192,9 +221,16 @@ image_grid([[images[0], *maps_of_ks[:3]], maps_of_ks[3:]], row_titles=["query, k
 # %%
 def agreement(first, second, k):
     """Share of pixels with equal labels under the best renaming of the second map's clusters, and that renaming."""
-    common = np.bincount((first * k + second).ravel(), minlength=k * k).reshape(k, k)
-    renaming = max(permutations(range(k)), key=lambda order: common[np.arange(k), list(order)].sum())
-    return common[np.arange(k), list(renaming)].sum() / first.size, np.argsort(renaming)
+    common = np.bincount((first * k + second).ravel(), minlength=k * k).reshape(
+        k, k
+    )
+    renaming = max(
+        permutations(range(k)),
+        key=lambda order: common[np.arange(k), list(order)].sum(),
+    )
+    return common[np.arange(k), list(renaming)].sum() / first.size, np.argsort(
+        renaming
+    )
 
 
 def mean_objective(result):
@@ -210,12 +246,21 @@ runs, seconds = {}, {}
 for name, limit in limits.items():
     started = time.perf_counter()
     runs[name] = [
-        [kmeans(summary, P.k, seed=seed, max_points_per_cluster=limit) for seed in SEEDS] for summary in summaries
+        [
+            kmeans(summary, P.k, seed=seed, max_points_per_cluster=limit)
+            for seed in SEEDS
+        ]
+        for summary in summaries
     ]
-    seconds[name] = (time.perf_counter() - started) / (len(summaries) * len(SEEDS))
+    seconds[name] = (time.perf_counter() - started) / (
+        len(summaries) * len(SEEDS)
+    )
 
 # %%
-best = [min(mean_objective(result) for result in of_image) for of_image in runs["all"]]
+best = [
+    min(mean_objective(result) for result in of_image)
+    for of_image in runs["all"]
+]
 rows = []
 for name, limit in limits.items():
     excess = [
@@ -243,9 +288,21 @@ for name, limit in limits.items():
         ]
     )
     measured = f"{P.prefix}clustering.points_{name}"
-    recorder.add(f"{measured}.excess_percent", np.median(excess), n=len(excess), note="median of J over all pixels")
-    recorder.add(f"{measured}.agreement", np.median(agreed), n=len(agreed), note="median between seeds")
-    recorder.add(f"{measured}.seconds", seconds[name], n=len(excess), note="10 restarts")
+    recorder.add(
+        f"{measured}.excess_percent",
+        np.median(excess),
+        n=len(excess),
+        note="median of J over all pixels",
+    )
+    recorder.add(
+        f"{measured}.agreement",
+        np.median(agreed),
+        n=len(agreed),
+        note="median between seeds",
+    )
+    recorder.add(
+        f"{measured}.seconds", seconds[name], n=len(excess), note="10 restarts"
+    )
 header = [
     "points a cluster",
     "pixels used",
@@ -266,8 +323,19 @@ display(
 figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 places = np.arange(len(limits))
 for place, name in zip(places, limits):
-    values = [100 * (mean_objective(r) / lowest - 1) for of_image, lowest in zip(runs[name], best) for r in of_image]
-    axis.scatter(np.full(len(values), place), values, s=14, color="#0072b2", alpha=0.4, linewidths=0)
+    values = [
+        100 * (mean_objective(r) / lowest - 1)
+        for of_image, lowest in zip(runs[name], best)
+        for r in of_image
+    ]
+    axis.scatter(
+        np.full(len(values), place),
+        values,
+        s=14,
+        color="#0072b2",
+        alpha=0.4,
+        linewidths=0,
+    )
     axis.plot(place, np.median(values), "o", color="#0072b2")
 axis.set_xticks(places, list(limits))
 axis.set(xlabel="training points a cluster", ylabel="excess of J (%)")
@@ -283,10 +351,18 @@ figure
 
 # %%
 gain = np.median(
-    [100 * (mean_objective(r) / lowest - 1) for of_image, lowest in zip(runs["2048"], best) for r in of_image]
+    [
+        100 * (mean_objective(r) / lowest - 1)
+        for of_image, lowest in zip(runs["2048"], best)
+        for r in of_image
+    ]
 )
 loss = np.median(
-    [100 * (mean_objective(r) / lowest - 1) for of_image, lowest in zip(runs["256"], best) for r in of_image]
+    [
+        100 * (mean_objective(r) / lowest - 1)
+        for of_image, lowest in zip(runs["256"], best)
+        for r in of_image
+    ]
 )
 display(
     Markdown(
@@ -313,7 +389,12 @@ settings = [(k, restarts) for k in (P.k, 8) for restarts in (1, 10)]
 found = {
     setting: np.array(
         [
-            [mean_objective(kmeans(summary, setting[0], seed=seed, restarts=setting[1])) for seed in START_SEEDS]
+            [
+                mean_objective(
+                    kmeans(summary, setting[0], seed=seed, restarts=setting[1])
+                )
+                for seed in START_SEEDS
+            ]
             for summary in summaries
         ]
     )
@@ -321,14 +402,33 @@ found = {
 }  # (images, seeds) for each
 
 # %% mystnb={"image": {"alt": "Rows of dots on a logarithmic axis; with one start some runs lie far to the right of the best, with ten starts all lie close to it"}, "figure": {"caption": "J of every run, relative to the best run on the same image and k (logarithmic). Dots far to the right are runs that ended in a bad local minimum.", "name": "fig-restarts"}}
-lowest = {k: np.minimum(found[k, 1].min(1), found[k, 10].min(1)) for k in (P.k, 8)}
-ratios = {setting: found[setting] / lowest[setting[0]][:, None] for setting in settings}
+lowest = {
+    k: np.minimum(found[k, 1].min(1), found[k, 10].min(1)) for k in (P.k, 8)
+}
+ratios = {
+    setting: found[setting] / lowest[setting[0]][:, None]
+    for setting in settings
+}
 figure, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
 for row, setting in enumerate(settings):
     values = ratios[setting].ravel()
-    axis.scatter(values, row + 0.1 * (np.arange(values.size) % 5 - 2), s=18, color="#0072b2", alpha=0.55, linewidths=0)
-axis.set_yticks(range(len(settings)), [f"k = {k}, starts: {restarts}" for k, restarts in settings])
-axis.set(xscale="log", xlabel="J relative to the best run", ylim=(len(settings) - 0.5, -0.5))
+    axis.scatter(
+        values,
+        row + 0.1 * (np.arange(values.size) % 5 - 2),
+        s=18,
+        color="#0072b2",
+        alpha=0.55,
+        linewidths=0,
+    )
+axis.set_yticks(
+    range(len(settings)),
+    [f"k = {k}, starts: {restarts}" for k, restarts in settings],
+)
+axis.set(
+    xscale="log",
+    xlabel="J relative to the best run",
+    ylim=(len(settings) - 0.5, -0.5),
+)
 axis.xaxis.set_major_formatter("{x:g}")
 axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
 axis.xaxis.set_minor_formatter("{x:g}")
@@ -343,14 +443,36 @@ rows = []
 for k, restarts in settings:
     values = ratios[k, restarts].ravel()
     bad = np.mean(values > BAD)
-    rows.append([str(k), str(restarts), f"{bad:.0%}", f"{np.median(values):.3f}", f"{values.max():.2f}"])
+    rows.append(
+        [
+            str(k),
+            str(restarts),
+            f"{bad:.0%}",
+            f"{np.median(values):.3f}",
+            f"{values.max():.2f}",
+        ]
+    )
     measured = f"{P.prefix}clustering.k{k}.starts{restarts}"
-    recorder.add(f"{measured}.bad_share", bad, n=values.size, note=f"runs with J above {BAD} times the best")
+    recorder.add(
+        f"{measured}.bad_share",
+        bad,
+        n=values.size,
+        note=f"runs with J above {BAD} times the best",
+    )
     recorder.add(f"{measured}.worst_ratio", values.max(), n=values.size)
 display(
     Markdown(
         f"{len(summaries)} images, {len(START_SEEDS)} seeds each.\n\n"
-        + table(["k", "starts", f"runs with J above {BAD} times the best", "median", "worst"], rows)
+        + table(
+            [
+                "k",
+                "starts",
+                f"runs with J above {BAD} times the best",
+                "median",
+                "worst",
+            ],
+            rows,
+        )
     )
 )
 
@@ -371,10 +493,15 @@ toy_styles = draw_style_latents(toy, 12, P.style_seed)
 TOY_CUTOFF, TOY_K = 6, 3
 toy_latents = [query_latent(toy, P, seed) for seed in range(4)]
 toy_truths = [toy.truth(w0)[0].foreground for w0 in toy_latents]
-toy_summaries = [style_summary(toy, w0, toy_styles, TOY_CUTOFF) for w0 in toy_latents]
+toy_summaries = [
+    style_summary(toy, w0, toy_styles, TOY_CUTOFF) for w0 in toy_latents
+]
 toy_runs = {
     restarts: [
-        [kmeans(summary, TOY_K, seed=seed, restarts=restarts).labels for seed in START_SEEDS]
+        [
+            kmeans(summary, TOY_K, seed=seed, restarts=restarts).labels
+            for seed in START_SEEDS
+        ]
         for summary in toy_summaries
     ]
     for restarts in (1, 10)
@@ -382,7 +509,10 @@ toy_runs = {
 toy_scores = {
     restarts: np.array(
         [
-            [confusion(oracle_mask(labels, TOY_K, truth), truth).miou for labels in of_image]
+            [
+                confusion(oracle_mask(labels, TOY_K, truth), truth).miou
+                for labels in of_image
+            ]
             for of_image, truth in zip(of_images, toy_truths)
         ]
     )
@@ -392,14 +522,32 @@ toy_scores = {
 # %%
 rows = []
 for restarts, values in toy_scores.items():
-    rows.append([str(restarts), f"{values.mean():.3f}", f"{values.min():.3f}", f"{np.mean(values < 0.9):.0%}"])
-    recorder.add(f"toy.clustering.starts{restarts}.oracle.miou", values.mean(), n=values.size)
-    recorder.add(f"toy.clustering.starts{restarts}.oracle.lowest_miou", values.min(), n=values.size)
+    rows.append(
+        [
+            str(restarts),
+            f"{values.mean():.3f}",
+            f"{values.min():.3f}",
+            f"{np.mean(values < 0.9):.0%}",
+        ]
+    )
+    recorder.add(
+        f"toy.clustering.starts{restarts}.oracle.miou",
+        values.mean(),
+        n=values.size,
+    )
+    recorder.add(
+        f"toy.clustering.starts{restarts}.oracle.lowest_miou",
+        values.min(),
+        n=values.size,
+    )
 display(
     Markdown(
         f"Toy world, scene portrait, c = {TOY_CUTOFF}, k = {TOY_K}, {len(toy_summaries)} images with "
         f"{len(START_SEEDS)} seeds each.\n\n"
-        + table(["starts", "mIoU of the oracle, mean", "lowest", "runs below 0.9"], rows)
+        + table(
+            ["starts", "mIoU of the oracle, mean", "lowest", "runs below 0.9"],
+            rows,
+        )
     )
 )
 
@@ -412,7 +560,12 @@ image_row(
         clusters_to_color(toy_runs[1][image][seed]),
         clusters_to_color(toy_runs[10][image][seed]),
     ],
-    ["toy scene", "truth", f"one start: {toy_scores[1][image, seed]:.2f}", f"ten: {toy_scores[10][image, seed]:.2f}"],
+    [
+        "toy scene",
+        "truth",
+        f"one start: {toy_scores[1][image, seed]:.2f}",
+        f"ten: {toy_scores[10][image, seed]:.2f}",
+    ],
 )
 
 # %% [markdown]
@@ -449,7 +602,11 @@ display(Markdown(" ".join(sentences)))
 fine = [kmeans(summary, 8) for summary in summaries[:3]]
 image_grid(
     [
-        [image, clusters_to_color(kmeans(summary, P.k).labels), clusters_to_color(result.labels)]
+        [
+            image,
+            clusters_to_color(kmeans(summary, P.k).labels),
+            clusters_to_color(result.labels),
+        ]
         for image, summary, result in zip(images, summaries, fine)
     ],
     column_titles=["query", f"k = {P.k}", "k = 8"],
@@ -462,11 +619,20 @@ image_grid(
 # of $\mathbf{X}_s$ is the summary tensor of the crop. We take a box round the middle of each image.
 
 # %% mystnb={"image": {"alt": "The middle of three images with cluster maps of eight clusters, once computed on the whole image and once inside the box only"}, "figure": {"caption": "A box round the middle: the picture, the map of the whole image with k = 8, and the map of the box alone with k = 8. Inside the box all eight clusters are spent on what it holds.", "name": "fig-box"}}
-top, bottom, left, right = int(0.36 * height), int(0.84 * height), int(0.26 * width), int(0.74 * width)
+top, bottom, left, right = (
+    int(0.36 * height),
+    int(0.84 * height),
+    int(0.26 * width),
+    int(0.74 * width),
+)
 box = np.s_[top:bottom, left:right]
 image_grid(
     [
-        [image[box], clusters_to_color(result.labels[box]), clusters_to_color(kmeans(summary[box], 8).labels)]
+        [
+            image[box],
+            clusters_to_color(result.labels[box]),
+            clusters_to_color(kmeans(summary[box], 8).labels),
+        ]
         for image, summary, result in zip(images, summaries, fine)
     ],
     column_titles=["box", "whole image, k = 8", "box alone, k = 8"],
@@ -496,16 +662,33 @@ image_grid(
 rows = []
 for image, summary in zip(images[:2], summaries[:2]):
     result = kmeans(summary, P.k)
-    foreground = foreground_clusters(result.labels, P.k, RULES["corner_minority"])
+    foreground = foreground_clusters(
+        result.labels, P.k, RULES["corner_minority"]
+    )
     soft = confidence(result.distances, foreground)
     plain = np.full_like(image, (86, 180, 233))
-    rows.append([image, overlay(image, foreground[result.labels]), soft, blend(image, plain, soft)])
+    rows.append(
+        [
+            image,
+            overlay(image, foreground[result.labels]),
+            soft,
+            blend(image, plain, soft),
+        ]
+    )
 image_grid(rows, column_titles=["query", "mask", "confidence", "blended"])
 
 # %%
 close = np.abs(soft - 0.5) < 0.05
-recorder.add(f"{P.prefix}clustering.undecided_share", close.mean(), note="confidence within 0.05 of a tie, last image")
-display(Markdown(f"{close.mean():.1%} of the last image's pixels are within 0.05 of a tie."))
+recorder.add(
+    f"{P.prefix}clustering.undecided_share",
+    close.mean(),
+    note="confidence within 0.05 of a tie, last image",
+)
+display(
+    Markdown(
+        f"{close.mean():.1%} of the last image's pixels are within 0.05 of a tie."
+    )
+)
 
 # %% [markdown]
 # ## LAB and RGB
@@ -518,14 +701,29 @@ display(Markdown(f"{close.mean():.1%} of the last image's pixels are within 0.05
 # %% mystnb={"image": {"alt": "Rows of query images with the cluster map from LAB, the cluster map from RGB, and a picture that marks where the two differ"}, "figure": {"caption": "Cluster maps from the same style-mixed images in LAB and in RGB, with RGB's colours matched to LAB's. White: pixels with another label.", "name": "fig-lab-rgb"}}
 rows, equal = [], []
 for image, stack in zip(images, stacks):
-    lab, rgb = (kmeans(summary_from_images(stack, space), P.k).labels for space in ("lab", "rgb"))
+    lab, rgb = (
+        kmeans(summary_from_images(stack, space), P.k).labels
+        for space in ("lab", "rgb")
+    )
     share, renaming = agreement(lab, rgb, P.k)
-    rows.append([image, clusters_to_color(lab), clusters_to_color(renaming[rgb]), lab != renaming[rgb]])
+    rows.append(
+        [
+            image,
+            clusters_to_color(lab),
+            clusters_to_color(renaming[rgb]),
+            lab != renaming[rgb],
+        ]
+    )
     equal.append(share)
 image_grid(rows, column_titles=["query", "LAB", "RGB", "different"])
 
 # %%
-recorder.add(f"{P.prefix}clustering.lab_rgb.agreement", np.mean(equal), n=len(equal), note="after matching")
+recorder.add(
+    f"{P.prefix}clustering.lab_rgb.agreement",
+    np.mean(equal),
+    n=len(equal),
+    note="after matching",
+)
 display(
     Markdown(
         f"On {len(equal)} images {np.mean(equal):.1%} of the pixels get the same label in both (from {min(equal):.1%} to "
@@ -557,10 +755,18 @@ for image, summary in zip(images, summaries):
     many = kmeans(summary, P.k).labels
     one = kmeans(summary_from_images(image[None], P.color_space), P.k).labels
     pairs.append((many, one, agreement(many, one, P.k)))
-    recorder.add(f"{P.prefix}clustering.query_alone.image{len(pairs) - 1}.agreement", pairs[-1][2][0])
+    recorder.add(
+        f"{P.prefix}clustering.query_alone.image{len(pairs) - 1}.agreement",
+        pairs[-1][2][0],
+    )
 image_grid(
     [
-        [image, clusters_to_color(renaming[one]), clusters_to_color(many), renaming[one] != many]
+        [
+            image,
+            clusters_to_color(renaming[one]),
+            clusters_to_color(many),
+            renaming[one] != many,
+        ]
         for image, (many, one, (_, renaming)) in zip(images, pairs)
     ],
     column_titles=["query", "query alone", f"n = {P.n}", "different"],
@@ -588,7 +794,14 @@ image_grid(
 
 # %%
 curve = [mean_objective(kmeans(X_s, k)) for k in ks]
-display(Markdown(table([f"k = {k}" for k in ks], [[f"{value / curve[0]:.2f}" for value in curve]])))
+display(
+    Markdown(
+        table(
+            [f"k = {k}" for k in ks],
+            [[f"{value / curve[0]:.2f}" for value in curve]],
+        )
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -606,4 +819,4 @@ display(Markdown(table([f"k = {k}" for k in ks], [[f"{value / curve[0]:.2f}" for
 #   [ablation](07_ablation.ipynb) shows.
 
 # %%
-recorder.write();
+recorder.write()

@@ -48,11 +48,27 @@ from IPython.display import Markdown, display
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, load_run, results_folder
 from stylemixseg.evaluation.tables import table
-from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.clustermaps import (
+    make_cluster_maps,
+    map_key,
+    query_latent,
+)
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.scoring import REFERENCES, RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    RULES,
+    reference_masks,
+    rule_mask,
+    score_rules,
+)
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.foreground import CORNERS, CornerMinority, Saliency, foreground_clusters, gaussian_map
+from stylemixseg.foreground import (
+    CORNERS,
+    CornerMinority,
+    Saliency,
+    foreground_clusters,
+    gaussian_map,
+)
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, mean_iou, paired_difference
 from stylemixseg.mixing import draw_style_latents, query_image
@@ -76,7 +92,13 @@ latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 images = [query_image(generator, w0, P.resolution) for w0 in latents]
 label_maps = [
     kmeans(
-        summary_from_images(cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution), P.color_space), P.k
+        summary_from_images(
+            cached_stack(
+                generator, w0, styles, P.cutoff, resolution=P.resolution
+            ),
+            P.color_space,
+        ),
+        P.k,
     ).labels
     for w0 in latents
 ]
@@ -101,14 +123,23 @@ image_grid([images, [clusters_to_color(labels) for labels in label_maps]])
 
 # %%
 rule = CornerMinority(corners=CORNERS)
-corner_counts = [rule.counts(of_image, P.k)[0] for of_image in label_maps]  # (4, k) pixels each
-place = int(np.argmax([np.abs(c[:2].sum(0) - c[2:].sum(0)).sum() for c in corner_counts]))
+corner_counts = [
+    rule.counts(of_image, P.k)[0] for of_image in label_maps
+]  # (4, k) pixels each
+place = int(
+    np.argmax(
+        [np.abs(c[:2].sum(0) - c[2:].sum(0)).sum() for c in corner_counts]
+    )
+)
 labels, image = label_maps[place], images[place]
 counts, b = rule.counts(labels, P.k)
 threshold = round(rule.theta_corner * b**2)
 rows = [
     [name, *(f"{share:.0%}" for share in shares / b**2)]
-    for name, shares in (*zip(CORNERS, counts), ("mean of the four", counts.mean(0)))
+    for name, shares in (
+        *zip(CORNERS, counts),
+        ("mean of the four", counts.mean(0)),
+    )
 ]
 display(
     Markdown(
@@ -126,9 +157,21 @@ for axis, shown in zip(axes, (image, clusters_to_color(labels))):
     axis.spines[:].set_visible(False)
 side = len(labels)
 for corner, of_corner in zip(CORNERS, counts):
-    x, y = (0 if "left" in corner else side - b), (0 if "top" in corner else side - b)
+    x, y = (
+        (0 if "left" in corner else side - b),
+        (0 if "top" in corner else side - b),
+    )
     for axis in axes:
-        axis.add_patch(plt.Rectangle((x - 0.5, y - 0.5), b, b, fill=False, edgecolor="white", linewidth=2))
+        axis.add_patch(
+            plt.Rectangle(
+                (x - 0.5, y - 0.5),
+                b,
+                b,
+                fill=False,
+                edgecolor="white",
+                linewidth=2,
+            )
+        )
     text = f"{of_corner.argmax()}: {of_corner.max() / b**2:.0%}"
     axes[1].text(
         x + b / 2,
@@ -171,7 +214,9 @@ cluster_maps = [item[map_key(P.color_space, P.k)] for item in maps]
 # %% mystnb={"image": {"alt": "For three images, the cluster map and the masks of four readings of the corner rule, outlined on the image"}, "figure": {"caption": "Four readings of one sentence, on the three comparison images where they differ most. An undimmed image with no outline means that every cluster passed; a dark one means that none did.", "name": "fig-readings"}}
 TOP = CORNERS[:2]
 readings = {
-    f"{name}, {'pooled' if pooled else 'each'}": CornerMinority(corners=corners, pooled=pooled)
+    f"{name}, {'pooled' if pooled else 'each'}": CornerMinority(
+        corners=corners, pooled=pooled
+    )
     for name, corners in (("top", TOP), ("four", CORNERS))
     for pooled in (False, True)
 }
@@ -179,7 +224,9 @@ by_reading = [
     [rule_mask(of_image, P.k, rule) for rule in readings.values()]
     for of_image in cluster_maps
 ]
-spread = [np.ptp([mask.mean() for mask in masks]) for masks in by_reading]  # in the share of the image taken
+spread = [
+    np.ptp([mask.mean() for mask in masks]) for masks in by_reading
+]  # in the share of the image taken
 image_grid(
     [
         [
@@ -220,12 +267,24 @@ widths = {
     "default": default.sigma,
     "wide": (2 * default.sigma[0], 2 * default.sigma[1]),
 }
-scores = {name: Saliency(sigma=sigma).scores(labels, P.k) for name, sigma in widths.items()}  # (k,) each
+scores = {
+    name: Saliency(sigma=sigma).scores(labels, P.k)
+    for name, sigma in widths.items()
+}  # (k,) each
 
 # %% mystnb={"image": {"alt": "Three Gaussian heat maps of growing width, bright in the middle, beside the cluster map"}, "figure": {"caption": "Gaussian maps of three widths, and the cluster map that they are averaged over. White is 1.", "name": "fig-gaussians"}}
 image_row(
-    [*(gaussian_map(side, side, sigma) for sigma in widths.values()), clusters_to_color(labels)],
-    [*(f"{name}: {sigma[0]:g}, {sigma[1]:g}" for name, sigma in widths.items()), "clusters"],
+    [
+        *(gaussian_map(side, side, sigma) for sigma in widths.values()),
+        clusters_to_color(labels),
+    ],
+    [
+        *(
+            f"{name}: {sigma[0]:g}, {sigma[1]:g}"
+            for name, sigma in widths.items()
+        ),
+        "clusters",
+    ],
 )
 
 # %% mystnb={"image": {"alt": "A bar chart of the mean saliency of each cluster under three widths, with the threshold as a dashed line"}, "figure": {"caption": "Mean saliency of each cluster (bars in the colours of the map) under the three widths. Clusters above the dashed line, theta, are foreground. One theta does not fit all widths.", "name": "fig-saliency-scores"}}
@@ -234,11 +293,18 @@ for group, values in enumerate(scores.values()):
     places = group + (np.arange(P.k) - (P.k - 1) / 2) * 0.8 / P.k
     axis.bar(places, values, width=0.75 / P.k, color=PALETTE[: P.k] / 255)
     for m, (place, value) in enumerate(zip(places, values)):
-        axis.text(place, value + 0.01, str(m), ha="center", va="bottom", fontsize=9)
+        axis.text(
+            place, value + 0.01, str(m), ha="center", va="bottom", fontsize=9
+        )
 axis.axhline(default.theta_saliency, color="black", linestyle="--", linewidth=1)
 axis.text(2.62, default.theta_saliency, " theta", va="center", fontsize=9)
 axis.set_xticks(range(3), widths)
-axis.set(xlabel="width of the Gaussian", ylabel="mean saliency", ylim=(0, 1.08), xlim=(-0.6, 2.6))
+axis.set(
+    xlabel="width of the Gaussian",
+    ylabel="mean saliency",
+    ylim=(0, 1.08),
+    xlim=(-0.6, 2.6),
+)
 plt.close(figure)
 figure
 
@@ -253,16 +319,34 @@ figure
 # part gets no cluster of its own.
 
 # %% mystnb={"image": {"alt": "The middle of three images, a saliency map with two bright spots side by side, eight clusters, and the cluster with the highest score under that map"}, "figure": {"caption": "A box round the middle, a map with two spots, eight clusters inside the box, and the cluster with the highest mean saliency. On faces that is mostly the eyes, with dark pieces elsewhere that share their cluster.", "name": "fig-own-map"}}
-box = np.s_[int(0.36 * side) : int(0.84 * side), int(0.26 * side) : int(0.74 * side)]
-spots = np.maximum(*(gaussian_map(side, side, sigma=(0.03, 0.05), center=(0.475, x)) for x in (0.37, 0.63)))[box]
+box = np.s_[
+    int(0.36 * side) : int(0.84 * side), int(0.26 * side) : int(0.74 * side)
+]
+spots = np.maximum(
+    *(
+        gaussian_map(side, side, sigma=(0.03, 0.05), center=(0.475, x))
+        for x in (0.37, 0.63)
+    )
+)[box]
 rows = []
 for w0, shown in zip(latents[:3], images):
-    stack = cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    stack = cached_stack(
+        generator, w0, styles, P.cutoff, resolution=P.resolution
+    )
     fine = kmeans(summary_from_images(stack, P.color_space)[box], 8).labels
     by_spot = Saliency(saliency_map=spots).scores(fine, 8)
     # A threshold between the best and the second best score takes one cluster.
-    picker = Saliency(theta_saliency=float(np.sort(by_spot)[-2:].mean()), saliency_map=spots)
-    rows.append([shown[box], spots, clusters_to_color(fine), overlay(shown[box], rule_mask(fine, 8, picker))])
+    picker = Saliency(
+        theta_saliency=float(np.sort(by_spot)[-2:].mean()), saliency_map=spots
+    )
+    rows.append(
+        [
+            shown[box],
+            spots,
+            clusters_to_color(fine),
+            overlay(shown[box], rule_mask(fine, 8, picker)),
+        ]
+    )
 image_grid(rows, column_titles=["box", "saliency map", "k = 8", "best cluster"])
 
 # %% [markdown]
@@ -276,14 +360,25 @@ image_grid(rows, column_titles=["box", "saliency map", "k = 8", "best cluster"])
 # %%
 def border_minority(labels, k, share=0.2):
     """Background: clusters that hold at least `share` of the left, right and upper border."""
-    border = np.concatenate([labels[0], labels[: len(labels) // 2, 0], labels[: len(labels) // 2, -1]])
+    border = np.concatenate(
+        [
+            labels[0],
+            labels[: len(labels) // 2, 0],
+            labels[: len(labels) // 2, -1],
+        ]
+    )
     return np.bincount(border, minlength=k) < share * len(border)
 
 
 display(
     Markdown(
         "Foreground clusters of this image: "
-        + ", ".join(str(m) for m in np.flatnonzero(foreground_clusters(labels, P.k, border_minority)))
+        + ", ".join(
+            str(m)
+            for m in np.flatnonzero(
+                foreground_clusters(labels, P.k, border_minority)
+            )
+        )
     )
 )
 
@@ -385,7 +480,10 @@ TITLES = {
     "border_minority": "border minority (ours, above)",
     "oracle": "oracle",
 }
-intervals = {name: bootstrap_interval(confusions, "miou", "per_image") for name, confusions in compared.items()}
+intervals = {
+    name: bootstrap_interval(confusions, "miou", "per_image")
+    for name, confusions in compared.items()
+}
 rows = []
 for name, confusions in compared.items():
     value, (low, high) = mean_iou(confusions, "per_image"), intervals[name]
@@ -425,7 +523,10 @@ display(
 
 # %% mystnb={"image": {"alt": "Rows of dots, one row for each rule, with the mIoU of every comparison image, the mean and its interval"}, "figure": {"caption": "mIoU of every comparison image (dots), the mean (black bar) and its 95 % interval (red). A rule is seldom a little wrong: it takes a cluster for the wrong side or it does not, so the dots spread far.", "name": "fig-rules"}}
 strip(
-    {TITLES[name]: [item.miou for item in confusions] for name, confusions in compared.items()},
+    {
+        TITLES[name]: [item.miou for item in confusions]
+        for name, confusions in compared.items()
+    },
     values="mIoU of one image",
     intervals={TITLES[name]: interval for name, interval in intervals.items()},
 )
@@ -466,7 +567,14 @@ by_theta = score_rules(
     {f"{theta:.1f}": Saliency(theta_saliency=float(theta)) for theta in thetas},
 )
 curve = [mean_iou(by_theta[f"{theta:.1f}"], "per_image") for theta in thetas]
-display(Markdown(table(["theta", *(f"{t:.1f}" for t in thetas)], [["mIoU", *(f"{value:.3f}" for value in curve)]])))
+display(
+    Markdown(
+        table(
+            ["theta", *(f"{t:.1f}" for t in thetas)],
+            [["mIoU", *(f"{value:.3f}" for value in curve)]],
+        )
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -520,4 +628,4 @@ display(
 #   best of many candidates looks better than it is on the images that chose it.
 
 # %%
-recorder.write();
+recorder.write()

@@ -44,8 +44,19 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.resultfiles import read_json
-from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
-from stylemixseg.evaluation.tables import IOUS, measured_cells, measured_text, reported_text, table
+from stylemixseg.evaluation.results import (
+    RunRecorder,
+    load_run,
+    measurements,
+    results_folder,
+)
+from stylemixseg.evaluation.tables import (
+    IOUS,
+    measured_cells,
+    measured_text,
+    reported_text,
+    table,
+)
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
@@ -82,7 +93,11 @@ P = load_profile(profile)
 generator = load_generator(P.generator)
 folder = results_folder(results)
 recorder = RunRecorder(
-    "06_evaluation", P.name, folder / P.name / "06_evaluation.json", generator, seed=P.query_seed_first
+    "06_evaluation",
+    P.name,
+    folder / P.name / "06_evaluation.json",
+    generator,
+    seed=P.query_seed_first,
 )
 
 # %% [markdown]
@@ -113,7 +128,9 @@ recorder = RunRecorder(
 # and later chapters read them from there.
 
 # %% tags=["remove-output"]
-maps = make_cluster_maps(generator, P, [(seed, P.cutoff) for seed in P.query_seeds])
+maps = make_cluster_maps(
+    generator, P, [(seed, P.cutoff) for seed in P.query_seeds]
+)
 labels = [item[map_key(P.color_space, P.k)] for item in maps]
 truths = reference_masks(P.reference, generator, P, P.query_seeds, maps)
 
@@ -137,7 +154,10 @@ display(
 )
 
 # %% mystnb={"image": {"alt": "One image, its reference mask, the predicted mask, and a map that colours each pixel by the four cases"}, "figure": {"caption": "The four cases on one image. Blue: true positives. Orange: false positives, which the method took and the reference did not. Pink: false negatives, which the method missed. Grey: true negatives. The foreground IoU is the blue area over everything coloured.", "name": "fig-four-cases"}}
-image_row([image, truth, mask, agreement_map(mask, truth)], ["image", "reference", "saliency rule", "comparison"])
+image_row(
+    [image, truth, mask, agreement_map(mask, truth)],
+    ["image", "reference", "saliency rule", "comparison"],
+)
 
 # %% [markdown]
 # ## Two ways to average
@@ -156,7 +176,10 @@ small = Confusion(tp=200, fp=200, fn=200, tn=9400)
 rows = [
     ["the large object alone", f"{large.fg_iou:.3f}"],
     ["the small object alone", f"{small.fg_iou:.3f}"],
-    ["mean over images", f"{mean_iou([large, small], 'per_image', 'fg_iou'):.3f}"],
+    [
+        "mean over images",
+        f"{mean_iou([large, small], 'per_image', 'fg_iou'):.3f}",
+    ],
     ["dataset-level", f"{mean_iou([large, small], 'dataset', 'fg_iou'):.3f}"],
 ]
 display(Markdown(table(["made-up example", "foreground IoU"], rows)))
@@ -169,13 +192,34 @@ display(Markdown(table(["made-up example", "foreground IoU"], rows)))
 
 # %%
 scores = score_rules(labels, P.k, truths)
-TITLES = {"saliency": "saliency rule", "corner_minority": "corner minority rule", "oracle": "oracle assignment"}
+TITLES = {
+    "saliency": "saliency rule",
+    "corner_minority": "corner minority rule",
+    "oracle": "oracle assignment",
+}
 rows = []
 for rule, confusions in scores.items():
-    by_image, by_dataset = (mean_iou(confusions, average) for average in ("per_image", "dataset"))
-    rows.append([TITLES[rule], f"{by_dataset:.3f}", f"{by_image:.3f}", f"{by_image - by_dataset:+.3f}"])
-    recorder.add(f"{P.prefix}evaluation.average_gap.{rule}", by_image - by_dataset, n=len(confusions))
-display(Markdown(table(["mIoU", "dataset-level", "mean over images", "difference"], rows)))
+    by_image, by_dataset = (
+        mean_iou(confusions, average) for average in ("per_image", "dataset")
+    )
+    rows.append(
+        [
+            TITLES[rule],
+            f"{by_dataset:.3f}",
+            f"{by_image:.3f}",
+            f"{by_image - by_dataset:+.3f}",
+        ]
+    )
+    recorder.add(
+        f"{P.prefix}evaluation.average_gap.{rule}",
+        by_image - by_dataset,
+        n=len(confusions),
+    )
+display(
+    Markdown(
+        table(["mIoU", "dataset-level", "mean over images", "difference"], rows)
+    )
+)
 
 # %% [markdown]
 # The *oracle assignment* is no method. It looks at the reference and gives each cluster to the side that most of its
@@ -213,9 +257,15 @@ display(
         + table(
             ["face parser against people", "IoU", "95 % interval"],
             [
-                ["foreground and background, mIoU", *cell_text(plain["fg_bg_miou"])],
+                [
+                    "foreground and background, mIoU",
+                    *cell_text(plain["fg_bg_miou"]),
+                ],
                 ["hair", *cell_text(plain["hair_iou"])],
-                ["mean of the facial parts", *cell_text(plain["part_mean_iou"])],
+                [
+                    "mean of the facial parts",
+                    *cell_text(plain["part_mean_iou"]),
+                ],
             ],
         )
     )
@@ -223,7 +273,11 @@ display(
 
 # %% tags=["hide-output"]
 rows = [
-    [name.replace("_", " "), "absent" if entry["iou"] is None else f"{entry['iou']:.3f}", str(entry["photos_with_it"])]
+    [
+        name.replace("_", " "),
+        "absent" if entry["iou"] is None else f"{entry['iou']:.3f}",
+        str(entry["photos_with_it"]),
+    ]
     for name, entry in plain["class_iou"].items()
 ]
 display(Markdown(table(["class", "IoU", "photos with it"], rows)))
@@ -277,11 +331,23 @@ paper = paper_values()
 ours = f"{P.prefix}table1.ffhq"
 settings = [
     ("saliency rule, dataset-level", f"{ours}.ours", f"{ours}.saliency"),
-    ("saliency rule, mean over images", f"{ours}.ours", f"{ours}.saliency.per_image"),
-    ("saliency rule, DeepLabV3 as reference", f"{ours}.ours", f"{ours}.saliency.deeplab"),
+    (
+        "saliency rule, mean over images",
+        f"{ours}.ours",
+        f"{ours}.saliency.per_image",
+    ),
+    (
+        "saliency rule, DeepLabV3 as reference",
+        f"{ours}.ours",
+        f"{ours}.saliency.deeplab",
+    ),
     ("corner minority rule, dataset-level", None, f"{ours}.corner_minority"),
     ("oracle assignment, dataset-level", None, f"{ours}.oracle"),
-    ("agreement of the two references", None, f"{P.prefix}references.agreement"),
+    (
+        "agreement of the two references",
+        None,
+        f"{P.prefix}references.agreement",
+    ),
 ]
 header = [
     "setting",
@@ -301,7 +367,12 @@ rows = [
     for setting, reported, measured in settings
     for iou, title in IOUS.items()
 ]
-display(Markdown(f"{status} The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)))
+display(
+    Markdown(
+        f"{status} The reference is {REFERENCES[P.reference]}.\n\n"
+        + table(header, rows)
+    )
+)
 
 # %% [markdown]
 # How to read it:
@@ -323,7 +394,8 @@ METHODS = {
     "ours": "the paper's method",
 }
 rows = [
-    [title, *(f"{paper[f'table1.ffhq.{method}.{iou}']:.2f}" for iou in IOUS)] for method, title in METHODS.items()
+    [title, *(f"{paper[f'table1.ffhq.{method}.{iou}']:.2f}" for iou in IOUS)]
+    for method, title in METHODS.items()
 ]
 display(Markdown(table(["paper reported, FFHQ", *IOUS.values()], rows)))
 
@@ -399,8 +471,7 @@ header = [
 display(
     Markdown(
         f"{len(truths)} images; the mean mask is made from {len(known)} "
-        "others.\n\n"
-        + table(header, rows)
+        "others.\n\n" + table(header, rows)
     )
 )
 
@@ -513,9 +584,13 @@ display(
 # A mean hides how images differ. Here is every image.
 
 # %% mystnb={"image": {"alt": "Rows of dots, one row for each foreground rule, showing the mIoU of every image with the mean and its interval"}, "figure": {"caption": "mIoU of every image (dots), the mean over images (black bar) and its 95 % interval (red). Look for single images far to the left: on these a rule took a cluster for the wrong side.", "name": "fig-spread"}}
-by_image = {TITLES[rule]: [item.miou for item in confusions] for rule, confusions in scores.items()}
+by_image = {
+    TITLES[rule]: [item.miou for item in confusions]
+    for rule, confusions in scores.items()
+}
 intervals = {
-    TITLES[rule]: bootstrap_interval(confusions, "miou", "per_image") for rule, confusions in scores.items()
+    TITLES[rule]: bootstrap_interval(confusions, "miou", "per_image")
+    for rule, confusions in scores.items()
 }
 strip(by_image, values="mIoU of one image", intervals=intervals)
 
@@ -528,7 +603,10 @@ image_grid(
         [overlay(maps[i]["image"], mask) for i, mask in zip(shown, masks)],
         [agreement_map(mask, truths[i]) for i, mask in zip(shown, masks)],
     ],
-    column_titles=[f"{name}: {scores['saliency'][i].miou:.3f}" for name, i in zip(("worst", "middle", "best"), shown)],
+    column_titles=[
+        f"{name}: {scores['saliency'][i].miou:.3f}"
+        for name, i in zip(("worst", "middle", "best"), shown)
+    ],
 )
 
 # %% [markdown]
@@ -545,10 +623,25 @@ image_grid(
 # %%
 rows = []
 for count in sorted({max(2, len(maps) // 4), len(maps) // 2, len(maps)}):
-    low, high = bootstrap_interval(scores["saliency"][:count], "miou", "per_image")
+    low, high = bootstrap_interval(
+        scores["saliency"][:count], "miou", "per_image"
+    )
     mean = mean_iou(scores["saliency"][:count], "per_image")
-    rows.append([str(count), f"{mean:.3f}", f"{low:.3f} to {high:.3f}", f"{high - low:.3f}"])
-display(Markdown(table(["images", "mIoU, mean over images", "95 % interval", "width"], rows)))
+    rows.append(
+        [
+            str(count),
+            f"{mean:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            f"{high - low:.3f}",
+        ]
+    )
+display(
+    Markdown(
+        table(
+            ["images", "mIoU, mean over images", "95 % interval", "width"], rows
+        )
+    )
+)
 
 # %% [markdown]
 # With a handful of images, do not trust the width either. The bootstrap knows only the images that it has, and a few
@@ -577,7 +670,10 @@ band = trimap_band(truth, TRIMAP_WIDTH)
 compared = agreement_map(mask, truth)
 compared[~band] = 255
 zoom = boundary_windows(truth, count=2, side=len(truth) // 4)[1]
-image_row([image[zoom], band[zoom], compared[zoom]], ["image", "trimap band", "mask in the band"])
+image_row(
+    [image[zoom], band[zoom], compared[zoom]],
+    ["image", "trimap band", "mask in the band"],
+)
 
 # %%
 WIDTHS = (TRIMAP_WIDTH, TRIMAP_WIDTH + 2, 3 * TRIMAP_WIDTH)
@@ -587,11 +683,25 @@ for rule_name, rule in RULES.items():
     cells = []
     for reading in ("both", "per_side"):
         for width in WIDTHS:
-            value = mean_iou([trimap_confusion(a, b, width, reading) for a, b in zip(predicted, truths)], "dataset")
-            recorder.add(f"{P.prefix}evaluation.{rule_name}.trimap.{reading}.width{width}.miou", value, n=len(maps))
+            value = mean_iou(
+                [
+                    trimap_confusion(a, b, width, reading)
+                    for a, b in zip(predicted, truths)
+                ],
+                "dataset",
+            )
+            recorder.add(
+                f"{P.prefix}evaluation.{rule_name}.trimap.{reading}.width{width}.miou",
+                value,
+                n=len(maps),
+            )
             cells.append(f"{value:.3f}")
     rows.append([TITLES[rule_name], *cells])
-widths = [f"{width} px {reading}" for reading in ("in all", "each side") for width in WIDTHS]
+widths = [
+    f"{width} px {reading}"
+    for reading in ("in all", "each side")
+    for width in WIDTHS
+]
 display(Markdown(table(["trimap mIoU, dataset-level", *widths], rows)))
 
 # %% [markdown]
@@ -793,9 +903,19 @@ rows = [
 display(Markdown(table(["probability of foreground", *IOUS.values()], rows)))
 
 # %%
-TABLE3 = {"unet": "U-Net trained on human masks", "ours": "U-Net trained on the method's masks"}
-rows = [[title, *(f"{paper[f'table3.{row}.trimap.{iou}']:.2f}" for row in TABLE3)] for iou, title in IOUS.items()]
-display(Markdown(table(["paper reported, trimap of width 3", *TABLE3.values()], rows)))
+TABLE3 = {
+    "unet": "U-Net trained on human masks",
+    "ours": "U-Net trained on the method's masks",
+}
+rows = [
+    [title, *(f"{paper[f'table3.{row}.trimap.{iou}']:.2f}" for row in TABLE3)]
+    for iou, title in IOUS.items()
+]
+display(
+    Markdown(
+        table(["paper reported, trimap of width 3", *TABLE3.values()], rows)
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}

@@ -45,10 +45,19 @@ from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.imagescores import folder_scores
-from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
+from stylemixseg.evaluation.results import (
+    RunRecorder,
+    load_run,
+    measurements,
+    results_folder,
+)
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.ablation import GRIDS, run_ablation
-from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.clustermaps import (
+    make_cluster_maps,
+    map_key,
+    query_latent,
+)
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
@@ -60,7 +69,15 @@ from stylemixseg.experiments.scoring import (
 )
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.ledger.claims import CLAIMS, CUTOFFS, KS, OURS, OURS_CORNER_GRID, PAPER, SPACES
+from stylemixseg.ledger.claims import (
+    CLAIMS,
+    CUTOFFS,
+    KS,
+    OURS,
+    OURS_CORNER_GRID,
+    PAPER,
+    SPACES,
+)
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import (
@@ -77,7 +94,13 @@ from stylemixseg.viz.widgets import picture_slider
 P = load_profile(profile)
 generator = load_generator(P.generator)
 folder = results_folder(results)
-recorder = RunRecorder("07_ablation", P.name, folder / P.name / "07_ablation.json", generator, seed=P.query_seed_first)
+recorder = RunRecorder(
+    "07_ablation",
+    P.name,
+    folder / P.name / "07_ablation.json",
+    generator,
+    seed=P.query_seed_first,
+)
 
 # %% [markdown]
 # ## The experiment
@@ -114,12 +137,21 @@ display(
 seed = P.ablation_seeds[0]
 w0 = query_latent(generator, P, seed)
 style = draw_style_latents(generator, 1, P.style_seed)
-by_cutoff = dict(zip(P.cutoffs, make_cluster_maps(generator, P, [(seed, c) for c in P.cutoffs])))
+by_cutoff = dict(
+    zip(
+        P.cutoffs,
+        make_cluster_maps(generator, P, [(seed, c) for c in P.cutoffs]),
+    )
+)
 
 # %% mystnb={"image": {"alt": "A grid of pictures: each row is a cutoff c, with one style-mixed image and then the cluster maps of the same query for growing k"}, "figure": {"caption": "One style-mixed image and the cluster maps for each cutoff c (rows) and number of clusters k (columns). Down the rows the style-mixed image comes nearer to the query: at the lowest c even its structure may differ, at the highest little but the query's own colours is left to tell clusters apart. Along a row, few clusters may join a part of the object with the background, and many cut both into pieces.", "name": "fig-cutoff-and-k"}}
 image_grid(
     [
-        [style_mixed_images(generator, w0, style, c, resolution=P.resolution)[0]]
+        [
+            style_mixed_images(
+                generator, w0, style, c, resolution=P.resolution
+            )[0]
+        ]
         + [clusters_to_color(item[map_key(P.color_space, k)]) for k in P.ks]
         for c, item in by_cutoff.items()
     ],
@@ -135,12 +167,21 @@ image_grid(
 picture_slider(
     [
         np.hstack(
-            [overlay(item["image"], rule_mask(item[map_key(P.color_space, P.k)], P.k, rule)) for rule in RULES.values()]
+            [
+                overlay(
+                    item["image"],
+                    rule_mask(item[map_key(P.color_space, P.k)], P.k, rule),
+                )
+                for rule in RULES.values()
+            ]
             + [clusters_to_color(item[map_key(P.color_space, P.k)])]
         )
         for item in by_cutoff.values()
     ],
-    [f"c = {c}, k = {P.k}, {P.color_space.upper()}: saliency, corner minority, clusters" for c in by_cutoff],
+    [
+        f"c = {c}, k = {P.k}, {P.color_space.upper()}: saliency, corner minority, clusters"
+        for c in by_cutoff
+    ],
     name="cutoff c",
     width=690,
 )
@@ -158,13 +199,28 @@ paper = paper_values()
 def grid(values, prefix, spaces, cutoffs, ks):
     """(cutoffs, spaces x ks) of mIoU, NaN where there is none."""
     return np.array(
-        [[values.get(f"{prefix}.{space}.c{c}.k{k}.miou", np.nan) for space in spaces for k in ks] for c in cutoffs]
+        [
+            [
+                values.get(f"{prefix}.{space}.c{c}.k{k}.miou", np.nan)
+                for space in spaces
+                for k in ks
+            ]
+            for c in cutoffs
+        ]
     )
 
 
 def shown(values, title, spaces, cutoffs, ks, limits=None):
     columns = [f"{space.upper()}\nk = {k}" for space in spaces for k in ks]
-    return heatmap(values, [str(c) for c in cutoffs], columns, rows="c", columns="", title=title, limits=limits)
+    return heatmap(
+        values,
+        [str(c) for c in cutoffs],
+        columns,
+        rows="c",
+        columns="",
+        title=title,
+        limits=limits,
+    )
 
 
 reported = grid(paper, GRIDS["saliency"], SPACES, CUTOFFS, KS)
@@ -180,18 +236,38 @@ shown(reported, "paper reported (Table 4)", SPACES, CUTOFFS, KS)
 
 # %%
 ours = {name: item.value for name, item in found.items()}
-grids = {rule: grid(ours, f"{P.prefix}{name}", P.color_spaces, P.cutoffs, P.ks) for rule, name in GRIDS.items()}
-LIMITS = (min(values.min() for values in grids.values()), max(values.max() for values in grids.values()))
+grids = {
+    rule: grid(ours, f"{P.prefix}{name}", P.color_spaces, P.cutoffs, P.ks)
+    for rule, name in GRIDS.items()
+}
+LIMITS = (
+    min(values.min() for values in grids.values()),
+    max(values.max() for values in grids.values()),
+)
 
 # %% mystnb={"image": {"alt": "Heatmap of the mIoU measured here with the saliency rule, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, saliency rule: the mean over images of mIoU. Compare the pattern with the paper's, not the values: generator, reference and number of images differ.", "name": "fig-table4-saliency"}}
-shown(grids["saliency"], "measured here, saliency rule", P.color_spaces, P.cutoffs, P.ks, LIMITS)
+shown(
+    grids["saliency"],
+    "measured here, saliency rule",
+    P.color_spaces,
+    P.cutoffs,
+    P.ks,
+    LIMITS,
+)
 
 # %% [markdown]
 # Corner minority is the paper's rule inside boxes. Here it runs on whole images and looks at the two top corners. The
 # paper has no such table, so there is nothing to set it beside.
 
 # %% mystnb={"image": {"alt": "Heatmap of the mIoU measured here with the corner minority rule, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, corner minority rule on the same cluster maps.", "name": "fig-table4-corner"}}
-shown(grids["corner_minority"], "measured here, corner minority rule", P.color_spaces, P.cutoffs, P.ks, LIMITS)
+shown(
+    grids["corner_minority"],
+    "measured here, corner minority rule",
+    P.color_spaces,
+    P.cutoffs,
+    P.ks,
+    LIMITS,
+)
 
 # %% [markdown]
 # Last, the oracle assignment: each cluster goes to the side of the reference that most of its pixels lie on. It is no
@@ -199,7 +275,14 @@ shown(grids["corner_minority"], "measured here, corner minority rule", P.color_s
 # highest mIoU, so a rule may pass it by a little in a cell.
 
 # %% mystnb={"image": {"alt": "Heatmap of the mIoU with the oracle assignment of clusters, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, oracle assignment of the same clusters. It gains from more clusters, up to chance in K-means, because smaller pieces fit the reference better. What a cell has here and lacks above was lost by the rule, and not by the clustering.", "name": "fig-table4-oracle"}}
-shown(grids["oracle"], "measured here, oracle assignment", P.color_spaces, P.cutoffs, P.ks, LIMITS)
+shown(
+    grids["oracle"],
+    "measured here, oracle assignment",
+    P.color_spaces,
+    P.cutoffs,
+    P.ks,
+    LIMITS,
+)
 
 # %% [markdown]
 # The three grids in one table: their means over all cells, and their best cells. Nobody may choose settings by the
@@ -210,10 +293,18 @@ shown(grids["oracle"], "measured here, oracle assignment", P.color_spaces, P.cut
 rows = []
 for rule, values in grids.items():
     row, column = np.unravel_index(values.argmax(), values.shape)
-    best = (P.color_spaces[column // len(P.ks)], P.cutoffs[row], P.ks[column % len(P.ks)])
-    item = found[f"{P.prefix}{GRIDS[rule]}.{best[0]}.c{best[1]}.k{best[2]}.miou"]
+    best = (
+        P.color_spaces[column // len(P.ks)],
+        P.cutoffs[row],
+        P.ks[column % len(P.ks)],
+    )
+    item = found[
+        f"{P.prefix}{GRIDS[rule]}.{best[0]}.c{best[1]}.k{best[2]}.miou"
+    ]
     low, high = item.interval
-    recorder.add(f"{P.prefix}ablation.{rule}.grid_mean", values.mean(), n=item.n)
+    recorder.add(
+        f"{P.prefix}ablation.{rule}.grid_mean", values.mean(), n=item.n
+    )
     rows.append(
         [
             rule.replace("_", " "),
@@ -242,28 +333,51 @@ display(Markdown(table(header, rows)))
 
 # %% mystnb={"image": {"alt": "Curves of mIoU over the cutoff c for the saliency rule, the corner minority rule and the oracle, with interval bars"}, "figure": {"caption": "mIoU by cutoff for the two rules and for the oracle on the same clusters. The distance from the oracle curve to a rule's curve is what that rule loses; the distance from the oracle to 1 is what the clustering loses.", "name": "fig-rule-loses"}}
 names = {
-    rule.replace("_", " "): [f"{P.prefix}{grid_name}.{P.color_space}.c{c}.k{P.k}.miou" for c in P.cutoffs]
+    rule.replace("_", " "): [
+        f"{P.prefix}{grid_name}.{P.color_space}.c{c}.k{P.k}.miou"
+        for c in P.cutoffs
+    ]
     for rule, grid_name in GRIDS.items()
 }
 lines(
     P.cutoffs,
-    {rule: [found[name].value for name in listed] for rule, listed in names.items()},
+    {
+        rule: [found[name].value for name in listed]
+        for rule, listed in names.items()
+    },
     xlabel="cutoff c",
     ylabel=f"mIoU, {P.color_space.upper()}, k = {P.k}",
-    intervals={rule: [found[name].interval for name in listed] for rule, listed in names.items()},
+    intervals={
+        rule: [found[name].interval for name in listed]
+        for rule, listed in names.items()
+    },
 )
 
 # %%
 rows = []
 for rule in RULES:
     lost = grids["oracle"] - grids[rule]
-    recorder.add(f"{P.prefix}ablation.{rule}.lost_by_rule", lost.mean(), n=P.ablation_queries)
+    recorder.add(
+        f"{P.prefix}ablation.{rule}.lost_by_rule",
+        lost.mean(),
+        n=P.ablation_queries,
+    )
     rows.append(
-        [rule.replace("_", " "), f"{lost.mean():.3f}", f"{lost.min():.3f} to {lost.max():.3f}", str(P.ablation_queries)]
+        [
+            rule.replace("_", " "),
+            f"{lost.mean():.3f}",
+            f"{lost.min():.3f} to {lost.max():.3f}",
+            str(P.ablation_queries),
+        ]
     )
 missing = 1 - grids["oracle"]
 rows.append(
-    ["(clustering)", f"{missing.mean():.3f}", f"{missing.min():.3f} to {missing.max():.3f}", str(P.ablation_queries)]
+    [
+        "(clustering)",
+        f"{missing.mean():.3f}",
+        f"{missing.min():.3f} to {missing.max():.3f}",
+        str(P.ablation_queries),
+    ]
 )
 header = ["mIoU lost by", "mean of all cells", "range over cells", "images"]
 display(Markdown(table(header, rows)))
@@ -576,14 +690,26 @@ own_scores = folder_scores(folder / P.name)
 full_scores = folder_scores(folder / "full")
 runs = {
     "this run": (ours | evaluated, own_scores, OURS),
-    "this run, corner minority": (ours | evaluated, own_scores, OURS_CORNER_GRID),
+    "this run, corner minority": (
+        ours | evaluated,
+        own_scores,
+        OURS_CORNER_GRID,
+    ),
     "full run": (full, full_scores, OURS),
 }
-verdicts = {"paper's own numbers": [claim.test(paper, PAPER) for claim in CLAIMS]}
+verdicts = {
+    "paper's own numbers": [claim.test(paper, PAPER) for claim in CLAIMS]
+}
 for title, (means, scores, names) in runs.items():
-    verdicts[title] = [claim.judge(means, scores, names, paper) for claim in CLAIMS]
+    verdicts[title] = [
+        claim.judge(means, scores, names, paper) for claim in CLAIMS
+    ]
 rows = [
-    [claim.statement, claim.source, *(str(found[i]) for found in verdicts.values())]
+    [
+        claim.statement,
+        claim.source,
+        *(str(found[i]) for found in verdicts.values()),
+    ]
     for i, claim in enumerate(CLAIMS)
 ]
 display(Markdown(table(["claim", "where", *verdicts], rows)))
@@ -609,7 +735,10 @@ display(Markdown(table(header, rows)))
 
 # %%
 own = verdicts["paper's own numbers"]
-counts = {answer: sum(verdict.holds is answer for verdict in own) for answer in (True, False, None)}
+counts = {
+    answer: sum(verdict.holds is answer for verdict in own)
+    for answer in (True, False, None)
+}
 recorder.add("paper.claims.true_on_own_numbers", counts[True], n=len(CLAIMS))
 display(
     Markdown(
@@ -650,21 +779,40 @@ display(
 # it.
 
 # %% tags=["remove-output"]
-maps = make_cluster_maps(generator, P, [(seed, P.cutoff) for seed in P.ablation_seeds])
+maps = make_cluster_maps(
+    generator, P, [(seed, P.cutoff) for seed in P.ablation_seeds]
+)
 truths = reference_masks(P.reference, generator, P, P.ablation_seeds, maps)
 
 # %%
 miou = {}
 for space in P.color_spaces:
-    scored = score_rules([item[map_key(space, P.k)] for item in maps], P.k, truths)
-    miou[space] = {rule: np.array([item.miou for item in confusions]) for rule, confusions in scored.items()}
+    scored = score_rules(
+        [item[map_key(space, P.k)] for item in maps], P.k, truths
+    )
+    miou[space] = {
+        rule: np.array([item.miou for item in confusions])
+        for rule, confusions in scored.items()
+    }
 draws = np.random.default_rng(0).integers(len(maps), size=(2000, len(maps)))
 rows = []
 for rule in GRIDS:
     difference = miou["lab"][rule] - miou["rgb"][rule]
     low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
-    recorder.add(f"{P.prefix}ablation.{rule}.lab_minus_rgb", difference.mean(), n=len(maps), interval=(low, high))
-    rows.append([rule.replace("_", " "), f"{difference.mean():+.3f}", f"{low:+.3f} to {high:+.3f}", str(len(maps))])
+    recorder.add(
+        f"{P.prefix}ablation.{rule}.lab_minus_rgb",
+        difference.mean(),
+        n=len(maps),
+        interval=(low, high),
+    )
+    rows.append(
+        [
+            rule.replace("_", " "),
+            f"{difference.mean():+.3f}",
+            f"{low:+.3f} to {high:+.3f}",
+            str(len(maps)),
+        ]
+    )
 display(
     Markdown(
         table(["LAB minus RGB, mIoU", "mean", "95 % interval", "images"], rows)
@@ -692,10 +840,18 @@ display(
 # %%
 columns = [f"{space.upper()}, k = {k}" for space in SPACES for k in KS]
 rows = [
-    [column, str(CUTOFFS[reported[:, place].argmin()]), str(CUTOFFS[reported[:, place].argmax()])]
+    [
+        column,
+        str(CUTOFFS[reported[:, place].argmin()]),
+        str(CUTOFFS[reported[:, place].argmax()]),
+    ]
     for place, column in enumerate(columns)
 ]
-display(Markdown(table(["column of Table 4 (paper reported)", "worst c", "best c"], rows)))
+display(
+    Markdown(
+        table(["column of Table 4 (paper reported)", "worst c", "best c"], rows)
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}

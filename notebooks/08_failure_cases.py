@@ -47,16 +47,36 @@ from IPython.display import Markdown, display
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
-from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, query_latent
+from stylemixseg.experiments.clustermaps import (
+    make_cluster_maps,
+    map_key,
+    query_latent,
+)
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.scoring import REFERENCES, RULES, oracle_mask, reference_masks, rule_mask, score_rules
-from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
+from stylemixseg.experiments.scoring import (
+    REFERENCES,
+    RULES,
+    oracle_mask,
+    reference_masks,
+    rule_mask,
+    score_rules,
+)
+from stylemixseg.foreground import (
+    CORNERS,
+    CornerMinority,
+    ForegroundRule,
+    Saliency,
+)
 from stylemixseg.generators.toyworld.world import FAILURE_MODES, ToyWorld
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, bootstrap_mean, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.summary import style_summary
-from stylemixseg.viz.compositing import agreement_map, clusters_to_color, overlay
+from stylemixseg.viz.compositing import (
+    agreement_map,
+    clusters_to_color,
+    overlay,
+)
 from stylemixseg.viz.plotting import image_grid
 
 P = load_profile(profile)
@@ -94,7 +114,9 @@ recorder = RunRecorder(
 # of the reference count as the clustering's here. The cluster maps are those of the evaluation, from disk.
 
 # %% tags=["remove-output"]
-maps = make_cluster_maps(generator, P, [(seed, P.cutoff) for seed in P.query_seeds])
+maps = make_cluster_maps(
+    generator, P, [(seed, P.cutoff) for seed in P.query_seeds]
+)
 truths = reference_masks(P.reference, generator, P, P.query_seeds, maps)
 
 
@@ -111,7 +133,12 @@ def labels_for(k):
 
 # %%
 by_k = {k: score_rules(labels_for(k), k, truths) for k in sorted(P.ks)}
-drop = np.array([proper.miou - small.miou for small, proper in zip(by_k[2]["oracle"], by_k[P.k]["oracle"])])
+drop = np.array(
+    [
+        proper.miou - small.miou
+        for small, proper in zip(by_k[2]["oracle"], by_k[P.k]["oracle"])
+    ]
+)
 hit = np.argsort(-drop)[:4]
 
 # %% mystnb={"image": {"alt": "Four images with their cluster maps for two clusters and for more, each with the mask of the best assignment of its clusters"}, "figure": {"caption": "The images that lose most with k = 2, as in Figure 7 of the paper. Above each column: the mIoU of the oracle with two clusters, and with the profile's k. Where one cluster holds parts of the object and of the background, no assignment can be right.", "name": "fig-small-k"}}
@@ -119,18 +146,40 @@ image_grid(
     [
         [maps[i]["image"] for i in hit],
         [clusters_to_color(labels_for(2)[i]) for i in hit],
-        [overlay(maps[i]["image"], oracle_mask(labels_for(2)[i], 2, truths[i])) for i in hit],
+        [
+            overlay(
+                maps[i]["image"], oracle_mask(labels_for(2)[i], 2, truths[i])
+            )
+            for i in hit
+        ],
         [clusters_to_color(labels_for(P.k)[i]) for i in hit],
-        [overlay(maps[i]["image"], oracle_mask(labels_for(P.k)[i], P.k, truths[i])) for i in hit],
+        [
+            overlay(
+                maps[i]["image"],
+                oracle_mask(labels_for(P.k)[i], P.k, truths[i]),
+            )
+            for i in hit
+        ],
     ],
-    row_titles=["query", "k = 2", "oracle, k = 2", f"k = {P.k}", f"oracle, k = {P.k}"],
+    row_titles=[
+        "query",
+        "k = 2",
+        "oracle, k = 2",
+        f"k = {P.k}",
+        f"oracle, k = {P.k}",
+    ],
     column_titles=[
-        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.k]['oracle'][i].miou:.2f}" for i in hit
+        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.k]['oracle'][i].miou:.2f}"
+        for i in hit
     ],
 )
 
 # %%
-TITLES = {"saliency": "saliency rule", "corner_minority": "corner minority rule", "oracle": "oracle"}
+TITLES = {
+    "saliency": "saliency rule",
+    "corner_minority": "corner minority rule",
+    "oracle": "oracle",
+}
 
 
 def lost_by(rule, scores):
@@ -145,7 +194,10 @@ for k, scores in by_k.items():
         value = mean_iou(scores[rule], "per_image")
         interval = bootstrap_interval(scores[rule], "miou", "per_image")
         recorder.add(
-            f"{P.prefix}failures.k{k}.{rule}.per_image.miou", value, n=len(scores[rule]), interval=interval
+            f"{P.prefix}failures.k{k}.{rule}.per_image.miou",
+            value,
+            n=len(scores[rule]),
+            interval=interval,
         )
         cells.append(value_text(value, interval))
     for rule in ("saliency", "corner_minority"):
@@ -193,23 +245,43 @@ def verdict(rule_miou, oracle_miou):
 
 scores = by_k[P.k]
 verdicts = {
-    rule: [verdict(a.miou, b.miou) for a, b in zip(scores[rule], scores["oracle"])]
+    rule: [
+        verdict(a.miou, b.miou) for a, b in zip(scores[rule], scores["oracle"])
+    ]
     for rule in ("saliency", "corner_minority")
 }
 rows = []
 for rule, found in verdicts.items():
     counts = Counter(found)
-    oracle_mean, rule_mean = (mean_iou(scores[name], "per_image") for name in ("oracle", rule))
+    oracle_mean, rule_mean = (
+        mean_iou(scores[name], "per_image") for name in ("oracle", rule)
+    )
     kinds = ("no failure", "clustering failure", "foreground failure")
     rows.append(
-        [TITLES[rule], *(str(counts[kind]) for kind in kinds), f"{1 - oracle_mean:.3f}", f"{oracle_mean - rule_mean:.3f}"]
+        [
+            TITLES[rule],
+            *(str(counts[kind]) for kind in kinds),
+            f"{1 - oracle_mean:.3f}",
+            f"{oracle_mean - rule_mean:.3f}",
+        ]
     )
     for kind in kinds:
         recorder.add(
-            f"{P.prefix}failures.{rule}.{kind.replace(' ', '_')}", counts[kind], n=len(found), note=f"bar {BAR}"
+            f"{P.prefix}failures.{rule}.{kind.replace(' ', '_')}",
+            counts[kind],
+            n=len(found),
+            note=f"bar {BAR}",
         )
-    recorder.add(f"{P.prefix}failures.{rule}.lost_by_clustering", 1 - oracle_mean, n=len(found))
-    recorder.add(f"{P.prefix}failures.{rule}.lost_by_rule", oracle_mean - rule_mean, n=len(found))
+    recorder.add(
+        f"{P.prefix}failures.{rule}.lost_by_clustering",
+        1 - oracle_mean,
+        n=len(found),
+    )
+    recorder.add(
+        f"{P.prefix}failures.{rule}.lost_by_rule",
+        oracle_mean - rule_mean,
+        n=len(found),
+    )
 display(
     Markdown(
         f"{len(maps)} images, k = {P.k}, c = {P.cutoff}; an image fails below mIoU {BAR}. The last two columns are the mean "
@@ -239,7 +311,10 @@ image_grid(
         [overlay(maps[i]["image"], mask) for i, mask in zip(worst, masks)],
         [agreement_map(mask, truths[i]) for i, mask in zip(worst, masks)],
     ],
-    column_titles=[f"seed {P.query_seeds[i]}: {scores['saliency'][i].miou:.2f}" for i in worst],
+    column_titles=[
+        f"seed {P.query_seeds[i]}: {scores['saliency'][i].miou:.2f}"
+        for i in worst
+    ],
     row_titles=["query", "clusters", "mask", "comparison"],
 )
 
@@ -249,11 +324,20 @@ def reason(labels, mask, truth, kind):
     """Why an image scored as it did, in words, from the clusters' place in the reference."""
     if kind == "no failure":
         return "above the bar"
-    inside = np.array([truth[labels == m].mean() for m in range(P.k)])  # share of each cluster in the reference
+    inside = np.array(
+        [truth[labels == m].mean() for m in range(P.k)]
+    )  # share of each cluster in the reference
     taken = np.array([mask[labels == m].all() for m in range(P.k)])
     if kind == "clustering failure":
-        mixed = [f"cluster {m} lies {inside[m]:.0%} in the object" for m in range(P.k) if 0.1 < inside[m] < 0.9]
-        return "; ".join(mixed) or "the clusters do not follow the reference's outline"
+        mixed = [
+            f"cluster {m} lies {inside[m]:.0%} in the object"
+            for m in range(P.k)
+            if 0.1 < inside[m] < 0.9
+        ]
+        return (
+            "; ".join(mixed)
+            or "the clusters do not follow the reference's outline"
+        )
     wrong = [
         f"cluster {m} ({'object' if inside[m] > 0.5 else 'background'}, {np.mean(labels == m):.0%} of the image) "
         f"was {'taken' if taken[m] else 'left out'}"
@@ -276,7 +360,21 @@ for i, labels, mask in zip(worst, chosen, masks):
             reason(labels, mask, truths[i], kind),
         ]
     )
-display(Markdown(table(["seed", "saliency", "corner minority", "oracle", "verdict", "reason"], rows)))
+display(
+    Markdown(
+        table(
+            [
+                "seed",
+                "saliency",
+                "corner minority",
+                "oracle",
+                "verdict",
+                "reason",
+            ],
+            rows,
+        )
+    )
+)
 
 # %% [markdown]
 # The paper writes of foreground failures that "we have not seen this in any of our experimental results"
@@ -316,9 +414,14 @@ TOY_N = 12
 # A cluster need only fill a quarter of one corner: walls and floors fall into several clusters. The package's default
 # was chosen for faces.
 TOP_CORNERS, ALL_CORNERS = (
-    CornerMinority(0.125, 0.25, corners, pooled=False) for corners in (CORNERS[:2], CORNERS)
+    CornerMinority(0.125, 0.25, corners, pooled=False)
+    for corners in (CORNERS[:2], CORNERS)
 )
-BASE = {"portrait": Setting(3, TOP_CORNERS), "single": Setting(3, ALL_CORNERS), "room": Setting(10, ALL_CORNERS)}
+BASE = {
+    "portrait": Setting(3, TOP_CORNERS),
+    "single": Setting(3, ALL_CORNERS),
+    "room": Setting(10, ALL_CORNERS),
+}
 
 
 def toy_world(scene, mode):
@@ -332,21 +435,37 @@ def run_toy(toy, setting):
     styles = draw_style_latents(toy, TOY_N, P.style_seed)
     latents = [query_latent(toy, P, seed) for seed in TOY_SEEDS]
     labels = [
-        kmeans(style_summary(toy, w0, styles, setting.cutoff, color_space=setting.color_space), setting.k).labels
+        kmeans(
+            style_summary(
+                toy, w0, styles, setting.cutoff, color_space=setting.color_space
+            ),
+            setting.k,
+        ).labels
         for w0 in latents
     ]
     truths = [toy.truth(w0)[0].foreground for w0 in latents]
-    return labels, truths, score_rules(labels, setting.k, truths, {"rule": setting.rule})
+    return (
+        labels,
+        truths,
+        score_rules(labels, setting.k, truths, {"rule": setting.rule}),
+    )
 
 
 # %% tags=["remove-output"]
 # `corner_object` makes every subject a plant, so it has its own runs without the mode.
-without = {(scene, "sofa"): run_toy(toy_world(scene, None), setting) for scene, setting in BASE.items()}
+without = {
+    (scene, "sofa"): run_toy(toy_world(scene, None), setting)
+    for scene, setting in BASE.items()
+}
 for scene in ("portrait", "single"):
-    without[scene, "plant"] = run_toy(ToyWorld(scene, subject="plant"), BASE[scene])
+    without[scene, "plant"] = run_toy(
+        ToyWorld(scene, subject="plant"), BASE[scene]
+    )
 without["room", "plant"] = without["room", "sofa"]
 with_mode = {
-    (scene, mode): run_toy(toy_world(scene, mode), setting) for mode in FAILURE_MODES for scene, setting in BASE.items()
+    (scene, mode): run_toy(toy_world(scene, mode), setting)
+    for mode in FAILURE_MODES
+    for scene, setting in BASE.items()
 }
 
 # %%
@@ -355,15 +474,34 @@ for (scene, mode), (_, _, broken) in with_mode.items():
     whole = without[scene, "plant" if mode == "corner_object" else "sofa"][2]
     values = [
         mean_iou(confusions, "per_image")
-        for confusions in (whole["rule"], broken["rule"], whole["oracle"], broken["oracle"])
+        for confusions in (
+            whole["rule"],
+            broken["rule"],
+            whole["oracle"],
+            broken["oracle"],
+        )
     ]
     rows.append([f"`{mode}`", scene, *(f"{value:.2f}" for value in values)])
-    for name, value in zip(("without.rule", "with.rule", "without.oracle", "with.oracle"), values):
-        recorder.add(f"toy.failures.{mode}.{scene}.{name}.miou", value, n=len(TOY_SEEDS))
+    for name, value in zip(
+        ("without.rule", "with.rule", "without.oracle", "with.oracle"), values
+    ):
+        recorder.add(
+            f"toy.failures.{mode}.{scene}.{name}.miou", value, n=len(TOY_SEEDS)
+        )
 display(
     Markdown(
         f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images, n = {TOY_N}, c = 6, LAB.\n\n"
-        + table(["mode", "scene", "rule, without", "rule, with", "oracle, without", "oracle, with"], rows)
+        + table(
+            [
+                "mode",
+                "scene",
+                "rule, without",
+                "rule, with",
+                "oracle, without",
+                "oracle, with",
+            ],
+            rows,
+        )
     )
 )
 
@@ -379,7 +517,9 @@ display(
 def show_mode(mode, scene="portrait"):
     """One image with the mode: query, a style mix, clusters, mask, comparison; the first row is without the mode."""
     subject = "plant" if mode == "corner_object" else "sofa"
-    place = int(np.argmin([item.miou for item in with_mode[scene, mode][2]["rule"]]))
+    place = int(
+        np.argmin([item.miou for item in with_mode[scene, mode][2]["rule"]])
+    )
     rows = []
     for toy, (labels, truths, _) in (
         (ToyWorld(scene, subject=subject), without[scene, subject]),
@@ -387,7 +527,9 @@ def show_mode(mode, scene="portrait"):
     ):
         setting, w0 = BASE[scene], query_latent(toy, P, TOY_SEEDS[place])
         mixed = w0.clone()
-        mixed[:, setting.cutoff :] = draw_style_latents(toy, TOY_N, P.style_seed)[:1, setting.cutoff :]
+        mixed[:, setting.cutoff :] = draw_style_latents(
+            toy, TOY_N, P.style_seed
+        )[:1, setting.cutoff :]
         mask = rule_mask(labels[place], setting.k, setting.rule)
         rows.append(
             [
@@ -398,7 +540,9 @@ def show_mode(mode, scene="portrait"):
             ]
         )
     return image_grid(
-        rows, row_titles=["without", "with"], column_titles=["query", "a style mix", "clusters", "comparison"]
+        rows,
+        row_titles=["without", "with"],
+        column_titles=["query", "a style mix", "clusters", "comparison"],
     )
 
 
@@ -428,7 +572,9 @@ show_mode("highlights")
 
 # %% tags=["remove-output"]
 spaces = {
-    (scene, mode, "rgb"): run_toy(toy_world(scene, mode), replace(setting, color_space="rgb"))[2]
+    (scene, mode, "rgb"): run_toy(
+        toy_world(scene, mode), replace(setting, color_space="rgb")
+    )[2]
     for scene, setting in BASE.items()
     for mode in (None, "highlights")
 }
@@ -451,10 +597,27 @@ for scene in BASE:
                 n=len(confusions),
                 interval=bootstrap_interval(confusions, "miou", "per_image"),
             )
-        cells += [f"{values['rgb']:.3f}", f"{values['lab']:.3f}", f"{values['lab'] - values['rgb']:+.3f}"]
+        cells += [
+            f"{values['rgb']:.3f}",
+            f"{values['lab']:.3f}",
+            f"{values['lab'] - values['rgb']:+.3f}",
+        ]
     rows.append([scene, *cells])
-header = ["scene", "RGB", "LAB", "LAB - RGB", "RGB, highlights", "LAB, highlights", "LAB - RGB, highlights"]
-display(Markdown(f"Toy world, mIoU of the oracle, mean over {len(TOY_SEEDS)} images.\n\n" + table(header, rows)))
+header = [
+    "scene",
+    "RGB",
+    "LAB",
+    "LAB - RGB",
+    "RGB, highlights",
+    "LAB, highlights",
+    "LAB - RGB, highlights",
+]
+display(
+    Markdown(
+        f"Toy world, mIoU of the oracle, mean over {len(TOY_SEEDS)} images.\n\n"
+        + table(header, rows)
+    )
+)
 
 # %%
 gains = [
@@ -514,12 +677,17 @@ narrow = Saliency(theta_saliency=0.35, sigma=(0.3, 0.2))
 REMEDIES = {
     "shared_paint": ("portrait", "k = 6", Setting(6, TOP_CORNERS)),
     "highlights": ("portrait", "k = 6", Setting(6, TOP_CORNERS)),
-    "corner_object": ("portrait", "narrow saliency map as the rule", Setting(3, narrow)),
+    "corner_object": (
+        "portrait",
+        "narrow saliency map as the rule",
+        Setting(3, narrow),
+    ),
     "structure_leak": ("portrait", "c = 8", Setting(3, TOP_CORNERS, cutoff=8)),
     "occlusion": ("single", "k = 6", Setting(6, ALL_CORNERS)),
 }
 remedied = {
-    mode: run_toy(toy_world(scene, mode), setting)[2] for mode, (scene, _, setting) in REMEDIES.items()
+    mode: run_toy(toy_world(scene, mode), setting)[2]
+    for mode, (scene, _, setting) in REMEDIES.items()
 }
 
 # %%
@@ -528,15 +696,30 @@ for mode, (scene, remedy, _) in REMEDIES.items():
     before = with_mode[scene, mode][2]
     values = [
         mean_iou(confusions, "per_image")
-        for confusions in (before["rule"], remedied[mode]["rule"], before["oracle"], remedied[mode]["oracle"])
+        for confusions in (
+            before["rule"],
+            remedied[mode]["rule"],
+            before["oracle"],
+            remedied[mode]["oracle"],
+        )
     ]
     subject = "plant" if mode == "corner_object" else "sofa"
     whole = mean_iou(without[scene, subject][2]["rule"], "per_image")
     back = (values[1] - values[0]) / (whole - values[0])
     cells = [*(f"{value:.2f}" for value in values), f"{back:.0%}"]
     rows.append([f"`{mode}`", scene, remedy, *cells])
-    recorder.add(f"toy.failures.{mode}.{scene}.remedy.rule.miou", values[1], n=len(TOY_SEEDS), note=remedy)
-    recorder.add(f"toy.failures.{mode}.{scene}.remedy.oracle.miou", values[3], n=len(TOY_SEEDS), note=remedy)
+    recorder.add(
+        f"toy.failures.{mode}.{scene}.remedy.rule.miou",
+        values[1],
+        n=len(TOY_SEEDS),
+        note=remedy,
+    )
+    recorder.add(
+        f"toy.failures.{mode}.{scene}.remedy.oracle.miou",
+        values[3],
+        n=len(TOY_SEEDS),
+        note=remedy,
+    )
 header = [
     "mode",
     "scene",
@@ -551,8 +734,7 @@ display(
     Markdown(
         f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images. The last column is "
         "the share of what the mode took from the rule that the remedy gives "
-        "back.\n\n"
-        + table(header, rows)
+        "back.\n\n" + table(header, rows)
     )
 )
 
@@ -593,8 +775,14 @@ display(
 
 # %%
 intact = toy_world("portrait", None)
-by_cutoff = {c: run_toy(intact, Setting(3, TOP_CORNERS, cutoff=c))[2]["oracle"] for c in (3, 4, 5, 6)}
-rows = [[f"{c}", f"{mean_iou(confusions, 'per_image'):.3f}"] for c, confusions in by_cutoff.items()]
+by_cutoff = {
+    c: run_toy(intact, Setting(3, TOP_CORNERS, cutoff=c))[2]["oracle"]
+    for c in (3, 4, 5, 6)
+}
+rows = [
+    [f"{c}", f"{mean_iou(confusions, 'per_image'):.3f}"]
+    for c, confusions in by_cutoff.items()
+]
 display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 
 # %% [markdown]
@@ -619,10 +807,27 @@ display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 # %%
 rows = []
 for bar in (0.5, 0.6, 0.7, 0.8, 0.9):
-    failed = [(a.miou, b.miou) for a, b in zip(scores["saliency"], scores["oracle"]) if a.miou < bar]
+    failed = [
+        (a.miou, b.miou)
+        for a, b in zip(scores["saliency"], scores["oracle"])
+        if a.miou < bar
+    ]
     of_clustering = sum(oracle_miou < bar for _, oracle_miou in failed)
-    rows.append([f"{bar}", str(of_clustering), str(len(failed) - of_clustering)])
-display(Markdown(table(["bar", "clustering failures", "foreground failures (saliency rule)"], rows)))
+    rows.append(
+        [f"{bar}", str(of_clustering), str(len(failed) - of_clustering)]
+    )
+display(
+    Markdown(
+        table(
+            [
+                "bar",
+                "clustering failures",
+                "foreground failures (saliency rule)",
+            ],
+            rows,
+        )
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}
@@ -641,4 +846,4 @@ display(Markdown(table(["bar", "clustering failures", "foreground failures (sali
 #   least of what highlights take.
 
 # %%
-recorder.write();
+recorder.write()

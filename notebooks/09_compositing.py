@@ -52,11 +52,23 @@ from stylemixseg.experiments.scoring import REFERENCES, reference_masks
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import bootstrap_interval, confusion, mean_iou, trimap_band
+from stylemixseg.metrics import (
+    bootstrap_interval,
+    confusion,
+    mean_iou,
+    trimap_band,
+)
 from stylemixseg.mixing import draw_style_latents, style_mixed_images
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.summary import summary_from_images
-from stylemixseg.viz.compositing import agreement_map, blend, boundary_windows, composite, cutout, overlay
+from stylemixseg.viz.compositing import (
+    agreement_map,
+    blend,
+    boundary_windows,
+    composite,
+    cutout,
+    overlay,
+)
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
@@ -104,8 +116,12 @@ segmenter = StyleMixSegmenter(
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 cuts = []
 for w0 in latents:
-    stack = cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
-    cuts.append(segmenter.from_summary(w0, summary_from_images(stack, P.color_space)))
+    stack = cached_stack(
+        generator, w0, styles, P.cutoff, resolution=P.resolution
+    )
+    cuts.append(
+        segmenter.from_summary(w0, summary_from_images(stack, P.color_space))
+    )
 side = len(cuts[0].image)
 step = side // len(cuts[0].kmeans.labels)
 display(
@@ -117,7 +133,10 @@ display(
 )
 
 # %% mystnb={"image": {"alt": "The queries, each with the outline of its mask in orange and the background darkened"}, "figure": {"caption": "The queries and their masks. Whatever lies in the dark is about to be replaced; errors that you see here come back below.", "name": "fig-composite-masks"}}
-image_row([overlay(cut.image, cut.mask) for cut in cuts], [f"seed {seed}" for seed in P.example_seeds])
+image_row(
+    [overlay(cut.image, cut.mask) for cut in cuts],
+    [f"seed {seed}" for seed in P.example_seeds],
+)
 
 # %% [markdown]
 # ## On a style-mixed background
@@ -126,15 +145,30 @@ image_row([overlay(cut.image, cut.mask) for cut in cuts], [f"seed {seed}" for se
 # both: the query can stand on the style-mixed background, and the style-mixed object on the query's (Figure 8).
 
 # %%
-mixes = [style_mixed_images(generator, w0, styles[i : i + 1], P.cutoff)[0] for i, w0 in enumerate(latents)]
+mixes = [
+    style_mixed_images(generator, w0, styles[i : i + 1], P.cutoff)[0]
+    for i, w0 in enumerate(latents)
+]
 
 # %% mystnb={"image": {"alt": "Rows of pictures: a query, its style-mixed version, the mask, the query on the style-mixed background, and the style-mixed object on the query's background"}, "figure": {"caption": "Composition with the hard mask, in the manner of Figure 8. Fourth column: the query's object on the style-mixed background. Last column: the other way round. A good mask leaves no rim of the wrong colours.", "name": "fig-style-mixed-background"}}
 image_grid(
     [
-        [cut.image, mix, cut.mask, composite(cut.image, mix, cut.mask), composite(mix, cut.image, cut.mask)]
+        [
+            cut.image,
+            mix,
+            cut.mask,
+            composite(cut.image, mix, cut.mask),
+            composite(mix, cut.image, cut.mask),
+        ]
         for cut, mix in zip(cuts, mixes)
     ],
-    column_titles=["query", "style-mixed", "mask", "query in front", "query behind"],
+    column_titles=[
+        "query",
+        "style-mixed",
+        "mask",
+        "query in front",
+        "query behind",
+    ],
     row_titles=[f"seed {seed}" for seed in P.example_seeds],
 )
 
@@ -148,7 +182,10 @@ image_grid(
 
 # %% mystnb={"image": {"alt": "A square of pictures in which the object of each row stands on the image of each column"}, "figure": {"caption": "The row's object on the column's image. On the diagonal nothing changes. Elsewhere the column's own object may look out from behind: a composition needs a background that is free, or an object large enough to cover it.", "name": "fig-other-background"}}
 image_grid(
-    [[composite(front.image, behind.image, front.mask) for behind in cuts] for front in cuts],
+    [
+        [composite(front.image, behind.image, front.mask) for behind in cuts]
+        for front in cuts
+    ],
     column_titles=[f"on seed {seed}" for seed in P.example_seeds],
     row_titles=[f"seed {seed}" for seed in P.example_seeds],
 )
@@ -162,12 +199,20 @@ image_grid(
 
 # %%
 PLAIN = np.full_like(cuts[0].image, (70, 160, 90))
-windows = [boundary_windows(cut.mask, count=4, side=side // 6) if 0 < cut.mask.mean() < 1 else [] for cut in cuts]
+windows = [
+    boundary_windows(cut.mask, count=4, side=side // 6)
+    if 0 < cut.mask.mean() < 1
+    else []
+    for cut in cuts
+]
 
 # %% mystnb={"image": {"alt": "For each query, its cutout on plain green and four enlarged details at the boundary of the mask"}, "figure": {"caption": "Cutouts on a plain green background, and four details of each at the mask's boundary. Look for steps (the clustering's pixels are coarser than the image's), for a rim of the old background, and for fine parts that are cut off. A row stays empty where the mask is empty or full.", "name": "fig-details"}}
 placed = [composite(cut.image, PLAIN, cut.mask) for cut in cuts]
 image_grid(
-    [[whole, *([whole[window] for window in at] or [None] * 4)] for whole, at in zip(placed, windows)],
+    [
+        [whole, *([whole[window] for window in at] or [None] * 4)]
+        for whole, at in zip(placed, windows)
+    ],
     column_titles=["cutout", "detail 1", "detail 2", "detail 3", "detail 4"],
     row_titles=[f"seed {seed}" for seed in P.example_seeds],
 )
@@ -182,12 +227,21 @@ image_grid(
 # shrunk, shifted sideways, and with a patch missing.
 
 # %%
-truths = reference_masks(P.reference, generator, P, P.example_seeds, [{"image": cut.image} for cut in cuts])
+truths = reference_masks(
+    P.reference,
+    generator,
+    P,
+    P.example_seeds,
+    [{"image": cut.image} for cut in cuts],
+)
 good, picture, other = truths[0], cuts[0].image, mixes[0]
 few = max(1, side // 64)
 patch = good.copy()
 centre = np.argwhere(good).mean(0).astype(int)
-patch[centre[0] - side // 12 : centre[0] + side // 12, centre[1] - side // 12 : centre[1] + side // 12] = False
+patch[
+    centre[0] - side // 12 : centre[0] + side // 12,
+    centre[1] - side // 12 : centre[1] + side // 12,
+] = False
 damaged = {
     "reference": good,
     "grown": good | trimap_band(good, few, "per_side"),
@@ -195,7 +249,11 @@ damaged = {
     "shifted": np.roll(good, 2 * few, axis=1),
     "patch missing": patch,
 }
-display(Markdown(f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by {few} px, shifted by {2 * few} px."))
+display(
+    Markdown(
+        f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by {few} px, shifted by {2 * few} px."
+    )
+)
 
 # %% mystnb={"image": {"alt": "Compositions of one object with the reference mask and with four damaged masks: on a plain background, on the style-mixed one, and in detail"}, "figure": {"caption": "What each damage looks like on plain green (top), on the style-mixed image (middle), and in a detail of it (bottom). Grown: a rim of the old background. Shrunk: the edge is eaten away, and on the style-mixed image its own object looks out there. Shifted: a rim on one side and a loss on the other. A missing patch shows the other image inside the object.", "name": "fig-damage"}}
 window = boundary_windows(good, count=2, side=side // 4)[1]
@@ -214,7 +272,11 @@ for name, mask in damaged.items():
     whole = confusion(mask, good)
     edge = confusion(mask, good, ignore=~trimap_band(good, 2 * few, "per_side"))
     rows.append([name, f"{whole.miou:.3f}", f"{edge.miou:.3f}"])
-display(Markdown(table(["damage, one image", "mIoU", "mIoU near the boundary"], rows)))
+display(
+    Markdown(
+        table(["damage, one image", "mIoU", "mIoU near the boundary"], rows)
+    )
+)
 
 # %% [markdown]
 # Compare the two columns with the pictures. A thin rim costs little mIoU over the whole image, although it is easy to
@@ -227,8 +289,17 @@ display(Markdown(table(["damage, one image", "mIoU", "mIoU near the boundary"], 
 confusions = [confusion(cut.mask, truth) for cut, truth in zip(cuts, truths)]
 low, high = bootstrap_interval(confusions, "miou", "per_image")
 mean = mean_iou(confusions, "per_image")
-recorder.add(f"{P.prefix}compositing.examples.miou", mean, n=len(cuts), interval=(low, high))
-recorder.add(f"{P.prefix}compositing.examples.mask_share", np.mean([cut.mask.mean() for cut in cuts]), n=len(cuts))
+recorder.add(
+    f"{P.prefix}compositing.examples.miou",
+    mean,
+    n=len(cuts),
+    interval=(low, high),
+)
+recorder.add(
+    f"{P.prefix}compositing.examples.mask_share",
+    np.mean([cut.mask.mean() for cut in cuts]),
+    n=len(cuts),
+)
 display(
     Markdown(
         f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval {low:.3f} to {high:.3f}, too few images "
@@ -242,7 +313,10 @@ image_grid(
         [agreement_map(cut.mask, truth) for cut, truth in zip(cuts, truths)],
         [composite(cut.image, mix, cut.mask) for cut, mix in zip(cuts, mixes)],
     ],
-    column_titles=[f"seed {seed}: {item.miou:.2f}" for seed, item in zip(P.example_seeds, confusions)],
+    column_titles=[
+        f"seed {seed}: {item.miou:.2f}"
+        for seed, item in zip(P.example_seeds, confusions)
+    ],
 )
 
 # %% [markdown]
@@ -268,9 +342,13 @@ image_grid(
 
 # %%
 GAINS = (1, 2, 4, 8, 32)
-chosen = int(np.argmax([item.miou for item in confusions]))  # the query whose mask agrees best with the reference
+chosen = int(
+    np.argmax([item.miou for item in confusions])
+)  # the query whose mask agrees best with the reference
 cut, mix = cuts[chosen], mixes[chosen]
-alphas = {gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS}
+alphas = {
+    gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS
+}
 
 # %% mystnb={"image": {"alt": "Soft alpha masks for growing gain, and the composition with each, ending with the hard mask"}, "figure": {"caption": "The stretched confidence as alpha (top) and the composition with it on plain green (bottom). At gain 1 the green may shine through everywhere. With a higher gain the object becomes solid. The last column is the hard mask of the paper.", "name": "fig-soft-alpha"}}
 softened = [blend(cut.image, PLAIN, alpha) for alpha in alphas.values()]
@@ -286,7 +364,10 @@ image_grid(
 # %%
 window = boundary_windows(cut.mask, count=2, side=side // 4)[1]
 picture_slider(
-    [enlarge(whole[window], max(384, side // 4)) for whole in (*softened, hard)],
+    [
+        enlarge(whole[window], max(384, side // 4))
+        for whole in (*softened, hard)
+    ],
     [*(f"soft alpha, gain {gain}" for gain in GAINS), "hard mask"],
     name="gain",
     width=384,
@@ -306,7 +387,11 @@ back = np.asarray(Image.open(buffer))
 colours, alpha = back[..., :3], back[..., 3] == 255
 tile = max(1, side // 16)
 rows, columns = np.indices((side, side)) // tile
-board = np.where(((rows + columns) % 2 == 0)[..., None], 235, 190).repeat(3, axis=2).astype(np.uint8)
+board = (
+    np.where(((rows + columns) % 2 == 0)[..., None], 235, 190)
+    .repeat(3, axis=2)
+    .astype(np.uint8)
+)
 same = bool((alpha == cut.mask).all() and (colours == cut.image).all())
 display(
     Markdown(
@@ -316,7 +401,10 @@ display(
 )
 
 # %% mystnb={"image": {"alt": "The query, its alpha channel, and the cutout on a chequerboard"}, "figure": {"caption": "The query, the alpha channel of the PNG file, and the cutout on a chequerboard.", "name": "fig-png"}}
-image_row([colours, alpha, composite(colours, board, alpha)], ["query", "alpha channel", "cutout"])
+image_row(
+    [colours, alpha, composite(colours, board, alpha)],
+    ["query", "alpha channel", "cutout"],
+)
 
 # %% [markdown]
 # The PNG keeps the whole image under the mask: a program that ignores alpha shows it all. To hide what lies outside,
@@ -338,18 +426,27 @@ image_row([colours, alpha, composite(colours, board, alpha)], ["query", "alpha c
 # is soft or sharp there. A wide feather brings the old background back along the rim. The paper leaves
 # feathering out on purpose: hard edges show how good the mask is.
 
+
 # %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
 def feathered(mask, radius):
     """Mean of a mask over squares of side 2 radius + 1, rows first, then columns; the border repeats itself."""
     alpha = np.pad(mask.astype(float), radius, mode="edge")
     for axis in (0, 1):
-        alpha = np.lib.stride_tricks.sliding_window_view(alpha, 2 * radius + 1, axis).mean(-1)
+        alpha = np.lib.stride_tricks.sliding_window_view(
+            alpha, 2 * radius + 1, axis
+        ).mean(-1)
     return alpha
 
 
 radii = [few, 2 * few, 4 * few]
 image_row(
-    [hard[window], *(blend(cut.image, PLAIN, feathered(cut.mask, radius))[window] for radius in radii)],
+    [
+        hard[window],
+        *(
+            blend(cut.image, PLAIN, feathered(cut.mask, radius))[window]
+            for radius in radii
+        ),
+    ],
     ["hard", *(f"{2 * radius + 1} px" for radius in radii)],
 )
 
@@ -376,12 +473,31 @@ image_row(
 # %%
 wrong = cut.mask != truths[chosen]
 other_image = cuts[chosen - 1].image
-backgrounds = {"its style-mixed image": mix, "plain green": PLAIN, "another query": other_image}
+backgrounds = {
+    "its style-mixed image": mix,
+    "plain green": PLAIN,
+    "another query": other_image,
+}
 rows = []
 for name, background in backgrounds.items():
     difference = np.abs(cut.image[wrong].astype(float) - background[wrong])
-    rows.append([name, f"{difference.mean():.1f}" if wrong.any() else "no pixel is wrong"])
-display(Markdown(table([f"background ({wrong.mean():.1%} of pixels are wrong)", "mean difference, 0 to 255"], rows)))
+    rows.append(
+        [
+            name,
+            f"{difference.mean():.1f}" if wrong.any() else "no pixel is wrong",
+        ]
+    )
+display(
+    Markdown(
+        table(
+            [
+                f"background ({wrong.mean():.1%} of pixels are wrong)",
+                "mean difference, 0 to 255",
+            ],
+            rows,
+        )
+    )
+)
 
 # %% [markdown]
 # ```{solution-end}

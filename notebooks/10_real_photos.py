@@ -52,8 +52,19 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.evaluation.results import RunRecorder, load_run, measurements, results_folder
-from stylemixseg.evaluation.tables import IOUS, measured_cells, measured_text, reported_text, table
+from stylemixseg.evaluation.results import (
+    RunRecorder,
+    load_run,
+    measurements,
+    results_folder,
+)
+from stylemixseg.evaluation.tables import (
+    IOUS,
+    measured_cells,
+    measured_text,
+    reported_text,
+    table,
+)
 from stylemixseg.experiments.photos import (
     INVERSIONS,
     PhotoRun,
@@ -69,13 +80,24 @@ from stylemixseg.inversion.projector import Projector
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
-from stylemixseg.mixing import query_image, style_mixed_images, to_generator_range, to_uint8
+from stylemixseg.mixing import (
+    query_image,
+    style_mixed_images,
+    to_generator_range,
+    to_uint8,
+)
 from stylemixseg.models.references import FaceParser
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.graphcut import graph_cut
 from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.viz.compositing import agreement_map, boundary_windows, clusters_to_color, composite, overlay
+from stylemixseg.viz.compositing import (
+    agreement_map,
+    boundary_windows,
+    clusters_to_color,
+    composite,
+    overlay,
+)
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
@@ -86,7 +108,11 @@ painter = run.segmenter.generator  # the same, on the fastest engine
 parser = FaceParser.load()
 folder = results_folder(results)
 recorder = RunRecorder(
-    "10_real_photos", P.name, folder / P.name / "10_real_photos.json", generator, seed=P.style_seed
+    "10_real_photos",
+    P.name,
+    folder / P.name / "10_real_photos.json",
+    generator,
+    seed=P.style_seed,
 )
 side = min(256, generator.resolution)  # of the pictures in this chapter
 
@@ -130,14 +156,25 @@ side = min(256, generator.resolution)  # of the pictures in this chapter
 # %%
 astronaut = data.astronaut()  # (512, 512, 3) uint8
 frame = Frame.from_landmarks(
-    left_eye=(203, 101), right_eye=(247, 103), mouth_left=(205, 141), mouth_right=(243, 142), size=astronaut.shape[:2]
+    left_eye=(203, 101),
+    right_eye=(247, 103),
+    mouth_left=(205, 141),
+    mouth_right=(243, 142),
+    size=astronaut.shape[:2],
 )
 crop = frame.crop(astronaut, round(frame.side))
 photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
-display(Markdown(f"The frame has {frame.side:.0f} pixels a side in this photo of {len(astronaut)}."))
+display(
+    Markdown(
+        f"The frame has {frame.side:.0f} pixels a side in this photo of {len(astronaut)}."
+    )
+)
 
 # %% mystnb={"image": {"alt": "The portrait of an astronaut with a bright square round her head, beside it the content of the square, upright"}, "figure": {"caption": "The photo with its frame, and what lies in the frame. Where a frame reaches beyond the photo, the picture is mirrored at its border. Photo: NASA, public domain.", "name": "fig-frame"}}
-image_row([overlay(astronaut, frame.covered()), frame.crop(astronaut, side)], ["photo and frame", "in the frame"])
+image_row(
+    [overlay(astronaut, frame.covered()), frame.crop(astronaut, side)],
+    ["photo and frame", "in the frame"],
+)
 
 # %% [markdown]
 # `Frame.from_box` takes a box drawn by hand. `Frame.whole` takes the largest square of a photo that is aligned already,
@@ -190,6 +227,7 @@ def keep(step, ws, image):
 
 found = {"projector": projector(photo, on_step=keep)}
 
+
 # %% mystnb={"image": {"alt": "A row of reconstructions: it begins with the average image and ends close to the photo, which is the last picture"}, "figure": {"caption": "From the average image to the photo. The pictures are at equal distances in steps; the photo is on the right.", "name": "fig-steps"}}
 def painted(ws):
     """The image of one latent, (side, side, 3) uint8."""
@@ -226,7 +264,9 @@ picture_slider(
 
 # %%
 ws = found["projector"].ws
-painters = {"averaged image": generator} | ({"preview": projector.preview} if projector.preview else {})
+painters = {"averaged image": generator} | (
+    {"preview": projector.preview} if projector.preview else {}
+)
 previews, costs = [], []
 for name, source in painters.items():
     started = time.perf_counter()
@@ -246,7 +286,9 @@ image_row(previews, list(painters))
 # The same photo and the same steps, once with one vector for all layers and once with a vector for each.
 
 # %% tags=["remove-output"]
-in_w = Projector(generator, replace(projector.config, space="w"), preview=projector.preview)(photo)
+in_w = Projector(
+    generator, replace(projector.config, space="w"), preview=projector.preview
+)(photo)
 
 # %%
 spread = latent_spread(generator)
@@ -254,18 +296,34 @@ spread = latent_spread(generator)
 
 def quality_of(ws):
     """How near the image of a latent is to the photo."""
-    return inversion_quality(photo, to_generator_range(query_image(painter, ws)), parser)[0]
+    return inversion_quality(
+        photo, to_generator_range(query_image(painter, ws)), parser
+    )[0]
 
 
 rows = []
 for space, latent in {"W": in_w.ws, "W+": found["projector"].ws}.items():
-    distance, apart = spread.distance(latent).item(), spread.between_layers(latent).item()
+    distance, apart = (
+        spread.distance(latent).item(),
+        spread.between_layers(latent).item(),
+    )
     quality = quality_of(latent)
     name = f"{P.prefix}real_photos.space_{space.lower().replace('+', '_plus')}"
     recorder.add(f"{name}.psnr", quality.psnr_256, note="the astronaut, dB")
-    recorder.add(f"{name}.prior", distance, note="the astronaut; about 1 for the generator's own latents")
-    rows.append([space, f"{quality.psnr_256:.1f}", f"{distance:.2f}", f"{apart:.2f}"])
-header = ["space", "PSNR in dB, more is better", "$\\rho$, distance from the mean latent", "$\\delta$, between layers"]
+    recorder.add(
+        f"{name}.prior",
+        distance,
+        note="the astronaut; about 1 for the generator's own latents",
+    )
+    rows.append(
+        [space, f"{quality.psnr_256:.1f}", f"{distance:.2f}", f"{apart:.2f}"]
+    )
+header = [
+    "space",
+    "PSNR in dB, more is better",
+    "$\\rho$, distance from the mean latent",
+    "$\\delta$, between layers",
+]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
@@ -273,7 +331,10 @@ display(Markdown(table(header, rows)))
 # each other. The generator was trained with $\delta = 0$ only. The pictures show what each space gives for it.
 
 # %% mystnb={"image": {"alt": "The photo, its reconstruction in W and its reconstruction in W plus"}, "figure": {"caption": "The photo, the best of W, and the best of W+ after the same number of steps.", "name": "fig-spaces"}}
-image_row([target, painted(in_w.ws), painted(found["projector"].ws)], ["photo", "W", "W+"])
+image_row(
+    [target, painted(in_w.ws), painted(found["projector"].ws)],
+    ["photo", "W", "W+"],
+)
 
 # %% [markdown]
 # ## Inversion by an encoder
@@ -314,7 +375,13 @@ for name, quality in qualities.items():
             f"{quality.foreground.miou:.3f}",
         ]
     )
-header = ["inversion of the astronaut", "seconds", "PSNR in dB", "feature distance", "parser agreement, mIoU"]
+header = [
+    "inversion of the astronaut",
+    "seconds",
+    "PSNR in dB",
+    "feature distance",
+    "parser agreement, mIoU",
+]
 display(Markdown(table(header, rows)))
 
 # %% mystnb={"image": {"alt": "Rows of reconstructions, a row for each way to invert, each from the average image to the result"}, "figure": {"caption": "Each way to invert, from its start to its result (at most six of its steps). The photo is on the right.", "name": "fig-ways"}}
@@ -322,8 +389,16 @@ rows = []
 for name in run.inverters:
     steps = found[name].steps
     places = sorted({round(i) for i in np.linspace(0, len(steps) - 1, 6)})
-    rows.append([*(painted(steps[i]) for i in places), *[None] * (6 - len(places)), target])
-image_grid(rows, row_titles=list(run.inverters), column_titles=[*[""] * 6, "photo"])
+    rows.append(
+        [
+            *(painted(steps[i]) for i in places),
+            *[None] * (6 - len(places)),
+            target,
+        ]
+    )
+image_grid(
+    rows, row_titles=list(run.inverters), column_titles=[*[""] * 6, "photo"]
+)
 
 # %% [markdown]
 # The columns of the table are three views of one question:
@@ -364,7 +439,11 @@ else:
         "non-commercial research) as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` names; the README "
         "says how. The astronaut goes the whole way without it."
     )
-status += f" Full run: {load_run(full_file).created[:10]}." if full_file.exists() else " There is no full run."
+status += (
+    f" Full run: {load_run(full_file).created[:10]}."
+    if full_file.exists()
+    else " There is no full run."
+)
 display(Markdown(status))
 
 # %%
@@ -380,7 +459,13 @@ def quality_rows(source, where):
     """A row for each way that a run measured."""
     ways = [name for name in INVERSIONS if f"{ours}.{name}.psnr" in source]
     return [
-        [f"{INVERSIONS[way]}, {where}", *(measured_text(source[f"{ours}.{way}.{column}"]) for column in COLUMNS)]
+        [
+            f"{INVERSIONS[way]}, {where}",
+            *(
+                measured_text(source[f"{ours}.{way}.{column}"])
+                for column in COLUMNS
+            ),
+        ]
         for way in ways
     ]
 
@@ -401,9 +486,18 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 # %% mystnb={"image": {"alt": "The photo and the reconstruction, each with the outline of the face parser's foreground, and a map in which the two masks agree in blue and differ in orange and pink"}, "figure": {"caption": "The face parser's foreground on the photo and on the reconstruction, and the two against each other. Blue: both. Orange: only on the reconstruction. Pink: only on the photo. Orange and pink show where the inversion changed the outline, or where the parser erred on one of the two images.", "name": "fig-loss"}}
 w0 = found[best].ws
 made = painted(w0)
-on_photo, on_made = (parser.foreground(to_generator_range(image))[0].numpy() for image in (target, made))
+on_photo, on_made = (
+    parser.foreground(to_generator_range(image))[0].numpy()
+    for image in (target, made)
+)
 image_row(
-    [target, made, overlay(target, on_photo), overlay(made, on_made), agreement_map(on_made, on_photo)],
+    [
+        target,
+        made,
+        overlay(target, on_photo),
+        overlay(made, on_made),
+        agreement_map(on_made, on_photo),
+    ],
     ["photo", "reconstruction", "parser, photo", "parser, rec.", "comparison"],
 )
 
@@ -422,11 +516,16 @@ styles = run.segmenter.styles[:4]
 mixes = style_mixed_images(painter, w0, styles, P.cutoff, resolution=side)
 
 # %% mystnb={"image": {"alt": "The photo, its reconstruction, and style mixes of the same person in other colours and light"}, "figure": {"caption": "A real person in other styles. Pose, outline and hair stay; paint and light change. None of these pictures but the first is a photograph.", "name": "fig-person-mixes"}}
-image_row([target, made, *mixes], ["photo", "reconstruction", *(f"style {i + 1}" for i in range(len(mixes)))])
+image_row(
+    [target, made, *mixes],
+    ["photo", "reconstruction", *(f"style {i + 1}" for i in range(len(mixes)))],
+)
 
 # %%
 crop_side = len(crop)
-rule = segmentation.foreground[segmentation.clusters]  # the paper's rule on faces: saliency
+rule = segmentation.foreground[
+    segmentation.clusters
+]  # the paper's rule on faces: saliency
 inside = resized_soft(rule.astype(np.float32), crop_side)
 in_frame = inside > 0.5
 in_photo = frame.paste(in_frame)  # back in the photo's pixels
@@ -437,12 +536,28 @@ step = len(segmentation.clusters) // side
 # %% mystnb={"image": {"alt": "The photo, the reconstruction, the cluster map, the mask, the mask on the photo, and the person in front of a rocket launch"}, "figure": {"caption": "The whole way: photo, reconstruction, clusters, mask by the paper's saliency rule, the mask on the photo's own pixels, and the person in front of a new background. The composition takes its pixels from the photo, not from the reconstruction. Launch: SpaceX, public domain.", "name": "fig-series"}}
 clusters = clusters_to_color(segmentation.clusters[::step, ::step])
 image_row(
-    [target, made, clusters, rule[::step, ::step], overlay(crop, in_frame), composite(crop, launch, in_frame)],
-    ["photo", "reconstruction", "clusters", "mask", "on the photo", "composition"],
+    [
+        target,
+        made,
+        clusters,
+        rule[::step, ::step],
+        overlay(crop, in_frame),
+        composite(crop, launch, in_frame),
+    ],
+    [
+        "photo",
+        "reconstruction",
+        "clusters",
+        "mask",
+        "on the photo",
+        "composition",
+    ],
 )
 
 # %% mystnb={"image": {"alt": "The whole photo with the mask's outline inside the frame; everything outside the frame is dark"}, "figure": {"caption": "Back in the photo. The method saw the frame only, so outside of it the mask is empty.", "name": "fig-back"}}
-image_row([astronaut, overlay(astronaut, in_photo)], ["photo", "mask in the photo"])
+image_row(
+    [astronaut, overlay(astronaut, in_photo)], ["photo", "mask in the photo"]
+)
 
 # %% [markdown]
 # One object does all this at once, for any photo:
@@ -474,7 +589,11 @@ outlines = {"as it is": inside, "sharpened": sharpen(inside, crop)}
 if find_spec("cv2"):
     outlines["redrawn"] = graph_cut(inside, crop)
 few = max(16, crop_side // 4)
-windows = boundary_windows(in_frame, count=3, side=few) if 0 < in_frame.mean() < 1 else []
+windows = (
+    boundary_windows(in_frame, count=3, side=few)
+    if 0 < in_frame.mean() < 1
+    else []
+)
 
 # %% mystnb={"image": {"alt": "The mask's outline on the photo as it is, after sharpening and after redrawing, as a whole and in three details at the boundary"}, "figure": {"caption": "The mask on the photo as the method gives it, after the guided filter, and redrawn by GrabCut: as a whole and in three details at the boundary. The filter cannot repair what is wrong by more than its window.", "name": "fig-sharpened"}}
 image_grid(
@@ -518,7 +637,12 @@ display(Markdown(note))
 
 # %% mystnb={"image": {"alt": "The mask of the paper's rule on the photo, the probability map in greys, the mask that follows from it, and that mask sharpened"}, "figure": {"caption": "The paper's rule, the discriminant's probability (where one was fitted for the generator), the mask where it exceeds one half, and the same sharpened.", "name": "fig-discriminant"}}
 image_row(
-    [overlay(crop, in_frame), certain, overlay(crop, certain > 0.5), overlay(crop, sharpen(certain, crop) > 0.5)],
+    [
+        overlay(crop, in_frame),
+        certain,
+        overlay(crop, certain > 0.5),
+        overlay(crop, sharpen(certain, crop) > 0.5),
+    ],
     ["saliency rule", "probability", "above one half", "sharpened"],
 )
 
@@ -531,7 +655,9 @@ image_row(
 
 # %%
 paper = paper_values()
-ways = [way for way in INVERSIONS if f"{ours}.{way}.psnr" in measured | full] or list(INVERSIONS)
+ways = [
+    way for way in INVERSIONS if f"{ours}.{way}.psnr" in measured | full
+] or list(INVERSIONS)
 rows = [
     [
         f"{INVERSIONS[way]}: {title}",
@@ -564,7 +690,10 @@ display(Markdown(table(header, rows)))
 # from masks of this very data set (other photos).
 
 # %%
-CEILINGS = {"face_parser": "face parser, on the photo", "deeplab": "DeepLabV3, class person, on the photo"}
+CEILINGS = {
+    "face_parser": "face parser, on the photo",
+    "deeplab": "DeepLabV3, class person, on the photo",
+}
 rows = [
     [
         f"{name}: {title}",
@@ -589,20 +718,48 @@ RULE_NAMES = {
     "discriminant_sharp": "discriminant, sharpened",
     "discriminant_cut": "discriminant, redrawn",
 }
-places = {f"{way}, here": (measured, way) for way in ways if f"{ours}.{way}.psnr" in measured}
-places |= {f"{way}, full run": (full, way) for way in ways if f"{ours}.{way}.psnr" in full}
+places = {
+    f"{way}, here": (measured, way)
+    for way in ways
+    if f"{ours}.{way}.psnr" in measured
+}
+places |= {
+    f"{way}, full run": (full, way)
+    for way in ways
+    if f"{ours}.{way}.psnr" in full
+}
 rows = [
-    [name, *(measured_text(source.get(f"{ours}.{way}.{rule_name}.miou")) for source, way in places.values())]
+    [
+        name,
+        *(
+            measured_text(source.get(f"{ours}.{way}.{rule_name}.miou"))
+            for source, way in places.values()
+        ),
+    ]
     for rule_name, name in RULE_NAMES.items()
 ]
-display(Markdown(table(["mIoU, dataset-level", *places], rows) if places else "Not measured."))
+display(
+    Markdown(
+        table(["mIoU, dataset-level", *places], rows)
+        if places
+        else "Not measured."
+    )
+)
+
 
 # %%
 def photo_rows(path, inversion):
     """The photos that one inversion was measured on: {name: its numbers}."""
     with open(path, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["inversion"] == inversion]
-    return {row.pop("photo"): {name: float(row[name]) for name in row if name != "inversion"} for row in rows}
+        rows = [
+            row for row in csv.DictReader(file) if row["inversion"] == inversion
+        ]
+    return {
+        row.pop("photo"): {
+            name: float(row[name]) for name in row if name != "inversion"
+        }
+        for row in rows
+    }
 
 
 def mean_text(values):
@@ -686,10 +843,22 @@ CHAIN = {
     "{}{}.discriminant_cut.per_image.miou": "discriminant, redrawn (ours)",
 }
 rows = [
-    [name, *(measured_text(source.get(pattern.format(f"{ours}.", way))) for source, way in places.values())]
+    [
+        name,
+        *(
+            measured_text(source.get(pattern.format(f"{ours}.", way)))
+            for source, way in places.values()
+        ),
+    ]
     for pattern, name in CHAIN.items()
 ]
-display(Markdown(table(["mIoU, mean over photos", *places], rows) if places else "Not measured."))
+display(
+    Markdown(
+        table(["mIoU, mean over photos", *places], rows)
+        if places
+        else "Not measured."
+    )
+)
 
 # %% [markdown]
 # The rows of this table are means over the same photos, so they are compared photo by photo. (The parser's scores on
@@ -728,18 +897,29 @@ PARTS = {
     "oracle, less parser on the reconstruction": above_parser,
 }
 rows = [
-    [part, *(mean_text([*map(of_row, scores.values())]) for scores in of_photos.values())]
+    [
+        part,
+        *(
+            mean_text([*map(of_row, scores.values())])
+            for scores in of_photos.values()
+        ),
+    ]
     for part, of_row in PARTS.items()
 ]
 cells = []
 for place, (source, way) in places.items():
     scores = of_photos[place]
     if scores.keys() <= on_photo.keys():
-        changes = [on_photo[name] - row["parser_on_reconstruction"] for name, row in scores.items()]
+        changes = [
+            on_photo[name] - row["parser_on_reconstruction"]
+            for name, row in scores.items()
+        ]
         cells.append(mean_text(changes))
     else:
         of_parser = source[f"{ours}.face_parser.per_image.miou"].value
-        change = of_parser - source[f"{ours}.{way}.parser_on_reconstruction"].value
+        change = (
+            of_parser - source[f"{ours}.{way}.parser_on_reconstruction"].value
+        )
         cells.append(f"{change:+.3f}, no interval without the photos")
 rows.append(["parser on the photo, less on the reconstruction", *cells])
 header = ["mIoU, paired, and photos above 0", *places]
@@ -814,8 +994,15 @@ if photos:
     for item in {id(item): item for item in (*order[:2], order[-1])}.values():
         result, numbers = run.result(item, best), scores[item.name]
         took = masks(item, result, P.k)["saliency"]
-        pictures = [overlay(item.pixels, item.foreground), painted(result.ws), clusters_to_color(result.labels)]
-        pictures += [overlay(item.pixels, took), agreement_map(took, item.foreground)]
+        pictures = [
+            overlay(item.pixels, item.foreground),
+            painted(result.ws),
+            clusters_to_color(result.labels),
+        ]
+        pictures += [
+            overlay(item.pixels, took),
+            agreement_map(took, item.foreground),
+        ]
         rows.append([reduced(picture) for picture in pictures])
         larger = by_rule(numbers) > before_rule(numbers)
         names.append(
@@ -823,10 +1010,24 @@ if photos:
             + ("rule" if larger else "before the rule")
         )
 else:
-    rows = [[target, made, clusters_to_color(segmentation.kmeans.labels), overlay(crop, in_frame), None]]
+    rows = [
+        [
+            target,
+            made,
+            clusters_to_color(segmentation.kmeans.labels),
+            overlay(crop, in_frame),
+            None,
+        ]
+    ]
 
 # %% mystnb={"image": {"alt": "Rows of pictures: a photo with the outline of its human mask, its reconstruction, the cluster map, the mask of the saliency rule, and the map of agreement and errors"}, "figure": {"caption": "The two worst photos and the best one under the saliency rule, with mIoU and the larger part of the loss: by the rule, or before it. From the left: photo with human mask, reconstruction, clusters, mask by the rule, comparison (blue: both; orange: too much; pink: too little). Where the data are absent: the astronaut, without a human mask. Photos: CelebAMask-HQ, three people, reduced, shown for research.", "name": "fig-failures"}}
-titles = ["photo, human mask", "reconstruction", "clusters", "mask", "comparison"]
+titles = [
+    "photo, human mask",
+    "reconstruction",
+    "clusters",
+    "mask",
+    "comparison",
+]
 image_grid(rows, column_titles=titles, row_titles=names)
 
 # %% [markdown]
@@ -889,7 +1090,10 @@ image_grid(rows, column_titles=titles, row_titles=names)
 x, y = frame.centre
 a, b = frame.axis
 angle = np.deg2rad(25)
-leaning = (a * np.cos(angle) - b * np.sin(angle), a * np.sin(angle) + b * np.cos(angle))
+leaning = (
+    a * np.cos(angle) - b * np.sin(angle),
+    a * np.sin(angle) + b * np.cos(angle),
+)
 frames = {
     "FFHQ's": frame,
     "larger": replace(frame, axis=(1.3 * a, 1.3 * b)),
@@ -897,7 +1101,10 @@ frames = {
     "leaning": replace(frame, axis=leaning),
 }
 looks = {name: item.crop(astronaut, crop_side) for name, item in frames.items()}
-inverted = {name: ways_here[quickest](to_generator_range(look)).ws for name, look in looks.items()}
+inverted = {
+    name: ways_here[quickest](to_generator_range(look)).ws
+    for name, look in looks.items()
+}
 
 # %% mystnb={"image": {"alt": "Four crops of the photo in different frames, and below each the reconstruction by the quickest inversion"}, "figure": {"caption": "The photo in four frames (top) and what the quickest inversion makes of each (bottom).", "name": "fig-other-frames"}}
 image_grid(
@@ -933,14 +1140,24 @@ image_grid(
 
 # %% tags=["remove-output"]
 TUNING_STEPS = 6
-tuned = pivotal_tuning(generator, w0, photo, steps=TUNING_STEPS, learning_rate=3e-5)
-tuned_segmenter = StyleMixSegmenter(with_engine(tuned, "auto", "cpu"), run.segmenter.config, discriminant=None)
+tuned = pivotal_tuning(
+    generator, w0, photo, steps=TUNING_STEPS, learning_rate=3e-5
+)
+tuned_segmenter = StyleMixSegmenter(
+    with_engine(tuned, "auto", "cpu"), run.segmenter.config, discriminant=None
+)
 after = tuned_segmenter(w0)
 
 # %%
-tuned_quality = inversion_quality(photo, to_generator_range(after.image), parser)[0]
+tuned_quality = inversion_quality(
+    photo, to_generator_range(after.image), parser
+)[0]
 same = confusion(after.mask, rule).miou
-recorder.add(f"{P.prefix}real_photos.tuning.psnr", tuned_quality.psnr_256, note=f"{TUNING_STEPS} steps, dB")
+recorder.add(
+    f"{P.prefix}real_photos.tuning.psnr",
+    tuned_quality.psnr_256,
+    note=f"{TUNING_STEPS} steps, dB",
+)
 display(
     Markdown(
         f"PSNR {qualities[best].psnr_256:.1f} dB before and {tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} "
@@ -950,7 +1167,12 @@ display(
 
 # %% mystnb={"image": {"alt": "The photo, the reconstruction before and after pivotal tuning, and the mask after it"}, "figure": {"caption": "The photo, the reconstruction before and after a few steps of pivotal tuning, and the mask on the tuned generator.", "name": "fig-tuned"}}
 image_row(
-    [target, made, after.image[::step, ::step], overlay(after.image, after.mask)[::step, ::step]],
+    [
+        target,
+        made,
+        after.image[::step, ::step],
+        overlay(after.image, after.mask)[::step, ::step],
+    ],
     ["photo", "before", "tuned", "mask, tuned"],
 )
 

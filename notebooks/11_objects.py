@@ -44,7 +44,11 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import RunRecorder, measurements, results_folder
+from stylemixseg.evaluation.results import (
+    RunRecorder,
+    measurements,
+    results_folder,
+)
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_text,
@@ -53,7 +57,13 @@ from stylemixseg.evaluation.tables import (
 )
 from stylemixseg.experiments import detectors, objects, parts
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.objects import MODES, VARIANTS, room_stack, true_boxes, whole_image_classes
+from stylemixseg.experiments.objects import (
+    MODES,
+    VARIANTS,
+    room_stack,
+    true_boxes,
+    whole_image_classes,
+)
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.export.objects import coco
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
@@ -67,14 +77,25 @@ from stylemixseg.objects.detection.known import KnownBoxes, jittered
 from stylemixseg.objects.detection.phrases import parse_phrases
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
 from stylemixseg.summary import style_stack
-from stylemixseg.viz.compositing import PALETTE, clusters_to_color, overlay, overlay_objects
+from stylemixseg.viz.compositing import (
+    PALETTE,
+    clusters_to_color,
+    overlay,
+    overlay_objects,
+)
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import object_switches
 
 P = load_profile(profile)
 folder = results_folder(results)
 world = ToyWorld("room", resolution=objects.RESOLUTION)
-recorder = RunRecorder("11_objects", P.name, folder / P.name / "11_objects.json", world, seed=P.query_seed_first)
+recorder = RunRecorder(
+    "11_objects",
+    P.name,
+    folder / P.name / "11_objects.json",
+    world,
+    seed=P.query_seed_first,
+)
 
 # %% [markdown]
 # ## Why not cluster the whole scene?
@@ -95,7 +116,12 @@ correct = named == truth.semantic
 # %% mystnb={"image": {"alt": "A drawn living room, its eight clusters in flat colours, the classes they were given, and in black the pixels whose class is wrong"}, "figure": {"caption": "A room, one clustering of all of it with k = 8, the class that each cluster is mostly made of, and in black where that is wrong: a thing that shares its cluster with others is lost.", "name": "fig-whole-scene"}}
 image_row(
     [room, clusters_to_color(whole), clusters_to_color(named), correct],
-    ["query", f"k = {objects.WHOLE_K}", "class of each cluster", "right (white)"],
+    [
+        "query",
+        f"k = {objects.WHOLE_K}",
+        "class of each cluster",
+        "right (white)",
+    ],
 )
 
 # %% [markdown]
@@ -120,8 +146,17 @@ image_row(
 # The captions of the paper's experiments, and the phrases that we read out of them:
 
 # %%
-captions = ["horses", "sofa, coffee table, lamp, side table, rug, in a livingroom"]
-rows = [[f"`{caption}`", ", ".join(f"`{phrase}`" for phrase in parse_phrases(caption))] for caption in captions]
+captions = [
+    "horses",
+    "sofa, coffee table, lamp, side table, rug, in a livingroom",
+]
+rows = [
+    [
+        f"`{caption}`",
+        ", ".join(f"`{phrase}`" for phrase in parse_phrases(caption)),
+    ]
+    for caption in captions
+]
 display(Markdown(table(["caption", "phrases"], rows)))
 
 # %% [markdown]
@@ -157,7 +192,16 @@ def draw_boxes(axis, picture, detections):
     for item in detections:
         x0, y0, x1, y1 = item.box
         color = PALETTE[names.index(item.label) % len(PALETTE)] / 255
-        axis.add_patch(plt.Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, edgecolor=color, linewidth=2))
+        axis.add_patch(
+            plt.Rectangle(
+                (x0 - 0.5, y0 - 0.5),
+                x1 - x0,
+                y1 - y0,
+                fill=False,
+                edgecolor=color,
+                linewidth=2,
+            )
+        )
         style = {"facecolor": color, "edgecolor": "none", "pad": 1}
         axis.text(x0, y0 - 2, item.label, fontsize=7, color="white", bbox=style)
 
@@ -180,9 +224,15 @@ figure
 # the window for the background:
 
 # %%
-thing = next(box for box in true_boxes(truth) if box.label in ("window", "picture"))
-tight = segment_boxes(stack, [thing], [thing.label], room, margin=0.0).objects[0]
-wide = segment_boxes(stack, [thing], [thing.label], room, margin=MARGIN).objects[0]
+thing = next(
+    box for box in true_boxes(truth) if box.label in ("window", "picture")
+)
+tight = segment_boxes(stack, [thing], [thing.label], room, margin=0.0).objects[
+    0
+]
+wide = segment_boxes(
+    stack, [thing], [thing.label], room, margin=MARGIN
+).objects[0]
 
 
 def in_its_crop(item):
@@ -229,17 +279,39 @@ rows = [
     ]
     for item in result.objects
 ]
-display(Markdown(table(["number", "phrase", "score", "visible pixels", "cut by the border"], rows)))
+display(
+    Markdown(
+        table(
+            [
+                "number",
+                "phrase",
+                "score",
+                "visible pixels",
+                "cut by the border",
+            ],
+            rows,
+        )
+    )
+)
 
 
 def on_white(numbers):
     """A map of objects in flat colours; 0 is white."""
-    return np.where(numbers[..., None] > 0, clusters_to_color(np.maximum(numbers - 1, 0)), 255).astype(np.uint8)
+    return np.where(
+        numbers[..., None] > 0,
+        clusters_to_color(np.maximum(numbers - 1, 0)),
+        255,
+    ).astype(np.uint8)
 
 
 # %% mystnb={"image": {"alt": "The living room, its semantic map and its instance map in flat colours, and the objects tinted on the grey room"}, "figure": {"caption": "Query, semantic map (one colour per phrase), instance map (one colour per object), and the objects on their scene.", "name": "fig-maps"}}
 image_row(
-    [room, on_white(result.semantic), on_white(result.instance), overlay_objects(room, result.instance)],
+    [
+        room,
+        on_white(result.semantic),
+        on_white(result.instance),
+        overlay_objects(room, result.instance),
+    ],
     ["query", "semantic", "instance", "objects"],
 )
 
@@ -284,9 +356,15 @@ pair = ("couch", "coffee table")
 scenes, shown = [], []
 for seed in list(P.example_seeds)[:4]:
     of_room, its_truth, its_image = room_stack(world, P, seed)
-    boxes = DetectionFilter()(KnownBoxes.from_toy(its_truth)(its_image, pair), its_image.shape[:2])
+    boxes = DetectionFilter()(
+        KnownBoxes.from_toy(its_truth)(its_image, pair), its_image.shape[:2]
+    )
     scenes.append(its_image)
-    shown.append(overlay_objects(its_image, segment_boxes(of_room, boxes, pair, its_image).semantic))
+    shown.append(
+        overlay_objects(
+            its_image, segment_boxes(of_room, boxes, pair, its_image).semantic
+        )
+    )
 
 # %% mystnb={"image": {"alt": "Four drawn living rooms; below each the same room in grey with its couches in blue and its coffee tables in orange"}, "figure": {"caption": "As the top row of Figure 1 of the paper: couches in blue, coffee tables in orange.", "name": "fig-figure1"}}
 image_grid([scenes, shown])
@@ -319,7 +397,13 @@ full = full_run("objects")
 # %%
 broken = {name: f"exact boxes, but {words}" for name, words in MODES.items()}
 rows = [
-    [words, *(measured_text(source.get(f"toy.objects.{name}.instances.iou")) for source in (here, full))]
+    [
+        words,
+        *(
+            measured_text(source.get(f"toy.objects.{name}.instances.iou"))
+            for source in (here, full)
+        ),
+    ]
     for name, words in {**VARIANTS, **broken}.items()
 ]
 header = [
@@ -335,7 +419,10 @@ best = full or here
 
 def by_class(name):
     """Mean IoU over the instances of each class, or nan."""
-    items = [best.get(f"toy.objects.{name}.{thing}.instances.iou") for thing in THINGS]
+    items = [
+        best.get(f"toy.objects.{name}.{thing}.instances.iou")
+        for thing in THINGS
+    ]
     return [np.nan if item is None else item.value for item in items]
 
 
@@ -346,7 +433,15 @@ values = np.array([by_class(name) for name in ways])
 axis.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=1)
 for (i, j), value in np.ndenumerate(values):
     if np.isfinite(value):
-        axis.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, color="black" if value > 0.5 else "white")
+        axis.text(
+            j,
+            i,
+            f"{value:.2f}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if value > 0.5 else "white",
+        )
 axis.set_xticks(range(len(THINGS)), THINGS)
 axis.set_yticks(range(len(ways)), [name.replace("_", " ") for name in ways])
 axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
@@ -373,7 +468,11 @@ rows = [
     ]
     for name in sorted(drops, key=drops.get, reverse=True)
 ]
-header = ["broken assumption", "lost on average", "the two classes that lose most"]
+header = [
+    "broken assumption",
+    "lost on average",
+    "the two classes that lose most",
+]
 display(
     Markdown(
         f"With exact boxes the mean IoU is {exact:.3f}. What each broken "
@@ -406,12 +505,18 @@ full_parts = full_run("parts")
 # %%
 rows = []
 for source, where in ((of_parts, "here"), (full_parts, "full run")):
-    for part in dict.fromkeys(name.split(".")[-3] for name in source if ".parts." in f".{name}"):
-        items = [source.get(f"{P.prefix}parts.{part}.{way}.iou") for way in parts.WAYS]
+    for part in dict.fromkeys(
+        name.split(".")[-3] for name in source if ".parts." in f".{name}"
+    ):
+        items = [
+            source.get(f"{P.prefix}parts.{part}.{way}.iou")
+            for way in parts.WAYS
+        ]
         if any(items):
             rows.append([f"{part}, {where}", *map(measured_text, items)])
 header = ["mean IoU over faces", *parts.WAYS.values()]
 display(Markdown(table(header, rows)))
+
 
 # %%
 def mean_of(part, way):
@@ -455,7 +560,10 @@ eight = kmeans(face_stack, parts.WHOLE_K).labels
 # %% mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's other way, eight clusters of the whole image.", "name": "fig-parts"}}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
 draw_boxes(axes[0], face, part_boxes)
-for axis, picture in zip(axes[1:], (overlay_objects(face, in_boxes.instance), clusters_to_color(eight))):
+for axis, picture in zip(
+    axes[1:],
+    (overlay_objects(face, in_boxes.instance), clusters_to_color(eight)),
+):
     axis.imshow(picture)
     axis.set(xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
@@ -500,7 +608,10 @@ COLUMNS = {
 def horse_cells(source, threshold):
     """What one run measured at one threshold, one cell per column."""
     prefix, suffix = "detector.coco_ssd.horses", f"t{100 * threshold:02.0f}"
-    return [measured_text(source.get(f"{prefix}.{name}.{suffix}")) for name in COLUMNS]
+    return [
+        measured_text(source.get(f"{prefix}.{name}.{suffix}"))
+        for name in COLUMNS
+    ]
 
 
 rows = [
@@ -509,7 +620,13 @@ rows = [
     if source
     for threshold in detectors.THRESHOLDS
 ]
-display(Markdown(table(["score at least", *COLUMNS.values()], rows) if rows else f"Not measured: {why_not}"))
+display(
+    Markdown(
+        table(["score at least", *COLUMNS.values()], rows)
+        if rows
+        else f"Not measured: {why_not}"
+    )
+)
 
 # %%
 sides = [Detection((400, 400, 600, 600), "thing", 1.0)] * 1000
@@ -538,12 +655,24 @@ display(
 
 # %%
 paper = paper_values()
-TABLE_2 = {"horse": "LSUN-Horse, horses", "sofa": "DeepRooms, sofa", "table": "DeepRooms, table"}
+TABLE_2 = {
+    "horse": "LSUN-Horse, horses",
+    "sofa": "DeepRooms, sofa",
+    "table": "DeepRooms, table",
+}
 rows = [
-    [words, *(reported_text(paper, f"table2.{name}.ours.{iou}") for iou in IOUS), "needs the official weights"]
+    [
+        words,
+        *(reported_text(paper, f"table2.{name}.ours.{iou}") for iou in IOUS),
+        "needs the official weights",
+    ]
     for name, words in TABLE_2.items()
 ]
-header = ["objects", *(f"paper reported, {title}" for title in IOUS.values()), "measured here"]
+header = [
+    "objects",
+    *(f"paper reported, {title}" for title in IOUS.values()),
+    "measured here",
+]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
@@ -567,10 +696,20 @@ display(Markdown(table(header, rows)))
 from dataclasses import replace
 
 for clusters in (2, 3, 4):
-    of_k = objects.score_boxes(stack, truth, room, true_boxes(truth), config=replace(BOX_CONFIG, k=clusters))
+    of_k = objects.score_boxes(
+        stack,
+        truth,
+        room,
+        true_boxes(truth),
+        config=replace(BOX_CONFIG, k=clusters),
+    )
     mean = np.mean([iou for _, iou in of_k["instances"]])
-    recorder.add(f"toy.exercise.k{clusters}.iou", mean, n=len(of_k["instances"]))
-    print(f"k = {clusters}: mean IoU {mean:.3f} over {len(of_k['instances'])} objects of one room")
+    recorder.add(
+        f"toy.exercise.k{clusters}.iou", mean, n=len(of_k["instances"])
+    )
+    print(
+        f"k = {clusters}: mean IoU {mean:.3f} over {len(of_k['instances'])} objects of one room"
+    )
 
 # %% [markdown]
 # ```{solution-end}
@@ -594,7 +733,9 @@ for clusters in (2, 3, 4):
 # %%
 from stylemixseg.generators.toyworld.world import FAILURE_MODES
 
-crowded = ToyWorld("room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"])
+crowded = ToyWorld(
+    "room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"]
+)
 wins = {"the smaller box wins": [], "the larger box wins": []}
 for seed in list(P.example_seeds)[:4]:
     of_room, its_truth, its_image = room_stack(crowded, P, seed)
@@ -602,7 +743,12 @@ for seed in list(P.example_seeds)[:4]:
     most = max(item.area for item in equal)
     by_size = [replace(item, score=item.area / most) for item in equal]
     for boxes, values in zip((equal, by_size), wins.values()):
-        values += [iou for _, iou in objects.score_boxes(of_room, its_truth, its_image, boxes)["instances"]]
+        values += [
+            iou
+            for _, iou in objects.score_boxes(
+                of_room, its_truth, its_image, boxes
+            )["instances"]
+        ]
 for rule, values in wins.items():
     print(f"{rule}: mean IoU {np.mean(values):.3f} over {len(values)} objects")
 
@@ -630,11 +776,18 @@ known = truth.instance == truth.boxes[true_boxes(truth).index(target)].instance
 for share in (0, 0.1, 0.2, 0.33, 0.5):
     x0, y0, x1, y1 = target.box
     step = share * (x1 - x0)
-    moved = DetectionFilter()([replace(target, box=(x0 + step, y0, x1 + step, y1))], room.shape[:2])
+    moved = DetectionFilter()(
+        [replace(target, box=(x0 + step, y0, x1 + step, y1))], room.shape[:2]
+    )
     shifted = segment_boxes(stack, moved, [target.label], room)
-    inside = known[shifted.objects[0].rows, shifted.objects[0].columns].sum() / known.sum()
+    inside = (
+        known[shifted.objects[0].rows, shifted.objects[0].columns].sum()
+        / known.sum()
+    )
     mask = shifted.instance > 0
-    print(f"{target.label} moved by {share:.0%}: IoU {confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside")
+    print(
+        f"{target.label} moved by {share:.0%}: IoU {confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside"
+    )
 
 # %% [markdown]
 # ```{solution-end}
@@ -656,4 +809,4 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
 correct_share = float((named == truth.semantic).mean())
 note = f"share of one room's pixels, {len(CLASS_NAMES)} classes"
 recorder.add("toy.whole.pixels_right", correct_share, n=1, note=note)
-recorder.write();
+recorder.write()

@@ -87,7 +87,6 @@ class SegmenterConfig:
                     f"{got // 3}"
                 )
 
-
     @property
     def kmeans_options(self) -> dict[str, int]:
         """The settings of `clustering.kmeans`, by its names."""
@@ -172,9 +171,7 @@ class StyleMixSegmenter:
                 raise ValueError(f"memory_limit needs a StyleGAN2 that runs in PyTorch, got {generator.name}")
             self.batch_size = generator.batch_size_for(self.config.memory_limit)
         # Drawn once and shared by all queries, so that summary tensors of different images can be compared.
-        self.styles = draw_style_latents(
-            generator, self.config.n, self.config.style_seed, self.config.style_truncation
-        )
+        self.styles = draw_style_latents(generator, self.config.n, self.config.style_seed, self.config.style_truncation)
 
     def __call__(self, ws: Tensor, progress: bool = False) -> Segmentation:
         """Segment the image of one structure latent.
@@ -218,9 +215,7 @@ class StyleMixSegmenter:
             progress=progress,
         )
 
-    def from_summary(
-        self, ws: Tensor, summary: Summary | Callable[[], Summary]
-    ) -> Segmentation:
+    def from_summary(self, ws: Tensor, summary: Summary | Callable[[], Summary]) -> Segmentation:
         """As calling the segmenter, with an X_s that is at hand, or its images, or a function that makes either."""
         config, generator = self.config, self.generator
         self.check_query(ws)

@@ -88,7 +88,7 @@ def test_sub_sampling_is_ours_to_say_and_faiss_default_is_256(capfd):
     few = kmeans(summary, 3, restarts=1, max_points_per_cluster=256)
     assert sorted(map(tuple, few.centroids)) == sorted(map(tuple, plain.centroids))  # what faiss does unasked
     every = kmeans(summary, 3, restarts=1)
-    assert MAX_POINTS_PER_CLUSTER * 3 >= len(points)  # here the default takes all pixels
+    assert len(points) <= MAX_POINTS_PER_CLUSTER * 3  # here the default takes all pixels
     assert not np.allclose(np.sort(few.centroids, 0), np.sort(every.centroids, 0))
     # The objective sums over the pixels that trained: 3 x 256 of 1600, then all.
     assert few.objective / every.objective == pytest.approx(768 / 1600, rel=0.1)

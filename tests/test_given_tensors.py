@@ -111,7 +111,9 @@ def test_inversion(small, form):
         lambda ws, photo: spread.latents(spread.coordinates(ws)),
     ):
         # A layout of its own in memory may lead to another order of summation.
-        torch.testing.assert_close(use(given_ws, given_photo).detach(), use(same_ws, same_photo).detach(), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            use(given_ws, given_photo).detach(), use(same_ws, same_photo).detach(), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_gradients_pass_through_a_cast(tiny):

@@ -175,7 +175,8 @@ def test_trimap_counts_the_band_and_nothing_else(pair, width, side):
 def test_the_interval_of_a_mean_draws_whole_groups():
     ious = [confusion(np.arange(10)[None] < 5, np.arange(10)[None] < cut) for cut in (3, 5, 8, 9)]
     assert bootstrap_mean([[item.miou] for item in ious]) == pytest.approx(
-        bootstrap_interval(ious, "miou", "per_image"))
+        bootstrap_interval(ious, "miou", "per_image")
+    )
     many = np.random.default_rng(0).normal(5, 2, 400)
     low, high = bootstrap_mean(many[:, None])
     assert (low, high) == pytest.approx((many.mean() - 0.196, many.mean() + 0.196), abs=0.03)  # 1.96 * 2 / 20
@@ -206,8 +207,11 @@ def test_the_interval_of_a_mean_draws_whole_groups():
         (lambda: paired_difference([], [], "miou", "dataset"), ValueError, "at least one"),
         (lambda: paired_difference([Confusion(1, 1, 1, 1)], [], "miou", "dataset"), ValueError, "1 in a and 0 in b"),
         (lambda: paired_difference([0.5], [0.5], "miou", "dataset"), TypeError, "Confusion"),
-        (lambda: paired_difference([Confusion(1, 1, 1, 1)], [Confusion(1, 1, 1, 1)], "iou", "dataset"), ValueError,
-         "statistic"),
+        (
+            lambda: paired_difference([Confusion(1, 1, 1, 1)], [Confusion(1, 1, 1, 1)], "iou", "dataset"),
+            ValueError,
+            "statistic",
+        ),
         (lambda: trimap_band([[1, 0]], 0), ValueError, "width"),
         (lambda: trimap_band([[1, 0]], 3, "one"), ValueError, "side"),
     ],

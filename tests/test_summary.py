@@ -142,7 +142,10 @@ def test_streamed_is_what_the_images_give(world, latents, color_space, resolutio
     [
         ([], r"images must be \(n, H, W, 3\) with n >= 1 and equal sizes"),
         (np.zeros((0, 4, 4, 3), np.uint8), "with n >= 1"),
-        ([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)], r"equal sizes, .*\[\(4, 4, 3\), \(4, 5, 3\)\]"),
+        (
+            [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
+            r"equal sizes, .*\[\(4, 4, 3\), \(4, 5, 3\)\]",
+        ),
         (np.zeros((4, 4, 3), np.uint8), r"images must be \(n, H, W, 3\) uint8 .*got \(4, 4, 3\)"),
         (np.zeros((2, 4, 4, 4), np.uint8), r"images must be \(n, H, W, 3\) uint8 .*got \(2, 4, 4, 4\) uint8"),
         (np.zeros((2, 4, 4, 3), np.float32), "uint8 .*got .* float32"),

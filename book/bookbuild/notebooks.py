@@ -145,7 +145,9 @@ def launch_notebook(source: Path, references: References) -> NotebookNode:
         if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
             cells.append(new_markdown_cell(f"**Figure.** {plain_markdown(caption, references, page)}"))
     title, _, rest = cells[0].source.partition("\n")
-    copy_of = f"*To run and to change. With all its results the chapter is [a page of the book]({site_url()}/{page}.html).*"
+    copy_of = (
+        f"*To run and to change. With all its results the chapter is [a page of the book]({site_url()}/{page}.html).*"
+    )
     cells[0].source = f"{title}\n\n{copy_of}\n{rest}"
     cells.insert(1, new_code_cell(install_code()))
     # Cell names drawn at random would make every build differ.

@@ -10,7 +10,9 @@ from .layout import BuildError
 from .myst import Directive, as_directive, parser
 from .references import References
 
-ADMONITIONS = {name: name.capitalize() for name in ("attention", "caution", "hint", "important", "note", "tip", "warning")}
+ADMONITIONS = {
+    name: name.capitalize() for name in ("attention", "caution", "hint", "important", "note", "tip", "warning")
+}
 ADMONITIONS["seealso"] = "See also"
 # Syntax of MyST that plain Markdown has not; no chapter uses it, and a chapter that begins to is told so.
 UNSUPPORTED = {
@@ -83,7 +85,9 @@ def _directive(directive: Directive, references: References, page: str) -> str:
         body = plain_markdown(directive.body, references, page)
         target = references.target(directive.options["label"])
         title = f"### {target.words.capitalize()}" + (f": {directive.argument}" if directive.argument else "")
-        hint = f"*The solution is folded in [the book's page]({references.address(target)}): open it when you have yours.*"
+        hint = (
+            f"*The solution is folded in [the book's page]({references.address(target)}): open it when you have yours.*"
+        )
         return f"{title}\n\n{body}\n\n{hint}"
     # Each line of a quotation begins with `>`, which must not come to stand inside a formula.
     body = plain_markdown(directive.body, references, page, joined=True)

@@ -126,4 +126,8 @@ def read_references(chapters: dict[str, NotebookNode]) -> References:
     if len(targets) != len(found):
         twice = sorted({label for label, _ in found if sum(label == other for other, _ in found) > 1})
         raise BuildError(f"labels that stand twice in the chapters: {', '.join(twice)}")
-    return References(targets, dict(parse_file(str(BOOK / "references.bib"), bib_format="bibtex").entries), frozenset(expected_pages()))
+    return References(
+        targets,
+        dict(parse_file(str(BOOK / "references.bib"), bib_format="bibtex").entries),
+        frozenset(expected_pages()),
+    )

@@ -30,7 +30,9 @@ def parts(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
         for mark in (d for d in directives(cell.source) if d.name in (START, END)):
             yield from _piece(cell, lines[first : mark.lines[0]], bool(opened))
             if (mark.name == START) == bool(opened):
-                raise BuildError(f"{{{mark.name}}} {mark.argument} stands {'inside' if opened else 'outside of'} a solution")
+                raise BuildError(
+                    f"{{{mark.name}}} {mark.argument} stands {'inside' if opened else 'outside of'} a solution"
+                )
             opened = mark.argument if mark.name == START else ""
             first = mark.lines[1]
         yield from _piece(cell, lines[first:], bool(opened))

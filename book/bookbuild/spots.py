@@ -43,4 +43,6 @@ def _up_to_date(file: Path) -> bool:
     if not file.exists() or read_spot_check(file.parent).key != revision():
         return False
     written = file.stat().st_mtime
-    return all(path.stat().st_mtime <= written for path in PACKAGE.rglob("*") if path.suffix != ".pyc" and path.is_file())
+    return all(
+        path.stat().st_mtime <= written for path in PACKAGE.rglob("*") if path.suffix != ".pyc" and path.is_file()
+    )

@@ -47,13 +47,16 @@ class Images:
         self.record = json.loads((folder / "images.json").read_text())
         missing = set(range(parts_of(self.record["count"]))) - set(self.record.pop("done"))
         if missing:
-            raise ValueError(f"{folder} is not finished: {len(missing)} parts are missing; the command that made it "
-                             "goes on")
+            raise ValueError(
+                f"{folder} is not finished: {len(missing)} parts are missing; the command that made it goes on"
+            )
         self.pixels = np.load(folder / "images.npy", mmap_mode="r")
         side = self.record["resolution"]
         if self.pixels.shape != (self.record["count"], side, side, 3) or self.pixels.dtype != np.uint8:
-            raise ValueError(f"{folder}/images.npy must hold what images.json says, {self.record['count']} images of "
-                             f"{side} px, got {self.pixels.shape} {self.pixels.dtype}")
+            raise ValueError(
+                f"{folder}/images.npy must hold what images.json says, {self.record['count']} images of "
+                f"{side} px, got {self.pixels.shape} {self.pixels.dtype}"
+            )
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -98,8 +101,13 @@ def read_square(paths: Sequence[Path], resolution: int) -> np.ndarray:
 def make_rooms(folder: Path, count: int, resolution: int, seed: int, workers: int, asked: Callable[[], bool]) -> bool:
     """Fill `folder` with `count` rendered rooms; see `fill`."""
     check_int("count", count, 1)
-    record = {"source": f"rendered: toy-{SCENE}", "digest": ToyWorld(SCENE, resolution=resolution).digest,
-              "seed": check_int("seed", seed, 0), "count": count, "resolution": resolution}
+    record = {
+        "source": f"rendered: toy-{SCENE}",
+        "digest": ToyWorld(SCENE, resolution=resolution).digest,
+        "seed": check_int("seed", seed, 0),
+        "count": count,
+        "resolution": resolution,
+    }
     jobs = [partial(render_rooms, indices, resolution, seed) for indices in _parts(count)]
     return fill(folder, record, jobs, workers, asked)
 
@@ -152,8 +160,9 @@ def fill(
 
     left = {index: job for index, job in enumerate(jobs) if index not in done}
     saved = time.monotonic()
-    bar = tqdm(total=len(pixels), initial=min(len(done) * PART, len(pixels)), desc="images", unit="image",
-               mininterval=2)
+    bar = tqdm(
+        total=len(pixels), initial=min(len(done) * PART, len(pixels)), desc="images", unit="image", mininterval=2
+    )
     try:
         for index, made in _run(left, workers, asked):
             pixels[index * PART : index * PART + len(made)] = made

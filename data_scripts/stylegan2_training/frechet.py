@@ -61,8 +61,14 @@ class Metric:
         distance: the features; None: the package's own.
     """
 
-    def __init__(self, real: Iterable[Tensor], other: Iterable[Tensor], count: int, device: torch.device,
-                 distance: FeatureDistance | None = None):
+    def __init__(
+        self,
+        real: Iterable[Tensor],
+        other: Iterable[Tensor],
+        count: int,
+        device: torch.device,
+        distance: FeatureDistance | None = None,
+    ):
         self.distance = distance or FeatureDistance()
         self.distance.network.to(device)
         self.count = count

@@ -70,9 +70,15 @@ class Settings:
             check_int(name, getattr(self, name), 1)
         check_int("batch", self.batch, 2)  # the minibatch standard deviation of one image says nothing
         check_int("seed", self.seed, 0, 2**32 - 1)
-        for name, low, high in (("learning_rate", 1e-6, 1), ("gamma", 0, 1e6), ("path_weight", 0, 1e6),
-                                ("mixing", 0, 1), ("average_kimg", 0, 1e6), ("ada_target", 0, 1),
-                                ("ada_kimg", 1e-3, 1e6)):
+        for name, low, high in (
+            ("learning_rate", 1e-6, 1),
+            ("gamma", 0, 1e6),
+            ("path_weight", 0, 1e6),
+            ("mixing", 0, 1),
+            ("average_kimg", 0, 1e6),
+            ("ada_target", 0, 1),
+            ("ada_kimg", 1e-3, 1e6),
+        ):
             check_real(name, getattr(self, name), low, high)
 
     @property
@@ -152,8 +158,10 @@ class Trainer:
         """Raise RuntimeError when a weight is NaN or infinite: such a state must not take the place of a good one."""
         parameters = [*self.generator.parameters(), *self.discriminator.parameters()]
         if not torch.isfinite(torch.stack([parameter.abs().max() for parameter in parameters])).all():
-            raise RuntimeError(f"the weights became NaN or infinite before step {self.step}. The last checkpoint is "
-                               "kept: go on with --precision float32, or begin anew with a lower --learning-rate")
+            raise RuntimeError(
+                f"the weights became NaN or infinite before step {self.step}. The last checkpoint is "
+                "kept: go on with --precision float32, or begin anew with a lower --learning-rate"
+            )
 
     @torch.no_grad()
     def sample(self, z: Tensor) -> Tensor:
@@ -184,16 +192,22 @@ class Trainer:
         state = torch.load(path, map_location="cpu", weights_only=True)  # Adam's counters belong on the CPU
         ours, kept = asdict(self.settings), state["settings"]
         if different := [f"{name} {kept.get(name)}, now {ours[name]}" for name in ours if kept.get(name) != ours[name]]:
-            raise ValueError(f"{path} belongs to a run with {'; '.join(different)}: give the same settings, or another "
-                             "--work")
+            raise ValueError(
+                f"{path} belongs to a run with {'; '.join(different)}: give the same settings, or another --work"
+            )
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.adaptation.load_state_dict(state["adaptation"], self.device)
         self.step, self.path_mean = state["step"], state["path_mean"].to(self.device)
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average,
-                "optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d}
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "optimiser_g": self.optimiser_g,
+            "optimiser_d": self.optimiser_d,
+        }
 
     # --------------------------------------------------------------------------------------------- the parts of a step
 

@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 
@@ -119,7 +119,7 @@ def write_cached(path: str | Path, write: Callable[[Path], object]) -> None:
         )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _say_once(message: str) -> None:
     warnings.warn(message, CacheWarning, stacklevel=3)
 

@@ -166,9 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     segment.set_defaults(usage_error=segment.error)
     query = segment.add_argument_group("query image")
-    query.add_argument(
-        "photos", nargs="*", default=[], type=Path, metavar="PHOTO", help="photos, or folders of photos"
-    )
+    query.add_argument("photos", nargs="*", default=[], type=Path, metavar="PHOTO", help="photos, or folders of photos")
     query.add_argument("--seed", type=int, help="seed of the query's latent z")
     query.add_argument(
         "--latent",
@@ -236,8 +234,14 @@ def _parser() -> argparse.ArgumentParser:
     method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
     method.add_argument("--style-seed", type=int, help="seed of the style latents (2023)")
     segment.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    segment.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
-    segment.add_argument("--device", default="cpu", help="cpu, cuda, or cuda:1 for a second GPU: images and clusters are then made there (cpu)")
+    segment.add_argument(
+        "--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network"
+    )
+    segment.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu, cuda, or cuda:1 for a second GPU: images and clusters are then made there (cpu)",
+    )
     segment.add_argument("--batch-size", type=int, metavar="N", help="images synthesised at once; more suits a GPU (1)")
 
     reproduce = _command(
@@ -268,12 +272,17 @@ def _parser() -> argparse.ArgumentParser:
         """,
     )
     action = ledger.add_mutually_exclusive_group()
-    action.add_argument("--check", action="store_true", help="compare with the expectations; exit status 1 if one fails")
+    action.add_argument(
+        "--check", action="store_true", help="compare with the expectations; exit status 1 if one fails"
+    )
     action.add_argument(
         "--update-expectations", action="store_true", help="take the profile's measured numbers as new expectations"
     )
     ledger.add_argument(
-        "--experiment", action="append", metavar="NAME", help="with --check: only what this experiment measured, e.g. table1"
+        "--experiment",
+        action="append",
+        metavar="NAME",
+        help="with --check: only what this experiment measured, e.g. table1",
     )
     _profile_and_results(ledger)
 
@@ -317,7 +326,11 @@ def _example(text: str) -> str:
 def _profile_and_results(parser: argparse.ArgumentParser, profile: str = "cpu") -> None:
     parser.add_argument("--profile", default=profile, help=f"size of the run: smoke, cpu, full or paper ({profile})")
     parser.add_argument(
-        "--results", type=Path, default=DEFAULT_RESULTS, metavar="DIR", help=f"folder of all results ({DEFAULT_RESULTS})"
+        "--results",
+        type=Path,
+        default=DEFAULT_RESULTS,
+        metavar="DIR",
+        help=f"folder of all results ({DEFAULT_RESULTS})",
     )
 
 
@@ -428,8 +441,11 @@ _PHOTO_OPTIONS = ("align", "box", "face", "inversion", "refine", "encoder", "edg
 
 def _check_segment(args) -> None:
     """Exit with status 2 when options do not go together."""
-    given = [name for name, value in (("PHOTO", args.photos or None), ("--seed", args.seed), ("--latent", args.latent))
-             if value is not None]
+    given = [
+        name
+        for name, value in (("PHOTO", args.photos or None), ("--seed", args.seed), ("--latent", args.latent))
+        if value is not None
+    ]
     if len(given) != 1:
         args.usage_error(f"give one of PHOTO, --seed and --latent, got {' and '.join(given) or 'none'}")
     # by identity: --refine 0 is given, and equals False
@@ -565,8 +581,11 @@ def _report(rows, what: str) -> int:
             numbers = f"measured {row.measured:.4f}  expected {row.expected:.4f} +- {row.tolerance:.4f}"
             print(f"{mark} {name:60} {numbers}")
     means, images = ([row for row in rows if (row.image is None) == kind] for kind in (True, False))
-    counts = [f"{sum(row.ok for row in group)} of {len(group)} {words}"
-              for group, words in ((means, "means"), (images, "scores of single images")) if group]
+    counts = [
+        f"{sum(row.ok for row in group)} of {len(group)} {words}"
+        for group, words in ((means, "means"), (images, "scores of single images"))
+        if group
+    ]
     print(f"{what}: {' and '.join(counts)} as expected")
     return 0 if all(row.ok for row in rows) else 1
 

@@ -232,8 +232,10 @@ def load_for_photos(options: PhotoOptions) -> tuple[Generator, Inverter | None]:
         official = load_official_encoder(options.encoder, options.generator and load(options.generator))
         generator = official.generator.to(options.device)
     if not isinstance(generator, nn.Module):
-        raise ValueError(f"a photo is inverted with gradients, and {generator.name} is drawn, it has none: take faces, "
-                         "or toy-stylegan to try things out")
+        raise ValueError(
+            f"a photo is inverted with gradients, and {generator.name} is drawn, it has none: take faces, "
+            "or toy-stylegan to try things out"
+        )
     for note in getattr(generator, "notes", ()):
         print(f"note: {note}", file=sys.stderr)
     return generator, official
@@ -247,8 +249,10 @@ def choose_inverter(
     name, steps = options.inversion, options.refine
     if official is None and generator.name != "faces":
         if name in ("encoder", "both") or steps == 0:
-            raise ValueError(f"{generator.name} has no encoder, it can only be inverted by --inversion projector; an "
-                             "official one for it goes to --encoder")
+            raise ValueError(
+                f"{generator.name} has no encoder, it can only be inverted by --inversion projector; an "
+                "official one for it goes to --encoder"
+            )
         name = "projector"
     elif name is None:
         name = "encoder" if steps == 0 else "both"
@@ -263,11 +267,15 @@ def choose_inverter(
         found = inverters(generator, replace(defaults, **given))
         chosen = EncoderThenProjector(official, found["projector"]) if official is not None else found[name]
     words = INVERSIONS[name] + (f", {steps} steps" if steps else "")
-    return chosen, words, {
-        "steps": steps,
-        "projector": projector_settings(chosen),
-        "encoder": None if name == "projector" else sha256_file(options.encoder or encoder.WEIGHTS_FILE),
-    }
+    return (
+        chosen,
+        words,
+        {
+            "steps": steps,
+            "projector": projector_settings(chosen),
+            "encoder": None if name == "projector" else sha256_file(options.encoder or encoder.WEIGHTS_FILE),
+        },
+    )
 
 
 def projector_settings(inverter: Inverter) -> str | None:

@@ -9,6 +9,7 @@ Two layouts are read, and both give `photos[name] -> (image, labels)`:
 
 The terms of the data: non-commercial research and education only, no redistribution.
 """
+
 from __future__ import annotations
 
 import json
@@ -25,8 +26,24 @@ from stylemixseg.models.references import CLASS_NAMES, MIRRORED_CLASSES, NUM_CLA
 SPLIT_FILE = Path(__file__).parent / "splits" / "celebamask_800.json"  # names the validation photos of the 800
 # names of the part files, in the order in which the official script merges them: label 1, 2, ... 18
 PART_NAMES = (
-    "skin", "nose", "eye_g", "l_eye", "r_eye", "l_brow", "r_brow", "l_ear", "r_ear", "mouth", "u_lip", "l_lip", "hair",
-    "hat", "ear_r", "neck_l", "neck", "cloth",
+    "skin",
+    "nose",
+    "eye_g",
+    "l_eye",
+    "r_eye",
+    "l_brow",
+    "r_brow",
+    "l_ear",
+    "r_ear",
+    "mouth",
+    "u_lip",
+    "l_lip",
+    "hair",
+    "hat",
+    "ear_r",
+    "neck_l",
+    "neck",
+    "cloth",
 )
 OFFICIAL_COUNTS = {"train": 24_183, "validation": 2_993, "test": 2_824}  # of the 30,000 photos
 
@@ -83,12 +100,15 @@ class PairedPhotos:
         image = np.asarray(_open(image_path).convert("RGB"))  # (H, W, 3)
         mask_image = _open(mask_path)
         if mask_image.mode not in ("P", "L"):
-            raise ValueError(f"{mask_path} must be a palette or grey PNG whose values are labels (got mode "
-                             f"{mask_image.mode})")
+            raise ValueError(
+                f"{mask_path} must be a palette or grey PNG whose values are labels (got mode {mask_image.mode})"
+            )
         labels = np.asarray(mask_image)  # palette indices, not colours
         if labels.shape != image.shape[:2]:
-            raise ValueError(f"{mask_path} is {labels.shape[1]}x{labels.shape[0]} but its photo is "
-                             f"{image.shape[1]}x{image.shape[0]}; they must be of one size")
+            raise ValueError(
+                f"{mask_path} is {labels.shape[1]}x{labels.shape[0]} but its photo is "
+                f"{image.shape[1]}x{image.shape[0]}; they must be of one size"
+            )
         if labels.max() >= NUM_CLASSES:
             raise ValueError(f"{mask_path} has the label {labels.max()}; labels must lie in 0..{NUM_CLASSES - 1}")
         return image, labels
@@ -133,8 +153,10 @@ class OfficialPhotos:
         height, width = labels.shape
         factor = photo.width // width
         if factor < 1 or photo.size != (factor * width, factor * height):
-            raise ValueError(f"{photo_path} is {photo.width}x{photo.height} but its masks are {width}x{height}; the "
-                             "photo must be a whole number of times as large")
+            raise ValueError(
+                f"{photo_path} is {photo.width}x{photo.height} but its masks are {width}x{height}; the "
+                "photo must be a whole number of times as large"
+            )
         return np.asarray(photo.reduce(factor)), labels  # the mean of factor x factor pixels
 
     def _labels(self, number: int) -> np.ndarray:
@@ -149,8 +171,10 @@ class OfficialPhotos:
             if labels is None:
                 labels = np.zeros(inside.shape, np.uint8)
             if inside.shape != labels.shape:
-                raise ValueError(f"{path} is {inside.shape[1]}x{inside.shape[0]} but the parts before it are "
-                                 f"{labels.shape[1]}x{labels.shape[0]}; all parts must be of one size")
+                raise ValueError(
+                    f"{path} is {inside.shape[1]}x{inside.shape[0]} but the parts before it are "
+                    f"{labels.shape[1]}x{labels.shape[0]}; all parts must be of one size"
+                )
             labels[inside] = label
         if labels is None:
             raise ValueError(f"no part mask of photo {number}: {stem}_skin.png and its 17 companions are all missing")
@@ -183,8 +207,10 @@ def read_celebamask(folder: str | Path | None = None) -> MaskedPhotos:
         return OfficialPhotos.open(root)
     if (root / "images").is_dir():
         return PairedPhotos.open(root)
-    raise FileNotFoundError(f"neither CelebA-HQ-img/ (as published) nor images/ (in pairs) is in {root}; name such a "
-                            "folder, or set STYLEMIXSEG_DATA to the folder that holds data/celebamask_hq_800")
+    raise FileNotFoundError(
+        f"neither CelebA-HQ-img/ (as published) nor images/ (in pairs) is in {root}; name such a "
+        "folder, or set STYLEMIXSEG_DATA to the folder that holds data/celebamask_hq_800"
+    )
 
 
 def validation_names(photos: MaskedPhotos) -> list[str]:
@@ -194,8 +220,9 @@ def validation_names(photos: MaskedPhotos) -> list[str]:
     """
     names = json.loads(SPLIT_FILE.read_text())["validation"]
     if missing := sorted(set(names) - set(photos.names)):
-        raise ValueError(f"{photos.folder} lacks {len(missing)} validation photos of {SPLIT_FILE.name}, first: "
-                         f"{missing[0]}")
+        raise ValueError(
+            f"{photos.folder} lacks {len(missing)} validation photos of {SPLIT_FILE.name}, first: {missing[0]}"
+        )
     return names
 
 
@@ -228,8 +255,10 @@ def official_split(folder: str | Path, partition_file: str | Path) -> dict[str, 
         split[parts[original]].append(name)
     counts = {part: len(names) for part, names in split.items()}
     if len(photos) == sum(OFFICIAL_COUNTS.values()) and counts != OFFICIAL_COUNTS:
-        raise ValueError(f"the whole set must split into {OFFICIAL_COUNTS}, got {counts}: {mapping_file.name} or "
-                         f"{partition_file.name} is not the published one")
+        raise ValueError(
+            f"the whole set must split into {OFFICIAL_COUNTS}, got {counts}: {mapping_file.name} or "
+            f"{partition_file.name} is not the published one"
+        )
     return split
 
 

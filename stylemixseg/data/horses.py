@@ -55,8 +55,10 @@ class HorsePhotos:
         mask_path = split / "masks" / f"{name}.png"
         values = np.asarray(_decoded(mask_path))
         if values.shape != image.shape[:2]:
-            raise ValueError(f"{mask_path} has shape {values.shape} but its photo is {image.shape[:2]}; a mask must be "
-                             "one grey value a pixel of its photo")
+            raise ValueError(
+                f"{mask_path} has shape {values.shape} but its photo is {image.shape[:2]}; a mask must be "
+                "one grey value a pixel of its photo"
+            )
         return image, check_mask(str(mask_path), values)
 
 
@@ -84,8 +86,10 @@ def read_horses(folder: str | Path | None = None) -> HorsePhotos:
     root = data_dir() / "data" / "weizmann_horse" if folder is None else Path(folder)
     for split in SPLITS:
         if not (root / split).is_dir():
-            raise FileNotFoundError(f"no folder {split}/ in {root}; name a folder with train/ and test/, or set "
-                                    "STYLEMIXSEG_DATA to the folder that holds data/weizmann_horse")
+            raise FileNotFoundError(
+                f"no folder {split}/ in {root}; name a folder with train/ and test/, or set "
+                "STYLEMIXSEG_DATA to the folder that holds data/weizmann_horse"
+            )
     split_of: dict[str, str] = {}
     for split in SPLITS:
         for name in PairedPhotos.open(root / split).names:

@@ -181,7 +181,12 @@ class RunRecorder:
         del self._scores[f"{prefix}.per_image"]  # the same counts stand under `prefix`
 
     def add_mean(
-        self, name: str, groups: Sequence[Sequence[float]], *, images: Sequence[str] | None = None, note: str | None = None
+        self,
+        name: str,
+        groups: Sequence[Sequence[float]],
+        *,
+        images: Sequence[str] | None = None,
+        note: str | None = None,
     ) -> None:
         """Record the mean over all values, with n and a bootstrap interval over groups, and the mean of every group.
 
@@ -192,7 +197,9 @@ class RunRecorder:
         values = [value for group in groups for value in group]
         self.add(name, sum(map(float, values)) / len(values), n=len(values), interval=bootstrap_mean(groups), note=note)
         names = [str(index) for index in range(len(groups))] if images is None else images
-        shown = {image: sum(map(float, group)) / len(group) for image, group in zip(names, groups, strict=True) if group}
+        shown = {
+            image: sum(map(float, group)) / len(group) for image, group in zip(names, groups, strict=True) if group
+        }
         self.add_scores(name, ImageScores.of_values(list(shown.values()), list(shown)))
 
     def add_scores(self, name: str, scores: ImageScores) -> None:

@@ -97,19 +97,30 @@ def _record(
 
     def share(name: str, hits: Sequence[bool], words: str) -> None:
         n, count = len(hits), sum(hits)
-        recorder.add(f"{prefix}.{name}.{suffix}", count / n, n=n, interval=wilson_interval(count, n),
-                     note=f"{words}; {setting}")
+        recorder.add(
+            f"{prefix}.{name}.{suffix}", count / n, n=n, interval=wilson_interval(count, n), note=f"{words}; {setting}"
+        )
 
     for least in IOUS:
         percent = round(100 * least)
-        share(f"recall{percent}", [value >= least for value in best],
-              f"photos where a box has an IoU of at least {least:g} with the mask's box")
+        share(
+            f"recall{percent}",
+            [value >= least for value in best],
+            f"photos where a box has an IoU of at least {least:g} with the mask's box",
+        )
         if boxes:
-            share(f"precision{percent}", [value >= least for value in boxes],
-                  f"boxes whose IoU with the mask's box is at least {least:g}")
+            share(
+                f"precision{percent}",
+                [value >= least for value in boxes],
+                f"boxes whose IoU with the mask's box is at least {least:g}",
+            )
     share("answered", [len(values) > 0 for values in ious], "photos with a box, wherever it is")
-    recorder.add_mean(f"{prefix}.best_iou.{suffix}", [[value] for value in best], images=names,
-                      note=f"IoU of the best box with the mask's box, 0 where there is no box; {setting}")
+    recorder.add_mean(
+        f"{prefix}.best_iou.{suffix}",
+        [[value] for value in best],
+        images=names,
+        note=f"IoU of the best box with the mask's box, 0 where there is no box; {setting}",
+    )
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:

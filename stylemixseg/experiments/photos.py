@@ -223,7 +223,9 @@ class PhotoRun:
             "psnr": quality.psnr_256,
             "feature_distance": quality.feature_distance,
             "agreement": quality.foreground.miou,
-            "parser_on_reconstruction": confusion(resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground).miou,
+            "parser_on_reconstruction": confusion(
+                resized_soft(on_shown, len(photo.pixels)) > 0.5, photo.foreground
+            ).miou,
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
@@ -306,9 +308,14 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
             confusions = score_masks(photo, result, config.k)
             for name, item in confusions.items():
                 scores.setdefault(name, []).append(item)
-            rows.append({"photo": photo.name, "inversion": inversion, **result.numbers}
-                        | {f"{name}.{iou}": getattr(item, iou) for name, item in confusions.items()
-                           for iou in ("fg_iou", "bg_iou", "miou")})
+            rows.append(
+                {"photo": photo.name, "inversion": inversion, **result.numbers}
+                | {
+                    f"{name}.{iou}": getattr(item, iou)
+                    for name, item in confusions.items()
+                    for iou in ("fg_iou", "bg_iou", "miou")
+                }
+            )
         for name, confusions in scores.items():
             recorder.add_both(f"{prefix}.{inversion}.{name}", confusions, names, setting)
         for name, words in NUMBERS.items():

@@ -110,7 +110,9 @@ class Profile:
         if self.object_faces > self.queries:
             raise ValueError(f"object_faces must be at most queries ({self.queries}), got {self.object_faces}")
         seeds = {
-            "evaluation": self.query_seeds, "development": self.development_seeds, "comparison": self.comparison_seeds
+            "evaluation": self.query_seeds,
+            "development": self.development_seeds,
+            "comparison": self.comparison_seeds,
         }
         for (other, known), (kind, new) in combinations(seeds.items(), 2):
             if shared := set(known) & set(new):
@@ -182,7 +184,9 @@ def profile_file(name: str) -> Path:
             raise FileNotFoundError(f"no profile at {name}")
         return Path(name)
     if name not in profile_names():
-        raise ValueError(f"unknown profile {name!r}: {suggest(name, profile_names())}, or give a .toml file of your own")
+        raise ValueError(
+            f"unknown profile {name!r}: {suggest(name, profile_names())}, or give a .toml file of your own"
+        )
     return FOLDER / f"{name}.toml"
 
 

@@ -20,7 +20,7 @@ TABLES = {
     "table1_photos": "masks of real photos against masks drawn by people (Table 1, CelebAMask-HQ column, our row)",
     "objects": "objects in rooms of the toy world, with its exact boxes and its failure modes (section 3.3)",
     "parts": "parts of a face in boxes of the face parser, and with k = 8 on the whole image (section 4.1)",
-    "detectors": "COCO-SSD's boxes for \"horses\" on the Weizmann photos (section 3.3)",
+    "detectors": 'COCO-SSD\'s boxes for "horses" on the Weizmann photos (section 3.3)',
     "table4": "mIoU by cutoff c, number of clusters k and colour space (Table 4)",
 }
 

@@ -102,7 +102,7 @@ def score_rules(
 
 
 def second_reference(profile: Profile) -> str | None:
-    """"deeplab" where a run on learnt images can score against DeepLabV3 too (file and run time at hand), else None."""
+    """ "deeplab" where a run on learnt images can score against DeepLabV3 too (file and run time at hand), else None."""
     if profile.reference == "truth" or profile.reference == "deeplab" or not find_spec("ai_edge_litert"):
         return None
     try:

@@ -72,7 +72,9 @@ def spot_check(profile: str | Profile, results: str | Path, key: str) -> SpotChe
     folder = Path(results) / profile.name / "images"
     committed = {table: read_scores(path) for table in TABLES if (path := folder / f"{table}.json").exists()}
     if not committed:
-        raise ResultError(f"no scores of single images in {folder}: run stylemixseg reproduce for one of its tables first")
+        raise ResultError(
+            f"no scores of single images in {folder}: run stylemixseg reproduce for one of its tables first"
+        )
     started, rows, left_out = time.perf_counter(), [], {}
     for table in tqdm(committed, desc="spot check", unit="table"):
         draw = random.Random(f"{key} {table}")
@@ -111,7 +113,13 @@ def _seeds(scores: Mapping[str, ImageScores], draw: random.Random, count: int) -
 
 def _of_one(profile: Profile, seed: int, **sizes) -> Profile:
     """The profile with one query only, and none of the ablation's colour spaces beside its own."""
-    one = {"queries": 1, "ablation_queries": 1, "object_faces": 1, "object_scenes": 1, "color_spaces": (profile.color_space,)}
+    one = {
+        "queries": 1,
+        "ablation_queries": 1,
+        "object_faces": 1,
+        "object_scenes": 1,
+        "color_spaces": (profile.color_space,),
+    }
     return replace(profile, name=f"{profile.name}-seed{seed}", query_seed_first=seed, **one | sizes)
 
 

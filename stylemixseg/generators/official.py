@@ -259,8 +259,10 @@ def _convert(item: Official, original: Path, path: Path, downloaded: bool) -> tu
         write_converted(path, partial(save_checkpoint, replace(checkpoint, licence=item.terms)), record)
     except OSError as error:
         size = f"{CONVERTED_BYTES / 1e6:.0f} MB"
-        raise WeightsError(f"could not write {path} ({error}): about {size} must be free there, or in another "
-                           "folder that STYLEMIXSEG_CACHE names") from error
+        raise WeightsError(
+            f"could not write {path} ({error}): about {size} must be free there, or in another "
+            "folder that STYLEMIXSEG_CACHE names"
+        ) from error
     return checkpoint.notes
 
 

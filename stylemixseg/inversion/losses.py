@@ -78,7 +78,9 @@ class FeatureDistance:
     def features(self, images: Tensor) -> list[Tensor]:
         """images (N, 3, S, S) -> unit feature vectors (N, C, h, w) of each layer in LAYERS."""
         device = next(self.network.parameters()).device
-        x = resized(images.to(device, torch.float32), (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
+        x = resized(images.to(device, torch.float32), (INPUT_SIZE, INPUT_SIZE)).contiguous(
+            memory_format=torch.channels_last
+        )
         found = []
         for i, block in enumerate(self.network.features[: self.LAYERS[-1] + 1]):
             x = block(x)
@@ -113,12 +115,14 @@ def lpips_distance(net: str = "alex", device: str | torch.device = "cpu") -> Per
     try:
         lpips = import_module("lpips")
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"LPIPS needs {error.name}: pip install lpips; FeatureDistance needs nothing more",
-                                  name=error.name) from error
+        raise ModuleNotFoundError(
+            f"LPIPS needs {error.name}: pip install lpips; FeatureDistance needs nothing more", name=error.name
+        ) from error
     weights = Path(torch.hub.get_dir()) / "checkpoints" / _BACKBONES[net]
     if not weights.is_file():
-        raise FileNotFoundError(f"LPIPS needs torchvision's weights of its backbone at {weights}; FeatureDistance "
-                                "needs nothing more")
+        raise FileNotFoundError(
+            f"LPIPS needs torchvision's weights of its backbone at {weights}; FeatureDistance needs nothing more"
+        )
     digest = sha256_file(weights)  # checked here because `lpips` reads it with pickle
     if not digest.startswith(weights.stem.rpartition("-")[2]):
         raise ValueError(f"{weights} has SHA-256 {digest}, not the one in its name: damaged, or not torchvision's file")

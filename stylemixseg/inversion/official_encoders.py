@@ -269,9 +269,7 @@ def _check_layout(
         raise CheckpointError(f"not the {kind.name} that was published: {'; '.join(wrong[:3])}{more}")
 
 
-def _stored_latent_avg(
-    value: object, file: TorchFile, size: int, kind: EncoderKind, w_dim: int, opts: dict
-) -> Tensor:
+def _stored_latent_avg(value: object, file: TorchFile, size: int, kind: EncoderKind, w_dim: int, opts: dict) -> Tensor:
     """The file's mean latent; CheckpointError with advice where codes are not to be added to one, or it has none."""
     if kind.method != "ReStyle" and opts.get("start_from_latent_avg") is False:
         raise CheckpointError(

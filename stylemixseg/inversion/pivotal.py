@@ -76,12 +76,16 @@ def pivotal_tuning(
     check_differentiable(generator)
     ws = fit_latents("ws", ws, generator).detach()
     if len(ws) != 1 or len(check_photos(photos)) != 1:
-        raise ValueError(f"ws and photos must hold one photo, got {len(ws)} and {len(photos)}: a generator is tuned "
-                         "for one")
+        raise ValueError(
+            f"ws and photos must hold one photo, got {len(ws)} and {len(photos)}: a generator is tuned for one"
+        )
     check_int("steps", steps, 1)
     check_real("learning_rate", learning_rate, 1e-8, 1e3)
-    for name, weight in (("pixel_weight", pixel_weight), ("perceptual_weight", perceptual_weight),
-                         ("locality_weight", locality_weight)):
+    for name, weight in (
+        ("pixel_weight", pixel_weight),
+        ("perceptual_weight", perceptual_weight),
+        ("locality_weight", locality_weight),
+    ):
         check_real(name, weight, 0, 1e9)
     if stop_loss is not None:
         check_real("stop_loss", stop_loss, 0, 1e9)
@@ -89,12 +93,23 @@ def pivotal_tuning(
 
     photos = shrunk(photos.detach().to(generator.w_avg), generator.resolution)
     tuned = copy.deepcopy(generator).requires_grad_(False)
-    weights = {name: value.requires_grad_(True) for name, value in tuned.named_parameters()
-               if not name.startswith("mapping_network.")}
+    weights = {
+        name: value.requires_grad_(True)
+        for name, value in tuned.named_parameters()
+        if not name.startswith("mapping_network.")
+    }
     adam = torch.optim.Adam(list(weights.values()), lr=learning_rate)
     perceptual_name = perceptual and getattr(perceptual, "__qualname__", type(perceptual).__qualname__)
-    settings = (generator.digest, getattr(generator, "noise_mode", ""), learning_rate, pixel_weight, perceptual_name,
-                perceptual_weight, locality_weight, seed)  # not `steps`: more of them go on from fewer
+    settings = (
+        generator.digest,
+        getattr(generator, "noise_mode", ""),
+        learning_rate,
+        pixel_weight,
+        perceptual_name,
+        perceptual_weight,
+        locality_weight,
+        seed,
+    )  # not `steps`: more of them go on from fewer
     key = state_key(repr(settings), [ws, photos])
     path = Path(resume) / f"pivotal-{key}.safetensors" if resume is not None else None
     done = _restore(path, weights, adam, steps)
@@ -103,14 +118,18 @@ def pivotal_tuning(
         loss = pixel_weight * F.mse_loss(image, target)
         return loss if perceptual is None else loss + perceptual_weight * perceptual(image, target)[0]
 
-    with tqdm(total=steps, initial=done, desc="pivotal tuning", unit="step", disable=not progress) as bar, \
-            StateFile(path) as file, torch.enable_grad():
+    with (
+        tqdm(total=steps, initial=done, desc="pivotal tuning", unit="step", disable=not progress) as bar,
+        StateFile(path) as file,
+        torch.enable_grad(),
+    ):
         for step in range(done, steps):
             image = shrunk(tuned.synthesis(ws), photos.shape[-1])
             loss = loss_of(image, photos)
             if not math.isfinite(value := loss.item()):
-                raise FloatingPointError(f"the loss became {value} at step {step}: lower learning_rate, now "
-                                         f"{learning_rate}")
+                raise FloatingPointError(
+                    f"the loss became {value} at step {step}: lower learning_rate, now {learning_rate}"
+                )
             if stop_loss is not None and value <= stop_loss:
                 break
             adam.zero_grad()

@@ -162,8 +162,10 @@ class Projector:
         self._noise: Noise = {}
         if self.config.space == "w+noise":
             if not isinstance(generator, StyleGAN2) or generator.noise_mode != "const":
-                raise ValueError("space 'w+noise' needs a StyleGAN2 with noise_mode 'const', whose noise maps can be "
-                                 f"optimised, got {generator.name}; use 'w+'")
+                raise ValueError(
+                    "space 'w+noise' needs a StyleGAN2 with noise_mode 'const', whose noise maps can be "
+                    f"optimised, got {generator.name}; use 'w+'"
+                )
             self._noise = {name: buffer for name, buffer in generator.named_buffers() if name.endswith("noise_const")}
         self._spread: LatentSpread = latent_spread(generator, seed=self.config.seed)
 
@@ -275,8 +277,9 @@ class _Run:
         }
         self.snapshots = self._layers().detach().repeat(self.config.snapshots - 1, 1, 1)
         # After how many steps each snapshot is taken; the first is the start.
-        self.marks = [round(i * self.config.steps / (self.config.snapshots - 1))
-                      for i in range(self.config.snapshots - 1)]
+        self.marks = [
+            round(i * self.config.steps / (self.config.snapshots - 1)) for i in range(self.config.snapshots - 1)
+        ]
 
     @property
     def finished(self) -> bool:
@@ -296,8 +299,9 @@ class _Run:
         image = self._image(ws, step)
         loss = self._loss(ws, image, step)
         if not math.isfinite(value := loss.item()):
-            raise FloatingPointError(f"the loss became {value} at step {step}: lower learning_rate, now "
-                                     f"{self.config.learning_rate}")
+            raise FloatingPointError(
+                f"the loss became {value} at step {step}: lower learning_rate, now {self.config.learning_rate}"
+            )
         # Not backward(): that would fill the gradients of the generator's own weights too.
         gradients = torch.autograd.grad(loss, list(self.values.values()))
         shown = ws.detach().clone()
@@ -446,8 +450,10 @@ def check_differentiable(generator: Generator) -> Generator:
         TypeError: another engine runs it, or it is drawn.
     """
     if not isinstance(generator, nn.Module):
-        raise TypeError("generator must be one that PyTorch runs, for its gradients: load_generator(NAME, "
-                        f"engine='torch'); got {generator.name} as {type(generator).__name__}")
+        raise TypeError(
+            "generator must be one that PyTorch runs, for its gradients: load_generator(NAME, "
+            f"engine='torch'); got {generator.name} as {type(generator).__name__}"
+        )
     return generator
 
 

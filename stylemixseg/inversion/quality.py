@@ -58,8 +58,9 @@ def inversion_quality(photos: Tensor, reconstructions: Tensor, parser: FaceParse
     check_photos(photos)
     check_images(reconstructions)
     if len(photos) != len(reconstructions) or reconstructions.shape[-1] != reconstructions.shape[-2]:
-        raise ValueError(f"reconstructions must be square, one for each of {len(photos)} photos, got "
-                         f"{tuple(reconstructions.shape)}")
+        raise ValueError(
+            f"reconstructions must be square, one for each of {len(photos)} photos, got {tuple(reconstructions.shape)}"
+        )
     side = min(photos.shape[-1], reconstructions.shape[-1])
     distance = FeatureDistance(parser)
     found = []

@@ -62,7 +62,9 @@ class StyleDiscriminant:
         try:
             record = json.loads(Path(path).read_text(encoding="utf-8"))
             fitted = {"generator": record["generator"]["sha256"], **record["settings"]}
-            fits = {n: cls(np.asarray(fit["weights"], np.float32), float(fit["bias"])) for n, fit in record["fits"].items()}
+            fits = {
+                n: cls(np.asarray(fit["weights"], np.float32), float(fit["bias"])) for n, fit in record["fits"].items()
+            }
             if wrong := [n for n, fit in fits.items() if fit.weights.shape != (3 * int(n),) or not fit.is_finite()]:
                 raise ValueError(f"the fit for n = {wrong[0]} must have {3 * int(wrong[0])} finite weights and a bias")
         except (ValueError, TypeError, KeyError, AttributeError) as error:

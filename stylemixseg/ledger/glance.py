@@ -97,8 +97,17 @@ def _points(axis, pairs, color: str, marker: str, label: str) -> None:
     pairs = [(x, item) for x, item in pairs if item is not None and item.interval]
     for number, (x, item) in enumerate(pairs):
         error = [[item.value - item.interval[0]], [item.interval[1] - item.value]]
-        axis.errorbar(x, item.value, error, color=color, marker=marker, markersize=5, linewidth=0.8, alpha=0.85,
-                      label=None if number else label)
+        axis.errorbar(
+            x,
+            item.value,
+            error,
+            color=color,
+            marker=marker,
+            markersize=5,
+            linewidth=0.8,
+            alpha=0.85,
+            label=None if number else label,
+        )
 
 
 PLOT_ALT = (

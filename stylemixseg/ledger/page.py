@@ -212,9 +212,7 @@ def _runs_table(profiles: Mapping[str, _Profile]) -> str:
     return table(header, rows)
 
 
-def _comparison(
-    title: str, lines: list[Line], profiles: Mapping[str, _Profile], paper: Mapping[str, float]
-) -> str:
+def _comparison(title: str, lines: list[Line], profiles: Mapping[str, _Profile], paper: Mapping[str, float]) -> str:
     rows = []
     for line in lines:
         reported = "not reported" if line.paper is None else f"{paper[line.paper]:.2f}"

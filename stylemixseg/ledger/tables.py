@@ -86,7 +86,9 @@ def _of_detectors() -> list[Line]:
         "best_iou": "mean IoU of the best box",
     }
     return [
-        Line(f"{title}, score at least {threshold:g}", None, f"detector.coco_ssd.horses.{name}.t{100 * threshold:02.0f}")
+        Line(
+            f"{title}, score at least {threshold:g}", None, f"detector.coco_ssd.horses.{name}.t{100 * threshold:02.0f}"
+        )
         for threshold in THRESHOLDS
         for name, title in titles.items()
     ]

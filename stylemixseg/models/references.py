@@ -9,6 +9,7 @@ The network: MobileNetV2 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381)
 al. 2017, https://arxiv.org/abs/1706.05587) as encoder, shaped so that weights trained on PASCAL VOC load into it, and a
 light U-shaped decoder (Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597) of depthwise-separable convolutions.
 """
+
 from __future__ import annotations
 
 import json
@@ -23,8 +24,25 @@ from stylemixseg._util.paths import sha256_file
 from stylemixseg.models.tflite import open_model
 
 CLASS_NAMES = (  # CelebAMask-HQ's official order; "left" is the left of the person shown
-    "background", "skin", "nose", "eyeglasses", "left_eye", "right_eye", "left_brow", "right_brow", "left_ear",
-    "right_ear", "mouth", "upper_lip", "lower_lip", "hair", "hat", "earring", "necklace", "neck", "cloth",
+    "background",
+    "skin",
+    "nose",
+    "eyeglasses",
+    "left_eye",
+    "right_eye",
+    "left_brow",
+    "right_brow",
+    "left_ear",
+    "right_ear",
+    "mouth",
+    "upper_lip",
+    "lower_lip",
+    "hair",
+    "hat",
+    "earring",
+    "necklace",
+    "neck",
+    "cloth",
 )
 NUM_CLASSES = len(CLASS_NAMES)
 # a mirrored face's left eye is a right eye: index with labels or channels to rename them
@@ -38,8 +56,15 @@ INPUT_SIZE = 321
 
 # MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat. DeepLabV3 keeps 1/16 of
 # the size: it drops the last stride and spreads the filters of the blocks behind it instead (dilation 2).
-_INVERTED_RESIDUALS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 1),
-                       (6, 320, 1, 1))
+_INVERTED_RESIDUALS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 1),
+    (6, 320, 1, 1),
+)
 _DILATED_FROM = 15  # index of the first block behind the dropped stride
 _SKIPS = (1, 3, 6)  # index of the last block at strides 2, 4, 8 (16, 24, 32 channels)
 
@@ -56,8 +81,11 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = c_in * expansion
         layers: list[nn.Module] = [_conv(c_in, hidden), nn.ReLU6(inplace=True)] if expansion != 1 else []
-        layers += [_conv(hidden, hidden, 3, stride, groups=hidden, dilation=dilation), nn.ReLU6(inplace=True),
-                   _conv(hidden, c_out)]
+        layers += [
+            _conv(hidden, hidden, 3, stride, groups=hidden, dilation=dilation),
+            nn.ReLU6(inplace=True),
+            _conv(hidden, c_out),
+        ]
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and c_in == c_out
 
@@ -80,8 +108,10 @@ class DecoderBlock(nn.Module):
         super().__init__()
         c = c_in + c_skip
         self.mix = nn.Sequential(
-            _conv_bn(c, c, groups=c), _conv_bn(c, c_out, kernel=1),
-            _conv_bn(c_out, c_out, groups=c_out), _conv_bn(c_out, c_out, kernel=1),
+            _conv_bn(c, c, groups=c),
+            _conv_bn(c, c_out, kernel=1),
+            _conv_bn(c_out, c_out, groups=c_out),
+            _conv_bn(c_out, c_out, kernel=1),
         )
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
@@ -172,8 +202,10 @@ class FaceParser:
                 raise FileNotFoundError(f"no face parser at {path}; data_scripts/train_face_parser.py makes it")
         expected, found = json.loads(provenance.read_text())["sha256"], sha256_file(weights)
         if found != expected:
-            raise ValueError(f"{weights} has SHA-256 {found} but {provenance.name} says {expected}: the file is "
-                             "damaged or was changed; install the package again")
+            raise ValueError(
+                f"{weights} has SHA-256 {found} but {provenance.name} says {expected}: the file is "
+                "damaged or was changed; install the package again"
+            )
         network = FaceParserNet()
         state = {name: tensor.float() for name, tensor in load_file(weights).items()}  # stored in fp16
         # the only entries not stored are batch counters, which inference does not use
@@ -229,7 +261,9 @@ class DeepLabPerson:
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """images (N, 3, H, W) in [-1, 1] -> scores of the 21 PASCAL VOC classes (N, 21, h, w), h = w = 257."""
-        small = resized(check_images(images).detach().cpu().float().clamp(-1, 1), self._size)  # the model takes [-1, 1] too
+        small = resized(
+            check_images(images).detach().cpu().float().clamp(-1, 1), self._size
+        )  # the model takes [-1, 1] too
         scores = []
         for image in small:
             self._interpreter.set_tensor(self._input, image.permute(1, 2, 0)[None].contiguous().numpy())
@@ -240,6 +274,10 @@ class DeepLabPerson:
     def foreground(self, images: torch.Tensor) -> torch.Tensor:
         """images (N, 3, H, W) in [-1, 1] -> (N, H, W) bool: the class person wins."""
         size = images.shape[-2:]
-        return torch.cat([
-            F.interpolate(self.logits(image[None]), size=size, mode="bilinear", align_corners=False).argmax(1)
-            == self.PERSON for image in check_images(images)])
+        return torch.cat(
+            [
+                F.interpolate(self.logits(image[None]), size=size, mode="bilinear", align_corners=False).argmax(1)
+                == self.PERSON
+                for image in check_images(images)
+            ]
+        )

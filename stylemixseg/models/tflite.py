@@ -44,8 +44,10 @@ def open_model(parts: tuple[str, ...], sha256: str, threads: int) -> Interpreter
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"ai-edge-litert runs {path.name} and is not installed: "
-                                  "pip install 'stylemixseg[references]'", name=error.name) from error
+        raise ModuleNotFoundError(
+            f"ai-edge-litert runs {path.name} and is not installed: pip install 'stylemixseg[references]'",
+            name=error.name,
+        ) from error
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

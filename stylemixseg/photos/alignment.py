@@ -74,8 +74,10 @@ class Frame:
         left, top = self.corners.min(0)
         right, bottom = self.corners.max(0)
         if right <= 0 or bottom <= 0 or left >= width or top >= height:
-            raise ValueError(f"the frame from ({left:.0f}, {top:.0f}) to ({right:.0f}, {bottom:.0f}) lies beside the "
-                             f"photo of {width} x {height} pixels: they must overlap")
+            raise ValueError(
+                f"the frame from ({left:.0f}, {top:.0f}) to ({right:.0f}, {bottom:.0f}) lies beside the "
+                f"photo of {width} x {height} pixels: they must overlap"
+            )
 
     @classmethod
     def whole(cls, size: tuple[int, int]) -> Frame:
@@ -187,8 +189,9 @@ class Frame:
     def _check_photo(self, pixels: np.ndarray) -> np.ndarray:
         pixels = check_image("pixels", pixels)
         if pixels.shape[:2] != self.size:
-            raise ValueError(f"the frame was made for a photo of (height, width) {self.size}, "
-                             f"got pixels of {pixels.shape[:2]}")
+            raise ValueError(
+                f"the frame was made for a photo of (height, width) {self.size}, got pixels of {pixels.shape[:2]}"
+            )
         return pixels
 
     def _bands(self) -> Iterator[tuple[slice, slice]]:
@@ -240,8 +243,9 @@ def find_faces(pixels: np.ndarray) -> list[Face]:
     height, width = pixels.shape[:2]
     scale = min(1.0, _SEARCH_SIDE / max(height, width))
     if scale < 1:
-        searched = np.array(Image.fromarray(pixels).resize((round(width * scale), round(height * scale)),
-                                                           Image.Resampling.LANCZOS))
+        searched = np.array(
+            Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Image.Resampling.LANCZOS)
+        )
     else:
         searched = np.ascontiguousarray(pixels)
     doublings = 1 if max(height, width) < _ENLARGE_BELOW else 0
@@ -254,10 +258,12 @@ def find_faces(pixels: np.ndarray) -> list[Face]:
             continue
         parts = predictor(searched, rectangle).parts()
         points = (np.array([(p.x, p.y) for p in parts]) + 0.5) * to_photo  # dlib names a pixel by its centre
-        landmarks = np.stack([points[_LEFT_EYE].mean(0), points[_RIGHT_EYE].mean(0),
-                              points[_MOUTH_LEFT], points[_MOUTH_RIGHT]])
-        box = (np.array([[rectangle.left(), rectangle.top()], [rectangle.right() + 1, rectangle.bottom() + 1]])
-               * to_photo).ravel()
+        landmarks = np.stack(
+            [points[_LEFT_EYE].mean(0), points[_RIGHT_EYE].mean(0), points[_MOUTH_LEFT], points[_MOUTH_RIGHT]]
+        )
+        box = (
+            np.array([[rectangle.left(), rectangle.top()], [rectangle.right() + 1, rectangle.bottom() + 1]]) * to_photo
+        ).ravel()
         notes = _face_notes(points, score, (height, width))
         faces.append(Face(landmarks, tuple(box.tolist()), float(score), notes))
     return sorted(faces, key=lambda face: face.box[0])
@@ -270,19 +276,21 @@ def choose_face(faces: list[Face], which: int | str | None = None) -> Face:
         FaceError: no face, several without a choice, or no such number.
     """
     if not faces:
-        raise FaceError("no face was found: give the box of the head by hand (Frame.from_box), or use the centred "
-                        "square (Frame.whole) where the photo is aligned already")
+        raise FaceError(
+            "no face was found: give the box of the head by hand (Frame.from_box), or use the centred "
+            "square (Frame.whole) where the photo is aligned already"
+        )
     if which == "largest":
         return max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
     listing = "; ".join(f"{i}: box ({', '.join(f'{v:.0f}' for v in face.box)})" for i, face in enumerate(faces))
     if which is None:
         if len(faces) > 1:
-            raise FaceError(f"{len(faces)} faces were found, choose one by which=\"largest\" or by its number: "
-                            f"{listing}")
+            raise FaceError(f'{len(faces)} faces were found, choose one by which="largest" or by its number: {listing}')
         return faces[0]
     if isinstance(which, bool) or not isinstance(which, int) or not 0 <= which < len(faces):
-        raise FaceError(f"which must be \"largest\" or a number in 0..{len(faces) - 1}, got {which!r}; "
-                        f"found were {listing}")
+        raise FaceError(
+            f'which must be "largest" or a number in 0..{len(faces) - 1}, got {which!r}; found were {listing}'
+        )
     return faces[which]
 
 
@@ -303,14 +311,18 @@ def _dlib_models():
         raise _missing(f"{package}/{part}")
     # dlib reads the file in C++ without a promise about hostile ones.
     if (digest := sha256_file(path)) != _LANDMARKS_SHA256:
-        raise FaceError(f"{path} must be dlib's model of 68 landmarks with SHA-256 {_LANDMARKS_SHA256}, got {digest}: "
-                        "install the extra again (pip install --force-reinstall 'stylemixseg[align]')")
+        raise FaceError(
+            f"{path} must be dlib's model of 68 landmarks with SHA-256 {_LANDMARKS_SHA256}, got {digest}: "
+            "install the extra again (pip install --force-reinstall 'stylemixseg[align]')"
+        )
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(path))
 
 
 def _missing(name: str) -> ModuleNotFoundError:
-    return ModuleNotFoundError(f"{name} finds faces and is not installed: pip install 'stylemixseg[align]', or give "
-                               "the box of the head by hand")
+    return ModuleNotFoundError(
+        f"{name} finds faces and is not installed: pip install 'stylemixseg[align]', or give "
+        "the box of the head by hand"
+    )
 
 
 def _face_notes(points: np.ndarray, score: float, size: tuple[int, int]) -> tuple[str, ...]:
@@ -320,8 +332,9 @@ def _face_notes(points: np.ndarray, score: float, size: tuple[int, int]) -> tupl
         notes.append(f"the face is doubtful: its score is {score:.2f}, that of a clear face at least {CLEAR_SCORE}")
     distance = np.hypot(*(points[_RIGHT_EYE].mean(0) - points[_LEFT_EYE].mean(0)))
     if distance < MIN_EYE_DISTANCE:
-        notes.append(f"the face is tiny: {distance:.0f} px between the eyes, fewer than {MIN_EYE_DISTANCE} show "
-                     "little detail")
+        notes.append(
+            f"the face is tiny: {distance:.0f} px between the eyes, fewer than {MIN_EYE_DISTANCE} show little detail"
+        )
     height, width = size
     if (points < 0).any() or (points > (width, height)).any():
         notes.append("the face is cut off by the photo's border: what is missing is mirrored there")

@@ -84,9 +84,7 @@ def _mix_seconds(segmenter: StyleMixSegmenter) -> float:
     count = max(MIXES, batch)
     for styles in (segmenter.styles[:1].repeat(batch, 1, 1), segmenter.styles[:1].repeat(count, 1, 1)):
         started = time.perf_counter()  # of the second; the first compiles
-        mixes = iter_style_mixes(
-            generator, w0, styles, config.cutoff, resolution=config.resolution, batch_size=batch
-        )
+        mixes = iter_style_mixes(generator, w0, styles, config.cutoff, resolution=config.resolution, batch_size=batch)
         for _ in mixes:
             pass
     return (time.perf_counter() - started) / count

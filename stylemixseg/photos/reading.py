@@ -101,11 +101,14 @@ def read_photo(path: str | Path) -> Photo:
     except PermissionError as error:
         raise PhotoError(f"{path} may not be read by this user: allow it (chmod u+r) or copy the file") from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{path} has far more than {MAX_PIXELS:,} pixels, the most that is read: "
-                         "reduce it first") from error
+        raise PhotoError(
+            f"{path} has far more than {MAX_PIXELS:,} pixels, the most that is read: reduce it first"
+        ) from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path} is no image of a known format ({', '.join(FORMATS)}), it begins with "
-                         f"{_first_bytes(path)!r}: save it as JPEG or PNG") from error
+        raise PhotoError(
+            f"{path} is no image of a known format ({', '.join(FORMATS)}), it begins with "
+            f"{_first_bytes(path)!r}: save it as JPEG or PNG"
+        ) from error
     except Exception as error:  # Pillow's readers raise whatever broken bytes lead to, SyntaxError and struct.error too
         raise PhotoError(f"{path} is truncated or broken ({error}): get a whole copy of it") from error
 
@@ -136,8 +139,10 @@ def list_photos(folder: str | Path) -> list[Path]:
     photos = [path for path in shown if path.suffix.lower() in readable_suffixes()]
     others = passed_over(shown)
     if not photos:
-        raise PhotoError(f"{folder} holds no photo: {len(entries)} entries, none that ends in {', '.join(SUFFIXES)}"
-                         + (f"; not read are {others}" if others else ""))
+        raise PhotoError(
+            f"{folder} holds no photo: {len(entries)} entries, none that ends in {', '.join(SUFFIXES)}"
+            + (f"; not read are {others}" if others else "")
+        )
     if others:
         warnings.warn(f"{folder}: passed over {others}", PassedOverWarning, stacklevel=2)
     return photos
@@ -149,8 +154,9 @@ def _check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(f"{path} does not exist: name a photo") from error
     except PermissionError as error:
-        raise PhotoError(f"{path} lies, or leads, where this user may not look: allow it (chmod u+x of the folder) or "
-                         "copy the file") from error
+        raise PhotoError(
+            f"{path} lies, or leads, where this user may not look: allow it (chmod u+x of the folder) or copy the file"
+        ) from error
     except OSError as error:  # links that lead in a circle, a network drive that is gone
         raise PhotoError(f"{path} cannot be found ({error.strerror}): copy the file to another place") from error
     if stat.S_ISDIR(found.st_mode):
@@ -171,7 +177,9 @@ def _decode(path: Path, file: BinaryIO) -> Photo:
     file.seek(0)
     kind = container_kind(start)
     if not (allowed := formats(kind)):
-        raise PhotoError(f"{path} is {'an' if kind[0] == 'A' else 'a'} {kind} image, which cannot be read here: {advice(kind)}")
+        raise PhotoError(
+            f"{path} is {'an' if kind[0] == 'A' else 'a'} {kind} image, which cannot be read here: {advice(kind)}"
+        )
     left_out: tuple[str, ...] = ()
     if start.startswith(SIGNATURE):
         file, left_out = without_bad_metadata(file)
@@ -249,8 +257,10 @@ def _mode_notes(path: Path, image: Image.Image, sixteen_bit: bool) -> list[str]:
     elif mode in ("CMYK", "YCbCr", "LAB"):
         notes.append(f"{mode} converted to RGB (without its colour profile)")
     elif mode not in ("RGB", "RGBA"):
-        raise PhotoError(f"{path} has pixels of the kind {mode!r}, whose range is not known: save it with 8 or 16 bits "
-                         "a channel, grey or RGB")
+        raise PhotoError(
+            f"{path} has pixels of the kind {mode!r}, whose range is not known: save it with 8 or 16 bits "
+            "a channel, grey or RGB"
+        )
     if _is_composed(image):
         notes.append("transparency composed on white")
     return notes

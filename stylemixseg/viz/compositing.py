@@ -115,7 +115,9 @@ def overlay_objects(image: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """
     image, instance = check_image("image", image), np.asarray(instance)
     if instance.dtype.kind not in "iu" or instance.shape != image.shape[:2] or instance.min() < 0:
-        raise ValueError(f"instance must be {image.shape[:2]} integers from 0 on, got {instance.shape} {instance.dtype}")
+        raise ValueError(
+            f"instance must be {image.shape[:2]} integers from 0 on, got {instance.shape} {instance.dtype}"
+        )
     inside = instance > 0
     grey = (0.7 * image.mean(-1, keepdims=True) + 60).astype(np.uint8)
     tinted = (0.5 * image + 0.5 * PALETTE[(instance - 1) % len(PALETTE)]).astype(np.uint8)

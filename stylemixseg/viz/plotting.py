@@ -69,7 +69,9 @@ def heatmap(
     values = np.asarray(values, float)
     if values.shape != (len(row_labels), len(column_labels)):
         raise ValueError(f"values must be ({len(row_labels)}, {len(column_labels)}), got {values.shape}")
-    figure, axis = plt.subplots(figsize=(0.75 * values.shape[1] + 1.4, 0.42 * values.shape[0] + 1.1), layout="constrained")
+    figure, axis = plt.subplots(
+        figsize=(0.75 * values.shape[1] + 1.4, 0.42 * values.shape[0] + 1.1), layout="constrained"
+    )
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     axis.imshow(values, cmap="cividis", aspect="auto", vmin=low, vmax=high)
     middle = (low + high) / 2
@@ -84,7 +86,9 @@ def heatmap(
     return figure
 
 
-def strip(groups: Mapping[str, Sequence[float]], *, values: str, intervals: Mapping[str, tuple[float, float]]) -> Figure:
+def strip(
+    groups: Mapping[str, Sequence[float]], *, values: str, intervals: Mapping[str, tuple[float, float]]
+) -> Figure:
     """Every value of some groups as a dot, a row a group; a bar shows the mean and its interval.
 
     Args:

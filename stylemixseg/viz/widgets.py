@@ -32,7 +32,9 @@ def picture_slider(
         width: of the pictures on the page, in pixels.
     """
     if len(images) < 2 or len(images) != len(labels):
-        raise ValueError(f"images and labels must be at least two and equally many, got {len(images)} and {len(labels)}")
+        raise ValueError(
+            f"images and labels must be at least two and equally many, got {len(images)} and {len(labels)}"
+        )
     pages = []
     for image, label in zip(images, labels):
         picture = ipywidgets.Image(value=_jpeg(check_image("images", image)), format="jpeg", width=width)

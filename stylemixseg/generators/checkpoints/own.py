@@ -145,4 +145,3 @@ def _printable(name: str, text: object) -> str:
     if not isinstance(text, str) or len(text) > MAX_TEXT or not text.isprintable():
         raise CheckpointError(f"{name} in the metadata must be a line of up to {MAX_TEXT} characters")
     return text
-

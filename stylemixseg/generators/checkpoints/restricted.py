@@ -61,14 +61,9 @@ class PersistentId:
 
 # Where rosinality's classes stand in that code and in pSp, e4e and ReStyle, for networks that are saved whole.
 ROSINALITY_MODULES = [
-    f"{package}{name}"
-    for package in ("", "stylegan2.", "models.stylegan2.")
-    for name in ("model", "op.fused_act")
+    f"{package}{name}" for package in ("", "stylegan2.", "models.stylegan2.") for name in ("model", "op.fused_act")
 ]
-ROSINALITY_CLASSES = (
-    "Blur ConstantInput EqualConv2d EqualLinear FusedLeakyReLU Generator ModulatedConv2d NoiseInjection PixelNorm "
-    "ScaledLeakyReLU StyledConv ToRGB Upsample"
-).split()
+ROSINALITY_CLASSES = ["Blur", "ConstantInput", "EqualConv2d", "EqualLinear", "FusedLeakyReLU", "Generator", "ModulatedConv2d", "NoiseInjection", "PixelNorm", "ScaledLeakyReLU", "StyledConv", "ToRGB", "Upsample"]
 
 
 def _names() -> dict[tuple[str, str], Name]:
@@ -86,11 +81,10 @@ def _names() -> dict[tuple[str, str], Name]:
         "parameter": ["torch._utils._rebuild_parameter"],
         "storage": ["torch.storage._load_from_bytes"],
         "storage type": [
-            f"torch.{kind}Storage"
-            for kind in "Half BFloat16 Float Double Byte Char Short Int Long Bool".split()
+            f"torch.{kind}Storage" for kind in ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
         ],
         "torch value": [
-            f"torch.{name}" for name in "Size device float16 bfloat16 float32 float64 int32 int64 uint8 bool".split()
+            f"torch.{name}" for name in ["Size", "device", "float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool"]
         ],
         "module": ["torch_utils.persistence._reconstruct_persistent_obj"],
         "network": ["dnnlib.tflib.network.Network"],

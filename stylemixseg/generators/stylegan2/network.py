@@ -56,9 +56,7 @@ class MappingNetwork(nn.Module):
 
     def __init__(self, z_dim: int, w_dim: int, layers: int):
         super().__init__()
-        self.fc = nn.ModuleList(
-            FullyConnected(z_dim if i == 0 else w_dim, w_dim, MAPPING_RATE) for i in range(layers)
-        )
+        self.fc = nn.ModuleList(FullyConnected(z_dim if i == 0 else w_dim, w_dim, MAPPING_RATE) for i in range(layers))
 
     def forward(self, z: Tensor) -> Tensor:
         x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
@@ -243,8 +241,10 @@ class StyleGAN2(nn.Module):
             TypeError, ValueError: z of the wrong type, shape or with NaN; truncation or its cutoff out of range.
         """
         check_real("truncation", truncation, 0.0, 1.0)
-        cutoff = self.num_ws if truncation_cutoff is None else check_int(
-            "truncation_cutoff", truncation_cutoff, 0, self.num_ws
+        cutoff = (
+            self.num_ws
+            if truncation_cutoff is None
+            else check_int("truncation_cutoff", truncation_cutoff, 0, self.num_ws)
         )
         w = self.mapping_network(check_z(z, self.z_dim).to(self.w_avg))
         pulled = self.w_avg.lerp(w, truncation)

@@ -82,9 +82,7 @@ def _thing(kind: str, number: int, box: tuple[float, float, float, float], knobs
     return Thing(kind, number, (x0 + trim_x, y0 + trim_y, x1 - trim_x, y1), shape, detail)
 
 
-def _pack(
-    widths: list[float], gaps: np.ndarray, low: float, high: float
-) -> tuple[list[tuple[float, float]], float]:
+def _pack(widths: list[float], gaps: np.ndarray, low: float, high: float) -> tuple[list[tuple[float, float]], float]:
     """Place intervals side by side in low..high, MIN_GAP or more apart; returns them and their scale."""
     room = (high - low) - MIN_GAP * (len(widths) + 1)
     scale = min(1.0, room / sum(widths))
@@ -161,10 +159,7 @@ def _corner_plants(knobs: np.ndarray, taken: int) -> list[Thing]:
     size = _between(knobs[3, 31], 0.34, 0.42)
     boxes = ((-0.5 * size, -0.55 * size, size, size), (1.0 - size, -0.55 * size, 1.0 + 0.5 * size, size))
     knobs4, knobs5 = knobs[4, 28:32], knobs[5, 28:32]
-    return [
-        Thing("plant", taken + i, box, np.roll(knobs4, i), np.roll(knobs5, i), True)
-        for i, box in enumerate(boxes)
-    ]
+    return [Thing("plant", taken + i, box, np.roll(knobs4, i), np.roll(knobs5, i), True) for i, box in enumerate(boxes)]
 
 
 def _subject(scene: str, kind: str | None, knobs: np.ndarray, horizon: float) -> Thing:
@@ -183,9 +178,7 @@ def _subject(scene: str, kind: str | None, knobs: np.ndarray, horizon: float) ->
     return _thing(kind, number, (x - width / 2, bottom - height, x + width / 2, bottom), knobs)
 
 
-def plan_room(
-    knobs: np.ndarray, scene: str, subject: str | None, occlusion: bool, corner_object: bool
-) -> Plan:
+def plan_room(knobs: np.ndarray, scene: str, subject: str | None, occlusion: bool, corner_object: bool) -> Plan:
     """Turn the structure knobs (STRUCTURE_LAYERS, 32) in 0..1 into a Plan; no style layer is seen here."""
     horizon = _between(knobs[0, 0], 0.57, 0.64)
     if scene == "room":

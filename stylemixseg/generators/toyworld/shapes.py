@@ -165,9 +165,7 @@ def polygon(*corners: tuple[float, float]) -> Distance:
     return distance
 
 
-def _box_part(
-    canvas: Canvas, x0: float, y0: float, x1: float, y1: float, radius: float = 0.0, **look
-) -> None:
+def _box_part(canvas: Canvas, x0: float, y0: float, x1: float, y1: float, radius: float = 0.0, **look) -> None:
     canvas.part(rounded_box(x0, y0, x1, y1, radius), (x0, y0, x1, y1), **look)
 
 
@@ -194,9 +192,7 @@ def draw_room(canvas: Canvas, plan: Plan) -> None:
         _box_part(canvas, -0.5, -0.5, left, 1.5, tone=1.15, bulge=0.1, gloss=0.02, wave=(0.4, 12.0, 0.0))
         return
 
-    def along(
-        corner: float, y: float
-    ) -> float:  # x on the line from the vanishing point through a room corner
+    def along(corner: float, y: float) -> float:  # x on the line from the vanishing point through a room corner
         return vx + (corner - vx) * (y - vy) / (h - vy)
 
     for corner, edge, facing in ((left, -1.0, 0.5), (right, 2.0, -0.5)):
@@ -256,12 +252,8 @@ def draw_sofa(canvas: Canvas, thing: Thing) -> None:
     step = (w - 2 * arm) / cushions
     for i in range(cushions):
         a, b = x0 + arm + i * step, x0 + arm + (i + 1) * step
-        _box_part(
-            canvas, a, y0 + 0.07 * h, b, seat + 0.1 * h, 0.07 * h, tone=1.0, bulge=0.5, wave=(0.5, 20, 0)
-        )
-    _box_part(
-        canvas, x0 + 0.5 * arm, seat + 0.15 * h, x1 - 0.5 * arm, y1 - 0.07 * h, 0.03 * h, tone=0.86, bulge=0.1
-    )
+        _box_part(canvas, a, y0 + 0.07 * h, b, seat + 0.1 * h, 0.07 * h, tone=1.0, bulge=0.5, wave=(0.5, 20, 0))
+    _box_part(canvas, x0 + 0.5 * arm, seat + 0.15 * h, x1 - 0.5 * arm, y1 - 0.07 * h, 0.03 * h, tone=0.86, bulge=0.1)
     for i in range(cushions):
         a, b = x0 + arm + i * step, x0 + arm + (i + 1) * step
         _box_part(canvas, a, seat, b, seat + 0.2 * h, 0.07 * h, tone=1.06, bulge=0.3, wave=(0.5, 20, 0))
@@ -309,9 +301,7 @@ def draw_lamp(canvas: Canvas, thing: Thing) -> None:
     top = (0.22 + 0.26 * thing.shape[1]) * w
     pole = (0.07 + 0.03 * thing.detail[0]) * w
     canvas.shadow(cx, y1 - 0.02 * h, 0.8 * w, 0.05 * h)
-    _ellipse_part(
-        canvas, cx, y1 - 0.045 * h, (0.3 + 0.08 * thing.detail[1]) * w, 0.045 * h, tone=0.8, gloss=0.4
-    )
+    _ellipse_part(canvas, cx, y1 - 0.045 * h, (0.3 + 0.08 * thing.detail[1]) * w, 0.045 * h, tone=0.8, gloss=0.4)
     _box_part(canvas, cx - pole, y0 + 0.5 * shade, cx + pole, y1 - 0.04 * h, tone=0.82, bulge=0.7, gloss=0.5)
     corners = ((cx - top, y0), (cx + top, y0), (cx + 0.5 * w, y0 + shade), (cx - 0.5 * w, y0 + shade))
     _polygon_part(canvas, *corners, tone=1.08, bulge=0.45, gloss=0.05, wave=(0.4, 40.0, 0.0))
@@ -336,9 +326,7 @@ def draw_plant(canvas: Canvas, thing: Thing) -> None:
         dx, dy = math.sin(angle), -math.cos(angle)
         # A leaf must stay in the box: it ends at the box's side or at its reach, whichever comes first.
         length = (
-            min(reach - leaf * abs(dx), (0.5 * w - leaf * abs(dy)) / max(abs(dx), 1e-6))
-            if not thing.hanging
-            else reach
+            min(reach - leaf * abs(dx), (0.5 * w - leaf * abs(dy)) / max(abs(dx), 1e-6)) if not thing.hanging else reach
         )
         half, mx, my = 0.5 * length, root + 0.5 * length * dx, foot + 0.5 * length * dy
         ex = math.hypot(half * dx, leaf * dy)

@@ -129,6 +129,7 @@ class ToyWorld:
         subject: the thing of a `single` ("sofa", "table", "lamp", "plant") or `portrait` ("sofa", "plant")
             scene; None lets the latent choose.
         failures: a ToyFailures; None for none.
+
     Raises:
         TypeError, ValueError: an argument that does not fit, named.
     """
@@ -151,9 +152,7 @@ class ToyWorld:
         self.resolution = check_int("resolution", resolution, 16, 2048)
         if subject is not None:
             if scene == "room":
-                raise ValueError(
-                    f"subject must be None in scene 'room', which has many things, got {subject!r}"
-                )
+                raise ValueError(f"subject must be None in scene 'room', which has many things, got {subject!r}")
             check_choice("subject", subject, SUBJECTS[scene])
         self.subject = subject
         if failures is not None and not isinstance(failures, ToyFailures):
@@ -186,9 +185,7 @@ class ToyWorld:
         return digest.hexdigest()
 
     def _map(self, z: torch.Tensor) -> torch.Tensor:
-        x = z.float() * torch.rsqrt(
-            z.float().square().mean(1, keepdim=True) + 1e-8
-        )  # (N, 32), as in StyleGAN2
+        x = z.float() * torch.rsqrt(z.float().square().mean(1, keepdim=True) + 1e-8)  # (N, 32), as in StyleGAN2
         for weight, bias in self._layers:
             x = torch.nn.functional.leaky_relu(x @ weight.to(z.device) + bias.to(z.device), 0.4)
         return x
@@ -239,9 +236,7 @@ class ToyWorld:
             if structure is None or not np.array_equal(structure, knobs[i, :STRUCTURE_LAYERS]):
                 structure = knobs[i, :STRUCTURE_LAYERS]
                 plan, canvas = self._drawn(knobs[i])
-            style = choose_style(
-                normals[i], knobs[i], plan, self.failures.shared_paint, self.failures.highlights
-            )
+            style = choose_style(normals[i], knobs[i], plan, self.failures.shared_paint, self.failures.highlights)
             images[i] = paint(canvas, style, self.failures.highlights)
         return torch.from_numpy(images).mul_(2.0).sub_(1.0).to(ws.device)
 

@@ -49,7 +49,9 @@ class Detection:
             raise ValueError(f"box must be finite, got {values}")
         x0, y0, x1, y1 = values
         if x1 < x0 or y1 < y0:
-            raise ValueError(f"box must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {values}: corners are swapped")
+            raise ValueError(
+                f"box must be (x0, y0, x1, y1) with x0 < x1 and y0 < y1, got {values}: corners are swapped"
+            )
         if x1 == x0 or y1 == y0:
             raise ValueError(f"box must have an area, got {values}")
         object.__setattr__(self, "box", values)

@@ -86,11 +86,14 @@ class CocoSSD:
         names = list(self.classes.values())
         unknown = [phrase for phrase in phrases if best_label(phrase, names) is None]
         if unknown and len(unknown) == len(phrases):
-            raise ValueError(f"phrases must name a class of COCO, got {list(phrases)!r:.200}: "
-                             f"{suggest(unknown[0], names)}")
+            raise ValueError(
+                f"phrases must name a class of COCO, got {list(phrases)!r:.200}: {suggest(unknown[0], names)}"
+            )
         for phrase in unknown:
-            warnings.warn(f"{self.name} has no class for {phrase!r}, which is not looked for: {suggest(phrase, names)}",
-                          stacklevel=3)
+            warnings.warn(
+                f"{self.name} has no class for {phrase!r}, which is not looked for: {suggest(phrase, names)}",
+                stacklevel=3,
+            )
         assigned = assign_labels(names, phrases)
         return {index: assigned[name] for index, name in self.classes.items() if name in assigned}
 

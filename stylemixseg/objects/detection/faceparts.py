@@ -36,7 +36,7 @@ WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lips": (_LIPS,),
     "upper lip": (("upper_lip",),),
     "lower lip": (("lower_lip",),),
-    **{word: (("eyeglasses",),) for word in ("glasses", "eyeglasses", "spectacles", "sunglasses")},
+    **dict.fromkeys(("glasses", "eyeglasses", "spectacles", "sunglasses"), (("eyeglasses",),)),
     "hat": (("hat",),),
     "earring": (("earring",),),
     "necklace": (("necklace",),),

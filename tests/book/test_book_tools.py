@@ -1,0 +1,254 @@
+"""The tools that build the book: running only what changed, saying what failed, finding faults in pages."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+
+from stylemixseg.evaluation.results import load_run
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
+from bookbuild import check, execute, layout, notebooks, performance, vendor
+
+CHAPTER = """\
+# %% [markdown]
+# # Title
+#
+# **Objectives:** know it.
+#
+# **Prerequisites:** none.
+#
+# **Run time:** about 2 to 3 minutes on two cores.
+
+# %% tags=["parameters"]
+profile = "cpu"
+results = None
+
+# %%
+from pathlib import Path
+
+from stylemixseg.evaluation.results import RunRecorder
+
+recorder = RunRecorder("sum", profile, Path(results) / profile / "sum.json")
+recorder.add("toy.sum", 2)
+path = recorder.write()
+
+# %% [markdown]
+# ```{exercise}
+# :label: one
+# ```
+# ```{solution-start} one
+# :class: dropdown
+# ```
+# ```{solution-end}
+# ```
+# ```{exercise}
+# :label: two
+# ```
+# ```{solution-start} two
+# :class: dropdown
+# ```
+# ```{solution-end}
+# ```
+#
+# ## Summary
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project folder with one chapter, in place of the real one."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    (folder / "01_sum.py").write_text(CHAPTER)
+    monkeypatch.setattr(execute, "notebook_sources", lambda: layout.notebook_sources(folder))
+    monkeypatch.setattr(execute, "write_launch_notebooks", lambda sources: None)
+    monkeypatch.setattr(execute, "REPORTS", tmp_path / "reports")
+    return tmp_path
+
+
+def _run(book: Path) -> None:
+    execute.execute_all("smoke", book / "results", folder=book / "executed")
+
+
+def test_runs_again_only_what_changed(book: Path, capsys: pytest.CaptureFixture) -> None:
+    _run(book)
+    assert "running 01_sum" in capsys.readouterr().out
+    _run(book)
+    assert "unchanged: 01_sum" in capsys.readouterr().out
+    (book / "results" / "smoke" / "sum.json").unlink()
+    _run(book)
+    assert "running 01_sum" in capsys.readouterr().out
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace("# # Title", "# # Another title"))
+    _run(book)
+    assert "running 01_sum" in capsys.readouterr().out
+    names = {m.name for m in load_run(book / "results" / "smoke" / "run_times.json").measurements}
+    assert names == {"run_times.01_sum.seconds"}
+
+
+def test_a_chapter_runs_in_the_interpreter_that_builds(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever kernels named python3 the user has, and whatever IPython would run for the user at its start."""
+    for kernels in (book / "jupyter", book / "home" / ".local" / "share" / "jupyter"):
+        spec = kernels / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        spec.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "Mine", "language": "python"}))
+    startup = book / "home" / ".ipython" / "profile_default" / "startup" / "mine.py"
+    startup.parent.mkdir(parents=True)
+    startup.write_text("mine = True\n")
+    monkeypatch.setenv("HOME", str(book / "home"))
+    monkeypatch.delenv("IPYTHONDIR", raising=False)
+    monkeypatch.delenv("JUPYTER_DATA_DIR", raising=False)
+    monkeypatch.setenv("JUPYTER_PATH", str(book / "jupyter"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    (book / "notebooks" / "01_sum.py").write_text(
+        CHAPTER + "\n# %%\nimport sys\n\nprint(sys.executable)\nprint('mine' in globals())\n"
+    )
+    _run(book)
+    cells = nbformat.read(book / "executed" / "01_sum.ipynb", as_version=4).cells
+    assert cells[-1].outputs[0].text == f"{sys.executable}\nFalse\n"
+
+
+def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace('"toy.sum", 2', '"toy.sum", 1 / 0'))
+    with pytest.raises(layout.BuildError) as raised:
+        _run(book)
+    message = str(raised.value)
+    assert (
+        "notebook 01_sum failed in cell 3 (`from pathlib import Path`): ZeroDivisionError: division by zero" in message
+    )
+    assert (book / "reports" / "01_sum.ipynb").is_file()
+    assert not (book / "executed" / "01_sum.ipynb").exists()
+
+
+def test_a_kernel_that_dies_is_named_with_its_cell(book: Path) -> None:
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER + "\n# %%\nimport os\n\nos._exit(9)\n\n# %%\n1 + 1\n")
+    with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 5 \(`import os`\): DeadKernelError"):
+        _run(book)
+
+
+def test_executed_copy_says_nothing_of_the_machine(book: Path) -> None:
+    _run(book)
+    text = (book / "executed" / "01_sum.ipynb").read_text()
+    assert str(book) not in text and "injected-parameters" not in text
+    first = nbformat.reads(text, as_version=4).cells[0].source
+    assert first.startswith('# Title\n\n<p class="notebook-links">')
+
+
+def test_an_unknown_profile_names_the_nearest() -> None:
+    with pytest.raises(layout.BuildError, match="smoke"):
+        layout.profile_file("smok")
+
+
+def test_a_complete_chapter_has_no_problem(book: Path) -> None:
+    chapter = notebooks.read_source(book / "notebooks" / "01_sum.py")
+    assert notebooks.problems(chapter) == []
+    assert notebooks.stated_seconds(chapter) == 180
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("## Summary", "## End", "'summary'"),
+        ("**Objectives:**", "Things:", "'objectives'"),
+        ("about 2 to 3 minutes", "short", "no run time"),
+        ("{exercise}\n# :label: two", "{note}", "needs 2 exercises, has 1"),
+        ("{solution-start} two", "{solution-start} three", "the exercise two has no solution"),
+        ("{solution-start} two\n# :class: dropdown", "{solution-start} two", "two stands open"),
+        ("{solution-end}\n# ```\n#\n", "{note}\n# ```\n#\n", "the solution of two has no {solution-end}"),
+        ("results = None", "", "does not set 'results'"),
+        (' tags=["parameters"]', "", "one cell tagged 'parameters', has 0"),
+    ],
+)
+def test_what_a_chapter_lacks_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert old in CHAPTER
+    path = tmp_path / "01_x.py"
+    path.write_text(CHAPTER.replace(old, new))
+    assert problem in " ".join(notebooks.problems(notebooks.read_source(path)))
+
+
+def test_a_picture_needs_alternative_text_and_a_caption() -> None:
+    output = nbformat.v4.new_output("display_data", {"image/png": ""})
+    cell = nbformat.v4.new_code_cell("plt.show()", outputs=[output])
+    book = nbformat.v4.new_notebook(cells=[cell])
+    assert notebooks.figures_without_text(book) == [
+        "cell 1 (plt.show()) shows a picture without alternative text and a caption"
+    ]
+    cell.metadata["mystnb"] = {"image": {"alt": "A face."}, "figure": {"caption": "A face."}}
+    assert notebooks.figures_without_text(book) == []
+
+
+def _page(folder: Path, body: str) -> Path:
+    (folder / "vendor").mkdir(exist_ok=True)
+    (folder / "index.html").write_text(f"<html><head></head><body>{body}</body></html>")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ('<img src="a.png" alt="../_images/0a.png">', "no alternative text"),
+        ('<img src="a.png">', "no alternative text"),
+        ('<div class="cell_output"><img src="a.png" alt="A face."></div>', "no caption"),
+        ('<script src="https://elsewhere.example/x.js"></script>', "another host"),
+        ('<link rel="stylesheet" href="//elsewhere.example/x.css">', "another host"),
+        ('<a href="missing.html">x</a>', "leads nowhere"),
+        ('<a href="#missing">x</a>', "no such place"),
+        (f"<p>{layout.ROOT}</p>", "folder of this machine"),
+    ],
+)
+def test_faults_of_a_page_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, fault: str) -> None:
+    monkeypatch.setattr(check, "expected_pages", lambda: ["index"])
+    good = '<h1 id="top">x</h1><figure><img src="a.png" alt="A face."><figcaption>Face.</figcaption></figure>'
+    check.check(_page(tmp_path, good + '<a href="#top">up</a><a href="https://elsewhere.example">x</a>'))
+    with pytest.raises(layout.BuildError, match=fault):
+        check.check(_page(tmp_path, good + body))
+
+
+def test_a_missing_page_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "expected_pages", lambda: ["index", "notation"])
+    with pytest.raises(layout.BuildError, match="notation: page is missing"):
+        check.check(_page(tmp_path, ""))
+
+
+def test_without_npm_the_build_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(vendor, "VENDOR", tmp_path / "_vendor")
+    monkeypatch.setattr(vendor.shutil, "which", lambda program: None)
+    assert vendor.vendor() is False
+    assert "npm is not installed" in capsys.readouterr().out
+
+
+def test_links_run_the_chapter_on_the_published_branch() -> None:
+    soup = BeautifulSoup(notebooks.launch_links("01_tour"), "html.parser")
+    owner = layout.repository_url().removeprefix("https://github.com/")
+    colab, binder, download = (a["href"] for a in soup.find_all("a"))
+    assert colab.endswith(f"/github/{owner}/blob/gh-pages/notebooks/01_tour.ipynb")
+    assert binder.endswith(f"/gh/{owner}/gh-pages?labpath=notebooks%2F01_tour.ipynb")
+    assert download == "../notebooks/01_tour.ipynb"
+
+
+def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> None:
+    page = performance.write_performance(tmp_path).read_text()
+    faces = json.loads((performance.BENCHMARKS / "cpu_faces.json").read_text())
+    assert f"| peak memory | {faces['ratios']['peak_bytes']['median']:.2f} |" in page
+    assert "alt: Left" in page and (tmp_path / "performance.png").stat().st_size > 10_000
+    # What its sentences say of the figure is worked out from the same runs.
+    peer, ours = ([run for run in faces["runs"] if run["variant"] == name] for name in ("peer", "ours"))
+    whole = median(run["wall_s"] for run in peer)
+    mixes = [
+        median(run[laps][step] for run in runs) / whole
+        for runs, laps, step in ((ours, "query", "summary"), (peer, "laps", "synthesis"))
+    ]
+    assert f"The mixes take {mixes[0]:.0%} of it in ours and {mixes[1]:.0%} in the peer" in page
+    reached = sum(item["iou"] >= faces["bars"]["iou"] for item in faces["agreement"])
+    assert f"and {reached} of {len(faces['agreement'])} queries reach it" in page
+    assert "Not measured: no GPU was at hand" in page or "ours over the plain loop's" in page
+    with pytest.raises(layout.BuildError, match="run benchmarks/cpu_faces.py"):
+        performance.write_performance(tmp_path, layout.ROOT / "tests")

@@ -1,0 +1,46 @@
+"""What pages say in words agrees with what stands beside it: counts, the order of chapters, committed results."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.py"))
+
+
+def test_instructors_have_as_many_sessions_as_their_table() -> None:
+    page = (ROOT / "book" / "instructors.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|", page, re.M)
+    assert rows == [str(number) for number in range(1, len(rows) + 1)]
+    (most,) = re.findall(r"a course of four to (\w+) sessions", page)
+    assert NUMBERS.index(most) == len(rows)
+    assert re.findall(r"^\*\*Session (\d+)\.\*\*", page, re.M) == rows  # each has its questions
+
+
+@pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_knows_what_comes_after_it(source: Path) -> None:
+    text = source.read_text()
+    others = CHAPTERS[CHAPTERS.index(source) + 1 :]
+    assert not others or "last chapter" not in text.lower(), f"{others[0].name} comes after it"
+    if named := re.findall(r"^# Next: .*?\((\w+)\.ipynb\)", text, re.M):
+        assert named[0] == others[0].stem
+
+
+def test_a_parsers_mask_of_the_reconstruction_is_no_bound() -> None:
+    """Chapter 10 says that the oracle's mask is often nearer to the human one: so it is, in each way to invert."""
+    with open(ROOT / "book" / "results" / "full" / "table1_photos.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for inversion in {row["inversion"] for row in rows}:
+        pairs = [
+            (float(row["oracle.miou"]), float(row["parser_on_reconstruction"]))
+            for row in rows
+            if row["inversion"] == inversion
+        ]
+        assert sum(oracle > parser for oracle, parser in pairs) > len(pairs) / 3
+    chapter = (ROOT / "notebooks" / "10_real_photos.py").read_text()
+    assert "bound in practice" not in chapter and not re.search(r"inversion loses bounds", chapter)

@@ -1,0 +1,35 @@
+"""The rules' default settings are the ones that data_scripts/choose_rules.py chose, not typed by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from stylemixseg.evaluation.results import load_run
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.foreground import CornerMinority, Saliency
+
+RUN = load_run(Path(__file__).resolve().parents[2] / "book" / "results" / "development" / "rules.json")
+CHOSEN = {item.name: item for item in RUN.measurements}
+
+
+@pytest.mark.parametrize("name, rule", [("saliency", Saliency()), ("corner_minority", CornerMinority())])
+def test_defaults_are_the_chosen_settings(name, rule):
+    assert CHOSEN[f"rules.{name}.miou"].note == repr(rule)
+
+
+@pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
+def test_profiles_have_the_chosen_cutoff_and_k(profile):
+    assert load_profile(profile).cutoff == CHOSEN["rules.cutoff"].value
+    assert load_profile(profile).k == CHOSEN["rules.k"].value
+
+
+@pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
+def test_they_were_chosen_on_images_that_are_neither_reported_nor_compared(profile):
+    chosen_on = set(range(RUN.seed, RUN.seed + CHOSEN["rules.saliency.miou"].n))
+    assert chosen_on.isdisjoint(load_profile(profile).query_seeds)
+    assert chosen_on.isdisjoint(load_profile(profile).comparison_seeds)
+
+
+def test_the_file_names_the_profile_whose_sizes_it_had():
+    assert RUN.profile == "cpu" and RUN.generator["name"] == load_profile("cpu").generator
+    assert f"n = {load_profile('cpu').n}," in CHOSEN["rules.cutoff"].note
