@@ -53,7 +53,7 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     import torch
 
     from stylemixseg import StyleMixSegmenter
-    from stylemixseg._util.checks import check_device
+    from stylemixseg._util.tensors import check_device
     from stylemixseg.generators.base import seeded_z
     from stylemixseg.generators.random_weights import random_stylegan2
 

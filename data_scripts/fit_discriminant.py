@@ -28,7 +28,7 @@ from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.discriminant import SHRINKAGE, WEIGHTS_FILE, DiscriminantFit
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import draw_style_latents
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import summary_from_images
 
 SIDE = 128  # px: a pixel is a pixel at any size, so a small one will do
@@ -48,7 +48,7 @@ def main() -> None:
     agreement = []
     for seed in tqdm(range(first, first + args.queries), desc="development faces", unit="face"):
         w0 = query_latent(generator, profile, seed)
-        stack = cached_stack(generator, w0, styles, settings.cutoff, resolution=SIDE)
+        stack = cached_stack(generator, w0, styles, MixPlan(settings.cutoff, resolution=SIDE))
         summary = summary_from_images(stack, settings.color_space)
         labels = kmeans(summary, settings.k, seed=settings.kmeans_seed, restarts=settings.restarts).labels
         masks = [rule_mask(labels, settings.k, rule) for rule in RULES.values()]

@@ -39,8 +39,8 @@ from stylegan2_training.stopping import Stopping
 from stylegan2_training.trainer import Settings, Trainer
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_device
 from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg._util.tensors import check_device
 from stylemixseg.generators.base import mean_latent, seeded_z, weights_digest
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
 from stylemixseg.generators.stylegan2.network import W_AVG_SAMPLES, W_AVG_SEED

@@ -40,6 +40,7 @@ results = None
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import IOUS, table, value_text
@@ -216,7 +217,7 @@ display(
 
 # %%
 stack = cached_stack(
-    generator, w0, segmenter.styles, P.cutoff, resolution=P.resolution
+    generator, w0, segmenter.styles, MixPlan(P.cutoff, resolution=P.resolution)
 )  # (n, h, w, 3)
 shown = min(P.n, 9)
 
@@ -327,7 +328,10 @@ latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 summaries = [
     summary_from_images(
         cached_stack(
-            generator, w, segmenter.styles, P.cutoff, resolution=P.resolution
+            generator,
+            w,
+            segmenter.styles,
+            MixPlan(P.cutoff, resolution=P.resolution),
         ),
         P.color_space,
     )

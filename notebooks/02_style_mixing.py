@@ -42,6 +42,7 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
@@ -158,7 +159,7 @@ for (w_query, w_style), images in zip(pairs, mixed):
         assert np.array_equal(
             images[c],
             style_mixed_images(
-                generator, w_query, w_style, c, resolution=P.resolution
+                generator, w_query, w_style, MixPlan(c, resolution=P.resolution)
             )[0],
         )
 display(
@@ -373,7 +374,9 @@ display(
 # %% tags=["remove-output"]
 queries = latents[:3]
 stacks = [
-    cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution)
+    cached_stack(
+        generator, w, styles, MixPlan(P.cutoff, resolution=P.resolution)
+    )
     for w in queries
 ]
 columns = min(6, P.n)
@@ -425,7 +428,7 @@ assert torch.allclose(
 # %% tags=["remove-output"]
 mild = draw_style_latents(generator, columns, P.style_seed, truncation=0.5)
 mild_stack = cached_stack(
-    generator, w0, mild, P.cutoff, resolution=P.resolution
+    generator, w0, mild, MixPlan(P.cutoff, resolution=P.resolution)
 )
 wild_stack = stacks[0][:columns]  # the same z with psi = 1
 

@@ -44,6 +44,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
@@ -63,11 +64,8 @@ from stylemixseg.mixing import (
     query_image,
     style_mixed_images,
 )
-from stylemixseg.summary import (
-    style_summary,
-    summary_from_images,
-    to_color_space,
-)
+from stylemixseg.summary import style_summary, summary_from_images
+from stylemixseg.colors import to_color_space
 from stylemixseg.viz.compositing import PALETTE, clusters_to_color
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 
@@ -91,7 +89,9 @@ recorder = RunRecorder(
 styles = draw_style_latents(generator, P.n, P.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 stacks = [
-    cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    cached_stack(
+        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+    )
     for w0 in latents
 ]
 images = [query_image(generator, w0, P.resolution) for w0 in latents]

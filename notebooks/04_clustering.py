@@ -46,7 +46,9 @@ import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.ticker import LogLocator
 
-from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, kmeans
+from stylemixseg.settings import MixPlan
+from stylemixseg.settings import MAX_POINTS_PER_CLUSTER
+from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
@@ -103,7 +105,9 @@ recorder = RunRecorder(
 styles = draw_style_latents(generator, P.n, P.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 stacks = [
-    cached_stack(generator, w0, styles, P.cutoff, resolution=P.resolution)
+    cached_stack(
+        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+    )
     for w0 in latents
 ]
 images = [query_image(generator, w0, P.resolution) for w0 in latents]
@@ -494,7 +498,8 @@ TOY_CUTOFF, TOY_K = 6, 3
 toy_latents = [query_latent(toy, P, seed) for seed in range(4)]
 toy_truths = [toy.truth(w0)[0].foreground for w0 in toy_latents]
 toy_summaries = [
-    style_summary(toy, w0, toy_styles, TOY_CUTOFF) for w0 in toy_latents
+    style_summary(toy, w0, toy_styles, MixPlan(TOY_CUTOFF))
+    for w0 in toy_latents
 ]
 toy_runs = {
     restarts: [

@@ -45,6 +45,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, load_run, results_folder
 from stylemixseg.evaluation.tables import table
@@ -94,7 +95,10 @@ label_maps = [
     kmeans(
         summary_from_images(
             cached_stack(
-                generator, w0, styles, P.cutoff, resolution=P.resolution
+                generator,
+                w0,
+                styles,
+                MixPlan(P.cutoff, resolution=P.resolution),
             ),
             P.color_space,
         ),
@@ -331,7 +335,7 @@ spots = np.maximum(
 rows = []
 for w0, shown in zip(latents[:3], images):
     stack = cached_stack(
-        generator, w0, styles, P.cutoff, resolution=P.resolution
+        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
     )
     fine = kmeans(summary_from_images(stack, P.color_space)[box], 8).labels
     by_spot = Saliency(saliency_map=spots).scores(fine, 8)

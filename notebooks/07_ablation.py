@@ -43,6 +43,7 @@ results = None
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.imagescores import folder_scores
 from stylemixseg.evaluation.results import (
@@ -149,7 +150,7 @@ image_grid(
     [
         [
             style_mixed_images(
-                generator, w0, style, c, resolution=P.resolution
+                generator, w0, style, MixPlan(c, resolution=P.resolution)
             )[0]
         ]
         + [clusters_to_color(item[map_key(P.color_space, k)]) for k in P.ks]
@@ -478,7 +479,9 @@ truths = reference_masks(
 two = {"RGB": [], "LAB": [], "brightness alone": []}
 for w in latents:
     stack = np.asarray(
-        cached_stack(generator, w, styles, P.cutoff, resolution=P.resolution)
+        cached_stack(
+            generator, w, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        )
     )
     grey = (
         np.repeat(stack.mean(-1, keepdims=True), 3, -1).round().astype(np.uint8)
@@ -590,7 +593,9 @@ query = [{"image": query_image(generator, w0, P.resolution)}]
 outline = reference_masks(P.reference, generator, P, [seed], query)[0]
 scene, spread = {}, {}
 for c in P.cutoffs:
-    mixes = style_mixed_images(generator, w0, few, c, resolution=P.resolution)
+    mixes = style_mixed_images(
+        generator, w0, few, MixPlan(c, resolution=P.resolution)
+    )
     if P.reference == "truth":
         masks = [
             generator.truth(mix_styles(w0, w, c))[0].foreground

@@ -44,6 +44,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
@@ -437,7 +438,10 @@ def run_toy(toy, setting):
     labels = [
         kmeans(
             style_summary(
-                toy, w0, styles, setting.cutoff, color_space=setting.color_space
+                toy,
+                w0,
+                styles,
+                MixPlan(setting.cutoff, color_space=setting.color_space),
             ),
             setting.k,
         ).labels

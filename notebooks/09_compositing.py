@@ -44,6 +44,7 @@ import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.clustermaps import query_latent
@@ -117,7 +118,7 @@ latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
 cuts = []
 for w0 in latents:
     stack = cached_stack(
-        generator, w0, styles, P.cutoff, resolution=P.resolution
+        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
     )
     cuts.append(
         segmenter.from_summary(w0, summary_from_images(stack, P.color_space))
@@ -146,7 +147,7 @@ image_row(
 
 # %%
 mixes = [
-    style_mixed_images(generator, w0, styles[i : i + 1], P.cutoff)[0]
+    style_mixed_images(generator, w0, styles[i : i + 1], MixPlan(P.cutoff))[0]
     for i, w0 in enumerate(latents)
 ]
 

@@ -52,6 +52,7 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.evaluation.results import (
     RunRecorder,
     load_run,
@@ -513,7 +514,9 @@ image_row(
 # %% tags=["remove-output"]
 segmentation = run.segmenter(w0)
 styles = run.segmenter.styles[:4]
-mixes = style_mixed_images(painter, w0, styles, P.cutoff, resolution=side)
+mixes = style_mixed_images(
+    painter, w0, styles, MixPlan(P.cutoff, resolution=side)
+)
 
 # %% mystnb={"image": {"alt": "The photo, its reconstruction, and style mixes of the same person in other colours and light"}, "figure": {"caption": "A real person in other styles. Pose, outline and hair stay; paint and light change. None of these pictures but the first is a photograph.", "name": "fig-person-mixes"}}
 image_row(

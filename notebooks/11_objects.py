@@ -43,6 +43,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
+from stylemixseg.settings import MixPlan
 from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import (
     RunRecorder,
@@ -76,7 +77,7 @@ from stylemixseg.objects.detection.filtering import DetectionFilter
 from stylemixseg.objects.detection.known import KnownBoxes, jittered
 from stylemixseg.objects.detection.phrases import parse_phrases
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.summary import style_stack
+from stylemixseg.summary import style_summary
 from stylemixseg.viz.compositing import (
     PALETTE,
     clusters_to_color,
@@ -546,13 +547,11 @@ seed = P.example_seeds[0]
 w0 = query_latent(generator, P, seed)
 face = query_image(generator, w0, P.resolution)
 part_boxes, part_truths = parts.parts_of(generator, P, seed, face)
-face_stack = style_stack(
+face_stack = style_summary(
     generator,
     w0,
     draw_style_latents(generator, P.n, P.style_seed),
-    P.cutoff,
-    color_space=P.color_space,
-    resolution=P.resolution,
+    MixPlan(P.cutoff, color_space=P.color_space, resolution=P.resolution),
 )
 in_boxes = segment_boxes(face_stack, part_boxes, list(part_truths), face)
 eight = kmeans(face_stack, parts.WHOLE_K).labels

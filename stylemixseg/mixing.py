@@ -7,7 +7,8 @@ G_s(w_0i) shows the query's scene painted as image i is painted.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_image, check_int, check_latents, fit_latents
-from stylemixseg.generators.base import Generator
+from stylemixseg._util.checks import check_image, check_int
+from stylemixseg._util.tensors import check_latents, fit_latents
+from stylemixseg.generators.base import Generator, MixesBytes, MixesStyles
+from stylemixseg.settings import MixPlan
 
 
 def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
@@ -64,70 +67,61 @@ def draw_style_latents(generator: Generator, n: int, seed: int, truncation: floa
 
 
 @torch.no_grad()  # as a decorator: inside a generator function it would leak to the caller between two batches
-def iter_mixed_images(
-    generator: Generator,
-    w0: Tensor,
-    styles: Tensor,
-    cutoff: int,
-    *,
-    resolution: int | None = None,
-    batch_size: int = 1,
-) -> Iterator[Tensor]:
+def iter_mixed_images(generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan) -> Iterator[Tensor]:
     """Yield the style-mixed images as the generator gives them, (b, 3, h, w) in about [-1, 1], on its device.
 
-    Arguments as `iter_style_mixes`, which gives them as an image file would hold them.
+    Arguments as `iter_style_mixes`, which gives them as an image file would hold them. Where the plan includes the
+    query, it comes last, as the mix with its own style.
     """
-    w0, styles, resolution = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
+    w0, styles, side = _check_mixes(generator, w0, styles, plan)
+    mixes = torch.cat([styles, w0]) if plan.include_query else styles
     # A generator that can, computes the layers that all mixes share once.
-    mixed = getattr(generator, "iter_mixed_synthesis", None) or partial(_mix_and_synthesise, generator)
-    for images in mixed(w0, styles, cutoff, batch_size):
-        yield _resize(images, resolution)
+    if isinstance(generator, MixesStyles):
+        batches = generator.iter_mixed_synthesis(w0, mixes, plan.cutoff, plan.batch_size)
+    else:
+        batches = (generator.synthesis(mix_styles(w0, some, plan.cutoff)) for some in mixes.split(plan.batch_size))
+    for images in batches:
+        yield _resize(images, side)
 
 
 @torch.no_grad()
 def iter_style_mixes(
-    generator: Generator,
-    w0: Tensor,
-    styles: Tensor,
-    cutoff: int,
-    *,
-    resolution: int | None = None,
-    batch_size: int = 1,
-    progress: bool = False,
+    generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan, *, progress: bool = False
 ) -> Iterator[np.ndarray]:
     """Yield the style-mixed images X_01..X_0n of one query, a batch at a time.
 
     Args:
+        generator: anything with the generator protocol.
         w0: structure latent (1, num_ws, w_dim) of the query.
         styles: style latents (n, num_ws, w_dim).
-        cutoff: c in 0..num_ws.
-        resolution: side of the images in pixels, a divisor of the generator's; None keeps its own.
-        batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
+        plan: cutoff, side, batch size, and whether the query itself comes after them.
         progress: show a progress bar.
 
     Yields:
         (b, h, w, 3) uint8, b <= batch_size.
+
+    Raises:
+        TypeError, ValueError: latents that do not fit the generator, or a plan that does not.
     """
-    w0, styles, side = _check_mixes(generator, w0, styles, cutoff, resolution, batch_size)
-    if side == generator.resolution and hasattr(generator, "iter_mixed_bytes"):  # it rounds the images itself
-        batches = generator.iter_mixed_bytes(w0, styles, cutoff, batch_size)
+    w0, styles, side = _check_mixes(generator, w0, styles, plan)
+    if side == generator.resolution and isinstance(generator, MixesBytes):  # it rounds the images itself
+        batches = generator.iter_mixed_bytes(w0, styles, plan.cutoff, plan.batch_size)
     else:
-        images = iter_mixed_images(generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size)
-        batches = map(to_uint8, images)
-    with tqdm(total=len(styles), desc="style mixes", unit="image", disable=not progress) as bar:
+        batches = map(to_uint8, iter_mixed_images(generator, w0, styles, replace(plan, include_query=False)))
+    if plan.include_query:
+        batches = chain(batches, (query_image(generator, w0, side)[None] for _ in range(1)))
+    total = len(styles) + plan.include_query
+    with tqdm(total=total, desc="style mixes", unit="image", disable=not progress) as bar:
         for batch in batches:
             yield batch
             bar.update(len(batch))
 
 
 def style_mixed_images(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=1, progress=False
+    generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan, *, progress: bool = False
 ) -> np.ndarray:
     """All style-mixed images of one query, (n, h, w, 3) uint8; arguments as `iter_style_mixes`."""
-    mixes = iter_style_mixes(
-        generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size, progress=progress
-    )
-    return np.concatenate(list(mixes))
+    return np.concatenate(list(iter_style_mixes(generator, w0, styles, plan, progress=progress)))
 
 
 def query_image(generator: Generator, w0: Tensor, resolution: int | None = None) -> np.ndarray:
@@ -162,24 +156,16 @@ def check_resolution(resolution: int | None, native: int) -> int:
     return resolution
 
 
-def _check_mixes(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, resolution: int | None, batch_size: int
-) -> tuple[Tensor, Tensor, int]:
+def _check_mixes(generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor, int]:
     """Check what is to be mixed; both latents as the generator computes, and the side to work at."""
     w0 = fit_latents("w0", w0, generator)
     if w0.shape[0] != 1:
         raise ValueError(f"w0 must hold one query, shape (1, num_ws, w_dim), got {tuple(w0.shape)}")
     styles = fit_latents("styles", styles, generator)
-    check_int("cutoff", cutoff, 0, generator.num_ws)
-    check_int("batch_size", batch_size, 1)
-    return w0, styles, check_resolution(resolution, generator.resolution)
-
-
-def _mix_and_synthesise(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, batch_size: int
-) -> Iterator[Tensor]:
-    for batch in styles.split(batch_size):
-        yield generator.synthesis(mix_styles(w0, batch, cutoff))
+    if not isinstance(plan, MixPlan):
+        raise TypeError(f"plan must be a MixPlan, such as MixPlan(cutoff=6), got {plan!r}")
+    check_int("cutoff", plan.cutoff, 0, generator.num_ws)
+    return w0, styles, check_resolution(plan.resolution, generator.resolution)
 
 
 def _resize(images: Tensor, resolution: int) -> Tensor:

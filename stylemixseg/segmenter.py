@@ -4,98 +4,20 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from stylemixseg._util.checks import check_choice, check_device, check_int, check_latents, check_real
-from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, KMeansResult, kmeans
-from stylemixseg.foreground import ForegroundRule, Saliency, foreground_clusters
-from stylemixseg.generators.base import Generator
-from stylemixseg.joint.discriminant import StyleDiscriminant, soft_mask
+from stylemixseg._util.checks import check_int
+from stylemixseg._util.tensors import check_latents
+from stylemixseg.clustering import KMeansResult
+from stylemixseg.foreground import foreground_clusters
+from stylemixseg.generators.base import Generator, KnowsItsMemory
+from stylemixseg.joint.discriminant import soft_mask
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
-from stylemixseg.ondevice import SummaryColumns, kmeans_columns, summary_columns, to_device
-from stylemixseg.summary import COLOR_SPACES, StyleStack, style_stack, style_summary
-
-Summary = np.ndarray | StyleStack | SummaryColumns  # X_s, or what stands for it
-
-
-@dataclass(frozen=True)
-class SegmenterConfig:
-    """Every setting of the method, with what the paper says of it; what it leaves open is ours.
-
-    Attributes:
-        n: number of style latents. Paper: 50.
-        cutoff: c in 0..num_ws. Paper: 8 in Figure 2, 6 in the best cell of Table 4; not stated for Table 1. Ours: 6,
-            better on development faces.
-        k: clusters. Paper: 3 for faces in section 4.1, "we selected k=4" in 4.6; 8 for eyes and mouth; 2 in boxes.
-            Ours: 4, better on development faces.
-        color_space: "lab" or "rgb". Paper: LAB is better (Table 4).
-        include_query: append X_0 to the summary tensor (not stated; ours: no).
-        resolution: side in pixels at which pixels are clustered, a divisor of the generator's; None: native, as in
-            the paper.
-        style_seed, style_truncation: which styles are drawn, and psi for them (not stated; ours: 1.0).
-        kmeans_seed, restarts, iterations, max_points_per_cluster: see `clustering.kmeans` (not stated).
-        device: where colours and clusters are computed: "cpu", or "cuda" ("cuda:1", ...; a torch.device too) to keep
-            the style mixes on the GPU until they are clusters. It is kept as text, and "cpu:0" as "cpu".
-        rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
-        discriminant: judges pixels in place of clusters, so that mask and confidence come from it and not from the
-            rule (ours; see `discriminant`). The clusters are made all the same.
-        batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
-        memory_limit: bytes for the feature maps of one batch; in place of batch_size, the largest that fits is taken
-            (StyleGAN2 only).
-    """
-
-    n: int = 50
-    cutoff: int = 6
-    k: int = 4
-    color_space: str = "lab"
-    include_query: bool = False
-    resolution: int | None = None
-    style_seed: int = 2023
-    style_truncation: float = 1.0
-    kmeans_seed: int = 0
-    restarts: int = 10
-    iterations: int = 25
-    max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER
-    device: str | torch.device = "cpu"
-    rule: ForegroundRule = field(default_factory=Saliency)
-    discriminant: StyleDiscriminant | None = None
-    batch_size: int = 1
-    memory_limit: int | None = None
-
-    def __post_init__(self):
-        check_int("n", self.n, 1)
-        check_int("cutoff", self.cutoff, 0)
-        check_int("k", self.k, 2)
-        check_choice("color_space", self.color_space, COLOR_SPACES)
-        check_real("style_truncation", self.style_truncation, 0, 1)
-        object.__setattr__(self, "device", check_device("device", self.device))  # the class is frozen
-        if self.memory_limit is not None:
-            check_int("memory_limit", self.memory_limit, 1)
-        if not callable(self.rule):
-            raise TypeError(f"rule must be callable, rule(labels, k) -> (k,) bool, got {type(self.rule).__name__}")
-        if self.discriminant is not None:
-            entries = 3 * (self.n + self.include_query)
-            if (got := len(self.discriminant.weights)) != entries:
-                raise ValueError(
-                    f"discriminant must have {entries} weights, one for each entry of X_s, got {got}: it is for n = "
-                    f"{got // 3}"
-                )
-
-    @property
-    def kmeans_options(self) -> dict[str, int]:
-        """The settings of `clustering.kmeans`, by its names."""
-        return {
-            "seed": self.kmeans_seed,
-            "restarts": self.restarts,
-            "iterations": self.iterations,
-            "max_points_per_cluster": self.max_points_per_cluster,
-        }
+from stylemixseg.settings import MixPlan, SegmenterConfig
+from stylemixseg.summary import StyleSummary, as_summary, style_summary
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +87,11 @@ class StyleMixSegmenter:
         check_int("cutoff", self.config.cutoff, 0, generator.num_ws)
         side = check_resolution(self.config.resolution, generator.resolution)
         check_int("k", self.config.k, 2, side * side)
-        self.batch_size = self.config.batch_size
+        self.plan = self.config.plan
         if self.config.memory_limit is not None:
-            if not hasattr(generator, "batch_size_for"):
+            if not isinstance(generator, KnowsItsMemory):
                 raise ValueError(f"memory_limit needs a StyleGAN2 that runs in PyTorch, got {generator.name}")
-            self.batch_size = generator.batch_size_for(self.config.memory_limit)
+            self.plan = replace(self.plan, batch_size=generator.batch_size_for(self.config.memory_limit))
         # Drawn once and shared by all queries, so that summary tensors of different images can be compared.
         self.styles = draw_style_latents(generator, self.config.n, self.config.style_seed, self.config.style_truncation)
 
@@ -179,21 +101,36 @@ class StyleMixSegmenter:
         Args:
             ws: w0 (1, num_ws, w_dim).
             progress: show a progress bar.
+
+        Raises:
+            TypeError, ValueError: latents that do not fit the generator.
         """
-        return self.from_summary(ws, lambda: self.mixes(ws, progress))
+        started = time.perf_counter()
+        summary = self.summary(ws, progress)
+        synthesised = time.perf_counter()
+        judged = self._judge(summary)
+        del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
+        return self._segmentation(ws, judged, synthesised - started, synthesised)
 
-    def summary(self, ws: Tensor, progress: bool = False) -> np.ndarray:
-        """The style summary tensor X_s (h, w, 3n) float32 of one query under this segmenter's settings."""
-        return self._mixes(style_summary, ws, progress)
+    def from_summary(self, ws: Tensor, summary: StyleSummary | np.ndarray) -> Segmentation:
+        """As calling the segmenter, with an X_s (H, W, 3n) float32 that is at hand, or what stands for it."""
+        self.check_query(ws)
+        started = time.perf_counter()
+        return self._segmentation(ws, self._judge(as_summary(summary).on(self.config.device)), 0.0, started)
 
-    def mixes(self, ws: Tensor, progress: bool = False) -> StyleStack | SummaryColumns:
-        """What stands for X_s of one query under this segmenter's settings, where it is clustered.
+    def summary(self, ws: Tensor, progress: bool = False) -> StyleSummary:
+        """X_s of one query under this segmenter's settings, where it is clustered.
 
-        On the CPU these are the images as bytes: a quarter of the memory, and the same clusters. On another device it
-        is X_s itself, which does not leave it.
+        Args:
+            ws: w0 (1, num_ws, w_dim).
+            progress: show a progress bar.
         """
-        device = self.config.device
-        return self._mixes(style_stack if device == "cpu" else partial(summary_columns, device=device), ws, progress)
+        self.check_query(ws)
+        return style_summary(self.generator, ws, self.styles, self.plan, device=self.config.device, progress=progress)
+
+    def cluster(self, summary: StyleSummary, k: int | None = None) -> KMeansResult:
+        """K-means with this segmenter's settings, equation 2; k None for its own."""
+        return summary.cluster(self.config.k if k is None else k, **self.config.kmeans_options)
 
     def check_query(self, ws: Tensor) -> None:
         """Raise unless ws holds one query of the generator, (1, num_ws, w_dim)."""
@@ -201,44 +138,33 @@ class StyleMixSegmenter:
         if ws.shape[0] != 1:
             raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
 
-    def _mixes(self, build: Callable, ws: Tensor, progress: bool):
+    def _judge(self, summary: StyleSummary) -> tuple[KMeansResult, np.ndarray, np.ndarray | None]:
+        """Clusters, which of them are foreground (k,) bool, and the discriminant's log-odds (h, w), if there is one."""
         config = self.config
-        return build(
-            self.generator,
-            ws,
-            self.styles,
-            config.cutoff,
-            color_space=config.color_space,
-            include_query=config.include_query,
-            resolution=config.resolution,
-            batch_size=self.batch_size,
-            progress=progress,
-        )
-
-    def from_summary(self, ws: Tensor, summary: Summary | Callable[[], Summary]) -> Segmentation:
-        """As calling the segmenter, with an X_s that is at hand, or its images, or a function that makes either."""
-        config, generator = self.config, self.generator
-        self.check_query(ws)
-        started = time.perf_counter()
-        summary = placed(summary() if callable(summary) else summary, config.device)
-        synthesised = time.perf_counter()
-        result = cluster(summary, config)
-        score = config.discriminant.score(summary) if config.discriminant else None
-        del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
-        if score is None:
+        result = self.cluster(summary)
+        if config.discriminant is None:
+            return result, foreground_clusters(result.labels, config.k, config.rule), None
+        with warnings.catch_warnings():  # of an empty or full mask: the mask does not come from the rule
+            warnings.simplefilter("ignore", UserWarning)
             foreground = foreground_clusters(result.labels, config.k, config.rule)
-        else:
-            with warnings.catch_warnings():  # of an empty or full mask: the mask does not come from the rule
-                warnings.simplefilter("ignore", UserWarning)
-                foreground = foreground_clusters(result.labels, config.k, config.rule)
+        return result, foreground, config.discriminant.score(summary)
+
+    def _segmentation(
+        self,
+        ws: Tensor,
+        judged: tuple[KMeansResult, np.ndarray, np.ndarray | None],
+        summary_seconds: float,
+        synthesised: float,
+    ) -> Segmentation:
+        result, foreground, score = judged
+        generator = self.generator
         # X_0 as the mix with its own style: what a generator has compiled for the mixes serves for it, too.
-        image = style_mixed_images(generator, ws, ws, config.cutoff)[0]
+        image = style_mixed_images(generator, ws, ws, MixPlan(self.config.cutoff))[0]
         clusters = enlarge(result.labels, len(image))
         if score is None:
             mask, certainty = foreground[clusters], confidence(result.distances, foreground)
         else:
             mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
-        finished = time.perf_counter()
         return Segmentation(
             image=image,
             clusters=clusters,
@@ -246,24 +172,11 @@ class StyleMixSegmenter:
             confidence=enlarge(certainty, len(image)),
             foreground=foreground,
             kmeans=result,
-            config=config,
+            config=self.config,
             generator_name=generator.name,
             generator_digest=generator.digest,
-            seconds={"summary": synthesised - started, "clustering": finished - synthesised},
+            seconds={"summary": summary_seconds, "clustering": time.perf_counter() - synthesised},
         )
-
-
-def placed(summary: Summary, device: str) -> Summary:
-    """X_s, or what stands for it, where it is clustered: on the CPU as it comes, on another device as columns."""
-    if device == "cpu" and not isinstance(summary, SummaryColumns):
-        return summary
-    return to_device(summary, device)
-
-
-def cluster(summary: Summary, config: SegmenterConfig) -> KMeansResult:
-    """K-means with the settings of the method, where X_s is."""
-    method = kmeans_columns if isinstance(summary, SummaryColumns) else kmeans
-    return method(summary, config.k, **config.kmeans_options)
 
 
 def confidence(distances: np.ndarray, foreground: np.ndarray) -> np.ndarray:

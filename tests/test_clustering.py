@@ -8,7 +8,8 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from stylemixseg.clustering import MAX_POINTS_PER_CLUSTER, kmeans, squared_distances
+from stylemixseg.clustering import kmeans, squared_distances
+from stylemixseg.settings import MAX_POINTS_PER_CLUSTER
 from stylemixseg.summary import StyleStack
 
 SIZES = (900, 400, 236, 64)  # of four blobs; 40 x 40 pixels together

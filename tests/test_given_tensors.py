@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg._util.checks import fit_latents
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
@@ -31,8 +31,9 @@ from stylemixseg.mixing import (
 from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.known import KnownBoxes
 from stylemixseg.objects.segmenter import ObjectSegmenter
-from stylemixseg.ondevice import summary_columns
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import MixPlan
+from stylemixseg.summary import summary_columns
 
 GIVEN = {
     "double": lambda value: value.double(),
@@ -61,14 +62,14 @@ def uses(generator, styles):
     return {
         "synthesis": lambda ws: to_uint8(generator.synthesis(ws)),
         "query_image": lambda ws: query_image(generator, ws),
-        "style_mixed_images": lambda ws: style_mixed_images(generator, ws, ws, 4),
-        "cached_stack": lambda ws: cached_stack(generator, ws, ws, 4),
+        "style_mixed_images": lambda ws: style_mixed_images(generator, ws, ws, MixPlan(4)),
+        "cached_stack": lambda ws: cached_stack(generator, ws, ws, MixPlan(4)),
         "summary_columns": lambda ws: summary_columns(
-            generator, ws, styles, 4, include_query=True, device="cpu"
+            generator, ws, styles, MixPlan(4, include_query=True), device="cpu"
         ).columns.numpy(),
         "segmenter": lambda ws: segmenter(ws).clusters,
-        "summary": segmenter.summary,
-        "from_summary": lambda ws: segmenter.from_summary(ws, lambda: segmenter.mixes(ws)).clusters,
+        "summary": lambda ws: segmenter.summary(ws).tensor(),
+        "from_summary": lambda ws: segmenter.from_summary(ws, segmenter.summary(ws)).clusters,
         "objects": lambda ws: ObjectSegmenter(generator, boxes, segmenter.config)(ws, "thing").instance,
     }
 

@@ -17,6 +17,7 @@ from stylemixseg.mixing import (
     style_mixed_images,
     to_uint8,
 )
+from stylemixseg.settings import MixPlan
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +65,8 @@ def test_one_latent_is_shared_by_many():
 def test_cutoff_0_is_the_style_and_num_ws_the_query_exactly(world, w0, styles):
     assert torch.equal(mix_styles(w0, styles, 0), styles)
     assert torch.equal(mix_styles(w0, styles, world.num_ws), w0.expand_as(styles))
-    assert np.array_equal(style_mixed_images(world, w0, styles, 0), to_uint8(world.synthesis(styles)))
-    for image in style_mixed_images(world, w0, styles, world.num_ws):
+    assert np.array_equal(style_mixed_images(world, w0, styles, MixPlan(0)), to_uint8(world.synthesis(styles)))
+    for image in style_mixed_images(world, w0, styles, MixPlan(world.num_ws)):
         assert np.array_equal(image, query_image(world, w0))
 
 
@@ -117,18 +118,20 @@ def test_bad_draws(world, arguments, words):
 
 
 def test_batches_and_resolution(world, w0, styles):
-    whole = style_mixed_images(world, w0, styles, 6)
+    whole = style_mixed_images(world, w0, styles, MixPlan(6))
     assert whole.shape == (5, 32, 32, 3) and whole.dtype == np.uint8
-    batches = list(iter_style_mixes(world, w0, styles, 6, batch_size=2))
+    batches = list(iter_style_mixes(world, w0, styles, MixPlan(6, batch_size=2)))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert np.array_equal(np.concatenate(batches), whole)
     floats = world.synthesis(mix_styles(w0, styles, 6)).numpy()
     squares = floats.reshape(5, 3, 8, 4, 8, 4).mean((3, 5)).transpose(0, 2, 3, 1)  # averages of 4 x 4 pixels
     expected = np.clip(np.rint(squares * 127.5 + 127.5), 0, 255)
-    got = style_mixed_images(world, w0, styles, 6, resolution=8)
+    got = style_mixed_images(world, w0, styles, MixPlan(6, resolution=8))
     assert got.shape == (5, 8, 8, 3) and np.abs(got - expected).max() <= 1  # 1: rounding of a value midway
     assert (got == expected).mean() > 0.999
-    assert np.array_equal(query_image(world, w0, 8), style_mixed_images(world, w0, styles, 12, resolution=8)[0])
+    assert np.array_equal(
+        query_image(world, w0, 8), style_mixed_images(world, w0, styles, MixPlan(12, resolution=8))[0]
+    )
 
 
 def test_a_generator_with_a_shared_prefix_gives_the_same(tiny):
@@ -141,8 +144,8 @@ def test_a_generator_with_a_shared_prefix_gives_the_same(tiny):
 
     w0, styles = tiny.mapping(seeded_z(0, 8)), tiny.mapping(seeded_z(range(1, 6), 8))
     for cutoff in range(7):
-        fast = style_mixed_images(tiny, w0, styles, cutoff, batch_size=2).astype(int)
-        plain = style_mixed_images(Plain(), w0, styles, cutoff, batch_size=3)
+        fast = style_mixed_images(tiny, w0, styles, MixPlan(cutoff, batch_size=2)).astype(int)
+        plain = style_mixed_images(Plain(), w0, styles, MixPlan(cutoff, batch_size=3))
         assert np.abs(fast - plain).max() <= 1
 
 
@@ -159,10 +162,10 @@ def test_gradients_are_off_inside_and_as_before_outside(tiny):
                 modes.append(torch.is_grad_enabled())
                 yield images
 
-    for _ in iter_style_mixes(Spy(), w0, tiny.mapping(seeded_z(range(4), 8)), 3, batch_size=1):
+    for _ in iter_style_mixes(Spy(), w0, tiny.mapping(seeded_z(range(4), 8)), MixPlan(3, batch_size=1)):
         assert torch.is_grad_enabled()
     assert modes == [False] * 4
-    mixes = iter_style_mixes(Spy(), w0, tiny.mapping(seeded_z(range(4), 8)), 3, batch_size=1)
+    mixes = iter_style_mixes(Spy(), w0, tiny.mapping(seeded_z(range(4), 8)), MixPlan(3, batch_size=1))
     next(mixes)
     mixes.close()  # left in the middle
     assert torch.is_grad_enabled()
@@ -179,13 +182,15 @@ def test_gradients_are_off_inside_and_as_before_outside(tiny):
         ({"styles": torch.full((1, 12, 32), float("nan"))}, "styles must be finite"),
         ({"resolution": 24}, "resolution must divide the generator's 32, got 24"),
         ({"resolution": 64}, r"resolution must be in 1\.\.32, got 64"),
-        ({"resolution": 0}, r"resolution must be in 1\.\.32, got 0"),
+        ({"resolution": 0}, "resolution must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],
 )
 def test_bad_stacks(world, w0, styles, change, words):
     with pytest.raises(ValueError, match=words):
-        style_mixed_images(world, **{"w0": w0, "styles": styles, "cutoff": 6, **change})
+        latents = {"w0": w0, "styles": styles} | {name: change[name] for name in change if name in ("w0", "styles")}
+        plan = {"cutoff": 6} | {name: change[name] for name in change if name not in ("w0", "styles")}
+        style_mixed_images(world, **latents, plan=MixPlan(**plan))
 
 
 def test_resolution_none_is_the_generators():

@@ -16,7 +16,8 @@ from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter, confidence, enlarge
+from stylemixseg.segmenter import StyleMixSegmenter, confidence, enlarge
+from stylemixseg.settings import SegmenterConfig
 
 RULE = CornerMinority()
 
@@ -116,7 +117,7 @@ def test_settings_reach_the_steps(world, segmenter, result):
     assert with_query.config.n == 12 and with_query.summary(ws).shape == (64, 64, 39)
     eight = StyleMixSegmenter(world, segmenter.config, k=8)(ws)
     assert eight.clusters.max() > 2 and eight.foreground.shape == (8,)
-    for summary in (segmenter.summary(ws), lambda: segmenter.summary(ws)):
+    for summary in (segmenter.summary(ws), segmenter.summary(ws).tensor()):
         again = segmenter.from_summary(ws, summary)
         assert np.array_equal(again.kmeans.centroids, result.kmeans.centroids)
         assert (again.clusters == result.clusters).mean() > 0.9999

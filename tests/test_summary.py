@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
+from stylemixseg.colors import to_color_space
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
-from stylemixseg.summary import StyleStack, style_stack, style_summary, summary_from_images, to_color_space
+from stylemixseg.settings import MixPlan
+from stylemixseg.summary import StyleStack, as_summary, style_summary, summary_from_images
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_a_stack_gives_the_tensors_pixels(color_space, layout):
     rows = expected.reshape(-1, 15)
     chosen = np.random.RandomState(1).permutation(len(rows))[:100]
     for which in (slice(0, 8), slice(8000, 9000), chosen):
-        assert np.array_equal(stack.pixels(which), rows[which])
+        assert np.array_equal(stack.rows(which), rows[which])
 
 
 @pytest.mark.parametrize("color_space", ["lab", "rgb"])
@@ -87,20 +89,37 @@ def test_a_crop_is_the_stack_of_cropped_images(color_space, layout):
     assert not np.shares_memory(crop.images, images)  # it outlives the stack
     cropped = images[:, 4:15, 7:30]
     assert np.array_equal(crop.tensor(), summary_from_images(cropped, color_space))
-    assert np.array_equal(crop.pixels(slice(23, 46)), stack.tensor()[5, 7:30])  # the crop's second row
+    assert np.array_equal(crop.rows(slice(23, 46)), stack.tensor()[5, 7:30])  # the crop's second row
     again = crop.crop(slice(0, 2), slice(3, 4))
     assert np.array_equal(again.tensor(), stack.tensor()[4:6, 10:11])
     with pytest.raises(ValueError, match=r"images must be .* got \(3, 3, 0, 30\)"):
         stack.crop(slice(5, 5), slice(0, 30))
 
 
-@pytest.mark.parametrize("resolution", [None, 8])
-@pytest.mark.parametrize("include_query", [False, True])
-def test_stacked_is_what_is_streamed(world, latents, resolution, include_query):
-    settings = {"resolution": resolution, "include_query": include_query, "batch_size": 2}
-    stack = style_stack(world, *latents, 6, **settings)
-    assert np.array_equal(stack.tensor(), style_summary(world, *latents, 6, **settings))
-    assert stack.images.nbytes * 4 == stack.tensor().nbytes
+def test_images_stay_bytes(world, latents):
+    stack = style_summary(world, *latents, MixPlan(6, batch_size=2))
+    assert stack.images.dtype == np.uint8 and stack.images.nbytes * 4 == stack.tensor().nbytes
+    rgb = stack.in_color_space("rgb")
+    assert np.shares_memory(rgb.images, stack.images)
+    assert np.array_equal(rgb.tensor(), style_summary(world, *latents, MixPlan(6, color_space="rgb")).tensor())
+    assert np.array_equal(stack.first(2).tensor(), stack.tensor()[..., :6])
+
+
+def test_an_array_and_a_stack_are_clustered_and_projected_alike(world, latents):
+    stack = style_summary(world, *latents, MixPlan(6))
+    array = as_summary(stack.tensor())
+    assert as_summary(stack) is stack and array.shape == stack.shape
+    found, expected = array.cluster(3, seed=1), stack.cluster(3, seed=1)
+    assert np.array_equal(found.labels, expected.labels)
+    np.testing.assert_allclose(found.distances, expected.distances, rtol=1e-4, atol=0.1)
+    weights = np.random.RandomState(0).randn(stack.shape[2], 2).astype(np.float32)
+    both = stack.project(weights)
+    np.testing.assert_allclose(both, stack.tensor() @ weights, rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(array.project(weights[:, 1]), both[..., 1], rtol=1e-3, atol=0.05)
+    cut = np.s_[3:9], np.s_[4:20]
+    assert np.array_equal(array.crop(*cut).cluster(2).labels, stack.crop(*cut).cluster(2).labels)
+    with pytest.raises(ValueError, match=r"summary must have 4 entries a pixel \(3n\), got 15"):
+        stack.project(np.zeros(4))
 
 
 @pytest.mark.parametrize(
@@ -120,18 +139,14 @@ def test_bad_stack(images, words):
 @pytest.mark.parametrize("resolution", [None, 8])
 @pytest.mark.parametrize("include_query", [False, True])
 def test_streamed_is_what_the_images_give(world, latents, color_space, resolution, include_query):
-    images = style_mixed_images(world, *latents, 6, resolution=resolution)
+    images = style_mixed_images(world, *latents, MixPlan(6, resolution=resolution))
     if include_query:
         images = np.concatenate([images, query_image(world, latents[0], resolution)[None]])
     streamed = style_summary(
         world,
         *latents,
-        6,
-        color_space=color_space,
-        resolution=resolution,
-        include_query=include_query,
-        batch_size=2,
-    )
+        MixPlan(6, color_space=color_space, resolution=resolution, include_query=include_query, batch_size=2),
+    ).tensor()
     side = resolution or 32
     assert streamed.shape == (side, side, 15 + 3 * include_query)
     np.testing.assert_allclose(streamed, summary_from_images(images, color_space), atol=1e-4)
@@ -159,24 +174,23 @@ def test_bad_images(images, words):
 def test_an_unknown_colour_space_suggests_the_known(world, latents):
     with pytest.raises(ValueError, match="color_space must be one of lab, rgb, got 'LAB'"):
         summary_from_images(np.zeros((1, 4, 4, 3), np.uint8), "LAB")
-    with pytest.raises(ValueError, match="color_space"):
-        style_summary(world, *latents, 6, color_space="hsv")
-    with pytest.raises(ValueError, match="color_space"):
-        style_stack(world, *latents, 6, color_space="hsv")
+    with pytest.raises(ValueError, match="color_space must be one of lab, rgb, got 'hsv'"):
+        MixPlan(6, color_space="hsv")
 
 
 def test_bad_settings(world, latents):
     with pytest.raises(ValueError, match="resolution must divide the generator's 32, got 5"):
-        style_summary(world, *latents, 6, resolution=5)
+        style_summary(world, *latents, MixPlan(6, resolution=5))
     with pytest.raises(ValueError, match=r"cutoff must be in 0\.\.12, got 99"):
-        style_summary(world, *latents, 99)
+        style_summary(world, *latents, MixPlan(99))
 
 
 MEMORY = """
 import sys
 import torch
 from stylemixseg.clustering import kmeans
-from stylemixseg import summary
+from stylemixseg.settings import MixPlan
+from stylemixseg.summary import style_summary
 
 class Noise:  # images that cost nothing, as large as the face generator's
     num_ws, w_dim, resolution, w_avg = 16, 4, 1024, torch.zeros(4)
@@ -185,7 +199,8 @@ class Noise:  # images that cost nothing, as large as the face generator's
         return small.repeat_interleave(32, 2).repeat_interleave(32, 3).clamp(-1, 1)
 
 torch.manual_seed(0)
-X_s = getattr(summary, sys.argv[1])(Noise(), torch.zeros(1, 16, 4), torch.randn(50, 16, 4), 8)
+X_s = style_summary(Noise(), torch.zeros(1, 16, 4), torch.randn(50, 16, 4), MixPlan(8))
+X_s = X_s.tensor() if sys.argv[1] == "tensor" else X_s
 result = kmeans(X_s, 3)
 assert X_s.shape == (1024, 1024, 150) and result.distances.shape == (1024, 1024, 3)
 # Not getrusage: its peak counts the process that started this one, too.
@@ -194,7 +209,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
-@pytest.mark.parametrize("build, least, most", [("style_summary", 0.7, 2.0), ("style_stack", 0.2, 0.8)])
+@pytest.mark.parametrize("build, least, most", [("tensor", 0.7, 2.0), ("stack", 0.2, 0.8)])
 def test_fifty_styles_at_1024_px_fit(build, least, most):
     """GB of the whole process: interpreter, libraries, X_s or its images, clustering. The generator comes on top."""
     done = subprocess.run([sys.executable, "-c", MEMORY, build], capture_output=True, text=True, check=True)

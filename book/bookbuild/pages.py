@@ -16,7 +16,7 @@ from stylemixseg._util.paths import atomic_write
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.profile import Profile, load_profile, profile_names
 from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import SegmenterConfig
 
 from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
 from .performance import write_performance

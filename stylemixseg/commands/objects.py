@@ -23,7 +23,7 @@ from stylemixseg.objects.detection.known import KnownBoxes
 from stylemixseg.objects.detection.phrases import PromptLanguageWarning, best_label, parse_phrases
 from stylemixseg.objects.detection.zeroshot import KNOWN, ZeroShotDetector
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, ObjectSegmentation, ObjectSegmenter
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import SegmenterConfig
 
 # Score of a zero-shot model's boxes: the filter's threshold decides, and its advice tells what it dropped.
 LOWEST = 0.05

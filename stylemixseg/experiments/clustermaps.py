@@ -22,7 +22,7 @@ from stylemixseg.experiments.kept import kept_folder, settings_key
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import summary_from_images
 
 
@@ -57,7 +57,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     settings = _settings(profile)
     w0 = query_latent(generator, profile, seed)
     styles = draw_style_latents(generator, profile.n, profile.style_seed, settings.style_truncation)
-    images = style_mixed_images(generator, w0, styles, cutoff, resolution=profile.resolution)
+    images = style_mixed_images(generator, w0, styles, MixPlan(cutoff, resolution=profile.resolution))
     maps = {"image": query_image(generator, w0, profile.resolution)}
     for space in spaces:
         summary = summary_from_images(images, space)

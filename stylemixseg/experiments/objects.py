@@ -27,8 +27,8 @@ from stylemixseg.mixing import draw_style_latents, query_image
 from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.known import KnownBoxes, jittered
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.segmenter import SegmenterConfig
-from stylemixseg.summary import StyleStack, style_stack
+from stylemixseg.settings import MixPlan, SegmenterConfig
+from stylemixseg.summary import StyleStack, style_summary
 
 EXPERIMENT = "objects"
 RESOLUTION = 128  # of the rooms
@@ -55,7 +55,7 @@ def room_stack(world: ToyWorld, profile: Profile, seed: int) -> tuple[StyleStack
     """The style mixes of one room, its truth, and its image (H, W, 3) uint8."""
     w0 = world.mapping(seeded_z(seed, world.z_dim), profile.truncation)
     styles = draw_style_latents(world, profile.n, profile.style_seed)
-    stack = style_stack(world, w0, styles, world.structure_layers, color_space=profile.color_space)
+    stack = style_summary(world, w0, styles, MixPlan(world.structure_layers, color_space=profile.color_space))
     return stack, world.truth(w0)[0], query_image(world, w0)
 
 

@@ -27,8 +27,8 @@ from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.faceparts import FaceParts, part_masks
 from stylemixseg.objects.detection.known import KnownBoxes
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
-from stylemixseg.segmenter import SegmenterConfig
-from stylemixseg.summary import style_stack
+from stylemixseg.settings import MixPlan, SegmenterConfig
+from stylemixseg.summary import style_summary
 
 EXPERIMENT = "parts"
 FACE_PARTS = ("hair", "eyes", "eyebrows", "nose", "mouth", "glasses")
@@ -109,8 +109,8 @@ def _one(generator: Generator, profile: Profile, seed: int) -> dict:
     image = query_image(generator, w0, profile.resolution)
     detections, truths = parts_of(generator, profile, seed, image)
     styles = draw_style_latents(generator, profile.n, profile.style_seed)
-    stack = style_stack(
-        generator, w0, styles, profile.cutoff, color_space=profile.color_space, resolution=profile.resolution
+    stack = style_summary(
+        generator, w0, styles, MixPlan(profile.cutoff, color_space=profile.color_space, resolution=profile.resolution)
     )
     found = segment_boxes(stack, detections, list(truths), image, BOX_CONFIG, MARGIN)
     whole = kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels

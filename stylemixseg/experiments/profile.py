@@ -12,7 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
-from stylemixseg.summary import COLOR_SPACES
+from stylemixseg.colors import COLOR_SPACES
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,41 +8,40 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from stylemixseg._util.checks import fit_latents
 from stylemixseg._util.paths import cache_dir, write_cached
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import check_resolution, style_mixed_images
+from stylemixseg.settings import MixPlan
 
 
 def cached_stack(
-    generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, *, resolution=None, batch_size=1, progress=False
+    generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan, *, progress: bool = False
 ) -> np.ndarray:
     """`mixing.style_mixed_images`, computed at most once: (n, h, w, 3) uint8, read-only.
 
-    The key covers all that the images depend on: the generator's digest, both latents, the cutoff and the resolution.
+    The key covers all that the images depend on: the generator's digest, both latents, and of the plan what the images show (colours are not computed yet).
     A file that cannot be read, or has another shape, is made again. Where the cache cannot be written, the images are
     given all the same, with a note.
     """
-    side = check_resolution(resolution, generator.resolution)
+    side = check_resolution(plan.resolution, generator.resolution)
     w0, styles = fit_latents("w0", w0, generator), fit_latents("styles", styles, generator)
-    path = _path(generator, w0, styles, cutoff, side)
+    path = _path(generator, w0, styles, plan, side)
     try:
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
-        if stack.shape == (len(styles), side, side, 3) and stack.dtype == np.uint8:
+        if stack.shape == (len(styles) + plan.include_query, side, side, 3) and stack.dtype == np.uint8:
             return stack
     except (OSError, ValueError, EOFError):
         pass  # not there, or cut off
-    stack = style_mixed_images(
-        generator, w0, styles, cutoff, resolution=resolution, batch_size=batch_size, progress=progress
-    )
+    stack = style_mixed_images(generator, w0, styles, plan, progress=progress)
     write_cached(path, lambda temporary: np.save(temporary, stack))
     stack.flags.writeable = False
     return stack
 
 
-def _path(generator: Generator, w0: Tensor, styles: Tensor, cutoff: int, side: int) -> Path:
-    key = hashlib.sha256(f"{generator.digest} {cutoff} {side} {tuple(styles.shape)}".encode())
+def _path(generator: Generator, w0: Tensor, styles: Tensor, plan: MixPlan, side: int) -> Path:
+    key = hashlib.sha256(f"{generator.digest} {plan.cutoff} {side} {tuple(styles.shape)} {plan.include_query}".encode())
     # Layers that the mix does not read are left out, so that equal images share one file.
-    for latent in (w0[:, :cutoff], styles[:, cutoff:]):
+    for latent in (w0 if plan.include_query else w0[:, : plan.cutoff], styles[:, plan.cutoff :]):
         key.update(latent.detach().cpu().contiguous().numpy().tobytes())
     return cache_dir() / "stacks" / f"{key.hexdigest()[:32]}.npy"

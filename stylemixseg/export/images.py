@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stylemixseg._util.checks import check_latents
 from stylemixseg._util.paths import atomic_write
+from stylemixseg._util.tensors import check_latents
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.latents import read_latent_array
 from stylemixseg.photos.segmenter import PhotoSegmentation

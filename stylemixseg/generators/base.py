@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -40,6 +40,46 @@ class Generator(Protocol):
 
     def synthesis(self, ws: torch.Tensor) -> torch.Tensor:
         """G_s: ws (N, num_ws, w_dim) -> images (N, 3, R, R) float32, about [-1, 1]."""
+        ...
+
+
+@runtime_checkable
+class MixesStyles(Protocol):
+    """A generator that computes the layers below the cutoff, which all style mixes of one query share, only once."""
+
+    def iter_mixed_synthesis(
+        self, w0: torch.Tensor, styles: torch.Tensor, cutoff: int, batch_size: int
+    ) -> Iterator[torch.Tensor]:
+        """Yield the mixes of w0 (1, num_ws, w_dim) and styles (n, num_ws, w_dim) as `synthesis` gives images."""
+        ...
+
+
+@runtime_checkable
+class MixesBytes(Protocol):
+    """A generator whose engine gives style mixes as bytes, which saves a pass over every image."""
+
+    def iter_mixed_bytes(
+        self, w0: torch.Tensor, styles: torch.Tensor, cutoff: int, batch_size: int
+    ) -> Iterator[np.ndarray]:
+        """Yield the mixes of w0 (1, num_ws, w_dim) and styles (n, num_ws, w_dim), (b, R, R, 3) uint8."""
+        ...
+
+
+@runtime_checkable
+class KnowsItsMemory(Protocol):
+    """A generator that can tell how many images at once fit into memory."""
+
+    def batch_size_for(self, memory_limit: int) -> int:
+        """Largest batch whose feature maps fit into so many bytes."""
+        ...
+
+
+@runtime_checkable
+class KnowsTheTruth(Protocol):
+    """A generator that knows what its images show, as the toy world does."""
+
+    def truth(self, ws: torch.Tensor) -> list:
+        """Exact masks and boxes of the images of ws (N, num_ws, w_dim), one entry per image."""
         ...
 
 

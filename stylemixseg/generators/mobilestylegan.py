@@ -21,7 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_real, fit_latents
+from stylemixseg._util.checks import check_real
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import check_z
 
 LEAK = 0.2

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from stylemixseg._util.checks import check_choice, check_device, parse_device, suggest
+from stylemixseg._util.checks import check_choice, suggest
+from stylemixseg._util.tensors import check_device, parse_device
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN

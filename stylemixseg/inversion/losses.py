@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemixseg._util.checks import check_choice, check_device, check_int
+from stylemixseg._util.checks import check_choice, check_int
 from stylemixseg._util.paths import sha256_file
+from stylemixseg._util.tensors import check_device
 from stylemixseg.generators.base import Generator
 from stylemixseg.models.references import INPUT_SIZE, FaceParser, resized
 

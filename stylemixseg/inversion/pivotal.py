@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_int, check_real, fit_latents
+from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2.network import StyleGAN2

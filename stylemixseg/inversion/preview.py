@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylemixseg._util.checks import check_int, fit_latents
+from stylemixseg._util.checks import check_int
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.mobilestylegan import LEAK, MobileStyleGAN, StyledConv
 
 SIDE = 128  # px

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_choice, check_int, check_real, fit_latents
+from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import Generator, weights_digest
 from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.inversion.base import Inversion, Inverter

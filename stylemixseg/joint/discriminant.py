@@ -24,8 +24,7 @@ import numpy as np
 
 from stylemixseg._util.checks import check_real
 from stylemixseg.generators.base import Generator
-from stylemixseg.ondevice import SummaryColumns
-from stylemixseg.summary import PIXELS_AT_ONCE, StyleStack
+from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_discriminant.json"
 SHRINKAGE = 0.01  # of the covariance towards a sphere of the same size
@@ -81,26 +80,13 @@ class StyleDiscriminant:
         """Whether weights and bias are numbers, none of them infinite or NaN."""
         return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias))
 
-    def score(self, summary: np.ndarray | StyleStack | SummaryColumns) -> np.ndarray:
+    def score(self, summary: np.ndarray | StyleSummary) -> np.ndarray:
         """Log-odds (H, W) float32 of foreground; above 0 is foreground.
 
         Raises:
             ValueError: X_s of another number of styles.
         """
-        if isinstance(summary, SummaryColumns):
-            size, dimensions = summary.size, len(summary.columns)
-        else:
-            size, dimensions = summary.shape[:2], summary.shape[2]
-        if dimensions != len(self.weights):
-            raise ValueError(f"summary must have {len(self.weights)} entries a pixel (3n), got {dimensions}")
-        if isinstance(summary, SummaryColumns):
-            scores = (summary.columns.new_tensor(self.weights) @ summary.columns).cpu().numpy()
-        elif isinstance(summary, StyleStack):
-            blocks = range(0, size[0] * size[1], PIXELS_AT_ONCE)
-            scores = np.concatenate([summary.pixels(slice(i, i + PIXELS_AT_ONCE)) @ self.weights for i in blocks])
-        else:
-            scores = summary.reshape(-1, dimensions) @ self.weights
-        return (scores + self.bias).reshape(size).astype(np.float32)
+        return as_summary(summary).project(self.weights) + np.float32(self.bias)
 
 
 def soft_mask(score: np.ndarray) -> np.ndarray:
@@ -120,10 +106,11 @@ class DiscriminantFit:
         self.sums = np.zeros((2, dimensions))
         self.products = np.zeros((dimensions, dimensions))
 
-    def add(self, summary: np.ndarray, one: np.ndarray, other: np.ndarray) -> None:
+    def add(self, summary: np.ndarray | StyleSummary, one: np.ndarray, other: np.ndarray) -> None:
         """One image: X_s (H, W, 3n) and the masks (H, W) bool of two rules; where they differ, pixels are left out."""
+        summary = as_summary(summary)
         for side, inside in enumerate((~one & ~other, one & other)):
-            rows = centred(summary[inside]).astype(np.float64)
+            rows = centred(summary.rows(np.flatnonzero(inside))).astype(np.float64)
             self.count[side] += len(rows)
             self.sums[side] += rows.sum(0)
             self.products += rows.T @ rows

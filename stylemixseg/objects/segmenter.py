@@ -24,9 +24,9 @@ from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection, Detector, shared_areas
 from stylemixseg.objects.detection.filtering import DetectionFilter, NoDetectionWarning, advice
 from stylemixseg.objects.detection.phrases import parse_phrases
-from stylemixseg.ondevice import SummaryColumns
-from stylemixseg.segmenter import SegmenterConfig, StyleMixSegmenter, cluster, placed
-from stylemixseg.summary import StyleStack
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import SegmenterConfig
+from stylemixseg.summary import StyleSummary
 
 # Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
 BOX_RULE = CornerMinority(corners=CORNERS)
@@ -156,15 +156,15 @@ class ObjectSegmenter:
         detected = time.perf_counter()
         if hint := advice(phrases, found, kept, self.keep.threshold):
             warnings.warn(hint, NoDetectionWarning, stacklevel=2)
-        stack = self.segmenter.mixes(ws, progress) if kept else None
+        summary = self.segmenter.summary(ws, progress) if kept else None
         mixed = time.perf_counter()
-        result = segment_boxes(stack, kept, phrases, query, self.config, self.margin)
+        result = segment_boxes(summary, kept, phrases, query, self.config, self.margin)
         seconds = {"detection": detected - started, "summary": mixed - detected, **result.seconds}
         return replace(result, seconds=seconds)
 
 
 def segment_boxes(
-    stack: StyleStack | SummaryColumns | None,
+    summary: StyleSummary | None,
     detections: Sequence[Detection],
     phrases: Sequence[str],
     image: np.ndarray,
@@ -176,8 +176,7 @@ def segment_boxes(
     Boxes are worked on one after the other, so memory grows with the masks only.
 
     Args:
-        stack: the style-mixed images of the whole image, or X_s on a device, at its size or a whole fraction of it;
-            None without boxes.
+        summary: X_s of the whole image, at its size or a whole fraction of it; None without boxes.
         detections: boxes inside the image, in its pixels (see `DetectionFilter`).
         phrases: the labels that may occur, in the order in which the semantic map counts them.
         image: the query X_0 (H, W, 3) uint8.
@@ -189,8 +188,8 @@ def segment_boxes(
     if unknown := [item.label for item in detections if item.label not in phrases]:
         raise ValueError(f"detections must have labels among the phrases {', '.join(phrases)}, got {unknown[0]!r}")
     height, width = image.shape[:2]
-    stack = None if stack is None else placed(stack, config.device)
-    factor = height // stack.shape[0] if stack is not None else 1
+    summary = None if summary is None else summary.on(config.device)
+    factor = height // summary.shape[0] if summary is not None else 1
     objects, skipped = [], []
     for detection in sorted(detections, key=lambda item: (-item.score, item.area)):
         rows, columns = _crop(detection.box, (height // factor, width // factor), factor, margin)
@@ -202,7 +201,7 @@ def segment_boxes(
         sides = {"top": rows.start == 0, "bottom": rows.stop == height // factor}
         sides |= {"left": columns.start == 0, "right": columns.stop == width // factor}
         cut = tuple(side for side, touches in sides.items() if touches)
-        clusters = cluster(stack.crop(rows, columns), config).labels
+        clusters = summary.crop(rows, columns).cluster(config.k, **config.kmeans_options).labels
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             foreground = foreground_clusters(clusters, config.k, config.rule)

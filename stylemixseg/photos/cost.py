@@ -78,14 +78,14 @@ def _step_seconds(shown, generator: Generator) -> float:
 
 
 def _mix_seconds(segmenter: StyleMixSegmenter) -> float:
-    generator, config = segmenter.generator, segmenter.config
+    generator = segmenter.generator
     w0 = generator.w_avg.repeat(1, generator.num_ws, 1)
-    batch = segmenter.batch_size
+    plan = segmenter.plan
+    batch = plan.batch_size
     count = max(MIXES, batch)
     for styles in (segmenter.styles[:1].repeat(batch, 1, 1), segmenter.styles[:1].repeat(count, 1, 1)):
         started = time.perf_counter()  # of the second; the first compiles
-        mixes = iter_style_mixes(generator, w0, styles, config.cutoff, resolution=config.resolution, batch_size=batch)
-        for _ in mixes:
+        for _ in iter_style_mixes(generator, w0, styles, plan):
             pass
     return (time.perf_counter() - started) / count
 

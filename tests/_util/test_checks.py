@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg._util.checks import (
-    check_choice,
-    check_device,
-    check_image,
-    check_int,
-    check_latents,
-    check_mask,
-    check_real,
-    parse_device,
-    suggest,
-)
+from stylemixseg._util.checks import check_choice, check_image, check_int, check_mask, check_real, suggest
+from stylemixseg._util.tensors import check_device, check_latents, parse_device
 
 
 @pytest.mark.parametrize("value", [2, np.int64(5), np.uint8(9)])

@@ -36,7 +36,7 @@ from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.photos.sharpening import sharpen
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import SegmenterConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:(empty|full) mask")  # noise has no object
 

@@ -11,15 +11,14 @@ import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from stylemixseg import summary as summary_module
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
-from stylemixseg.joint import discriminant
 from stylemixseg.joint.discriminant import DiscriminantFit, NoDiscriminant, StyleDiscriminant, centred, soft_mask
 from stylemixseg.metrics import confusion, mean_iou
-from stylemixseg.ondevice import SummaryColumns
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.summary import StyleStack
+from stylemixseg.summary import StyleStack, SummaryColumns
 
 N = 4
 SETTINGS = {"cutoff": 6, "color_space": "lab", "style_seed": 2023, "style_truncation": 1.0}
@@ -96,7 +95,7 @@ def test_a_pixels_own_mean_colour_does_not_count(images, fitted):
 
 
 def test_every_form_of_the_summary_gives_the_same_score(fitted, monkeypatch):
-    monkeypatch.setattr(discriminant, "PIXELS_AT_ONCE", 7)  # more than one block
+    monkeypatch.setattr(summary_module, "PIXELS_AT_ONCE", 7)  # more than one block
     stack = StyleStack(np.random.default_rng(2).integers(0, 256, (N, 3, 5, 6), dtype=np.uint8))
     summary = stack.tensor()
     columns = SummaryColumns(torch.from_numpy(summary.reshape(-1, 3 * N).T.copy()), (5, 6))

@@ -21,7 +21,7 @@ from stylemixseg.objects.detection.filtering import BoxOutsideWarning, Detection
 from stylemixseg.objects.detection.known import KnownBoxes
 from stylemixseg.objects.detection.phrases import PromptLanguageWarning
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, MIN_SIDE, ObjectSegmenter, segment_boxes
-from stylemixseg.segmenter import SegmenterConfig
+from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import StyleStack, summary_from_images
 
 CONFIG = replace(BOX_CONFIG, n=8)
@@ -120,7 +120,7 @@ def by_hand(images: np.ndarray, box, margin: float, config: SegmenterConfig) -> 
 def test_a_mask_is_a_crop_clustered_by_hand(world, changes):
     """And colour space, query and k come from the configuration."""
     ws, config = room(world, 1), replace(CONFIG, **changes)
-    images = style_mixed_images(world, ws, draw_style_latents(world, 8, config.style_seed), config.cutoff)
+    images = style_mixed_images(world, ws, draw_style_latents(world, 8, config.style_seed), MixPlan(config.cutoff))
     if config.include_query:
         images = np.concatenate([images, query_image(world, ws)[None]])
     compared = 0
@@ -181,7 +181,7 @@ def test_clustering_at_a_fraction_of_the_size(world):
     found = segmenter(world, ws, config)(ws, PROMPT)
     consistent(found)
     assert found.semantic.shape == (64, 64) and found.image.shape == (64, 64, 3)
-    images = style_mixed_images(world, ws, draw_style_latents(world, 8, 2023), 6, resolution=32)
+    images = style_mixed_images(world, ws, draw_style_latents(world, 8, 2023), MixPlan(6, resolution=32))
     compared = 0
     for item in found.objects:
         edges = (item.rows.start, item.rows.stop, item.columns.start, item.columns.stop)
@@ -399,7 +399,7 @@ def test_learnt_generators_and_engines(tiny, make):
     detector = KnownBoxes([Detection((4, 6, 25, 26), "hair")])
     found = ObjectSegmenter(generator, detector, replace(CONFIG, cutoff=3, n=4), margin=0.0)(ws, ["hair"])
     consistent(found)
-    images = style_mixed_images(generator, ws, draw_style_latents(generator, 4, 2023), 3)
+    images = style_mixed_images(generator, ws, draw_style_latents(generator, 4, 2023), MixPlan(3))
     rows, columns, mask = by_hand(images, (4, 6, 25, 26), 0.0, CONFIG)
     np.testing.assert_array_equal(found.objects[0].mask, mask)
 

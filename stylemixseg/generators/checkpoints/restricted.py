@@ -63,7 +63,21 @@ class PersistentId:
 ROSINALITY_MODULES = [
     f"{package}{name}" for package in ("", "stylegan2.", "models.stylegan2.") for name in ("model", "op.fused_act")
 ]
-ROSINALITY_CLASSES = ["Blur", "ConstantInput", "EqualConv2d", "EqualLinear", "FusedLeakyReLU", "Generator", "ModulatedConv2d", "NoiseInjection", "PixelNorm", "ScaledLeakyReLU", "StyledConv", "ToRGB", "Upsample"]
+ROSINALITY_CLASSES = [
+    "Blur",
+    "ConstantInput",
+    "EqualConv2d",
+    "EqualLinear",
+    "FusedLeakyReLU",
+    "Generator",
+    "ModulatedConv2d",
+    "NoiseInjection",
+    "PixelNorm",
+    "ScaledLeakyReLU",
+    "StyledConv",
+    "ToRGB",
+    "Upsample",
+]
 
 
 def _names() -> dict[tuple[str, str], Name]:
@@ -81,10 +95,23 @@ def _names() -> dict[tuple[str, str], Name]:
         "parameter": ["torch._utils._rebuild_parameter"],
         "storage": ["torch.storage._load_from_bytes"],
         "storage type": [
-            f"torch.{kind}Storage" for kind in ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
+            f"torch.{kind}Storage"
+            for kind in ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
         ],
         "torch value": [
-            f"torch.{name}" for name in ["Size", "device", "float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool"]
+            f"torch.{name}"
+            for name in [
+                "Size",
+                "device",
+                "float16",
+                "bfloat16",
+                "float32",
+                "float64",
+                "int32",
+                "int64",
+                "uint8",
+                "bool",
+            ]
         ],
         "module": ["torch_utils.persistence._reconstruct_persistent_obj"],
         "network": ["dnnlib.tflib.network.Network"],

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylemixseg._util.checks import fit_latents
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino import mobilestylegan as openvino_mobilestylegan
 from stylemixseg.generators.openvino import stylegan2 as openvino_stylegan2

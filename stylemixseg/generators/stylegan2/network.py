@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_choice, check_int, check_real, fit_latents
+from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import check_z, mean_latent, weights_digest
 from stylemixseg.generators.stylegan2.architecture import Architecture
 

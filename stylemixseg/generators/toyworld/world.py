@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stylemixseg._util.checks import check_choice, check_int, check_real, fit_latents
+from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import check_z
 from stylemixseg.generators.toyworld.layout import (
     CLASS_NAMES,

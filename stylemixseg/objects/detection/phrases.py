@@ -17,7 +17,37 @@ MAX_PROMPT = 1000  # characters
 MAX_PHRASES = 80
 
 PREPOSITIONS = frozenset(
-    ["above", "against", "along", "among", "around", "at", "behind", "below", "beneath", "beside", "between", "by", "for", "from", "in", "inside", "into", "near", "next", "of", "on", "outside", "over", "through", "to", "under", "with", "within", "without"]
+    [
+        "above",
+        "against",
+        "along",
+        "among",
+        "around",
+        "at",
+        "behind",
+        "below",
+        "beneath",
+        "beside",
+        "between",
+        "by",
+        "for",
+        "from",
+        "in",
+        "inside",
+        "into",
+        "near",
+        "next",
+        "of",
+        "on",
+        "outside",
+        "over",
+        "through",
+        "to",
+        "under",
+        "with",
+        "within",
+        "without",
+    ]
 )
 SEPARATORS = re.compile(r"[,;.\n\r]")
 AND = re.compile(r"(?:^| )and(?= |$)")

@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stylemixseg._util.checks import check_device, check_image, check_real, suggest
+from stylemixseg._util.checks import check_image, check_real, suggest
 from stylemixseg._util.quiet import HUB_TELEMETRY
+from stylemixseg._util.tensors import check_device
 from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.filtering import clean
 

@@ -12,6 +12,7 @@ import torch
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.mixing import iter_style_mixes, mix_styles, style_mixed_images, to_uint8
+from stylemixseg.settings import MixPlan
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +67,11 @@ def test_bytes_are_the_rounded_images(tiny, engine, cutoff, factor):
     expected = to_uint8(tiny.synthesis(mix_styles(w0, styles, cutoff)))
     batches = list(engine.iter_mixed_bytes(w0, styles, cutoff, batch_size=2))
     assert [batch.shape for batch in batches] == [(2, 32, 32, 3)] * 2 + [(1, 32, 32, 3)]
-    images = style_mixed_images(engine, w0, styles, cutoff)
+    images = style_mixed_images(engine, w0, styles, MixPlan(cutoff))
     assert images.dtype == np.uint8 and np.array_equal(images, np.concatenate(batches))
     assert np.abs(images.astype(int) - expected).max() <= 1 and (images == expected).mean() > 0.999
     assert factor == 1 or {0, 255} < set(images.ravel())  # clipped at both ends
-    assert style_mixed_images(engine, w0, styles, cutoff, resolution=8).shape == (5, 8, 8, 3)
+    assert style_mixed_images(engine, w0, styles, MixPlan(cutoff, resolution=8)).shape == (5, 8, 8, 3)
 
 
 def test_iterators_may_be_left_early_and_run_at_once(engine):
@@ -102,7 +103,7 @@ def test_stylegan2_mixes_are_the_modules(make_stylegan, noise_mode):
         expected = module.synthesis(mix_styles(w0, styles, cutoff))
         mixes = torch.cat(list(engine.iter_mixed_synthesis(w0, styles, cutoff, batch_size=2)))
         torch.testing.assert_close(mixes, expected, rtol=1e-4, atol=1e-4)
-        images = style_mixed_images(engine, w0, styles, cutoff)
+        images = style_mixed_images(engine, w0, styles, MixPlan(cutoff))
         assert np.abs(images.astype(int) - to_uint8(expected)).max() <= 1
     torch.testing.assert_close(engine.synthesis(w0), module.synthesis(w0), rtol=1e-4, atol=1e-4)
 
@@ -119,7 +120,7 @@ def test_bad_latents(engine):
     with pytest.raises(ValueError, match="ws must be finite"):
         engine.synthesis(torch.full((1, 6, 8), float("nan")))
     with pytest.raises(ValueError, match=r"cutoff must be in 0\.\.6, got 7"):
-        next(iter_style_mixes(engine, torch.zeros(1, 6, 8), torch.zeros(2, 6, 8), 7))
+        next(iter_style_mixes(engine, torch.zeros(1, 6, 8), torch.zeros(2, 6, 8), MixPlan(7)))
 
 
 def test_real_faces(real_faces):

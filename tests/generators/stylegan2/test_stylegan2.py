@@ -18,6 +18,7 @@ from stylemixseg.generators.stylegan2.architecture import Architecture
 from stylemixseg.generators.stylegan2.network import StyleGAN2, ours, theirs
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.mixing import draw_style_latents, iter_style_mixes
+from stylemixseg.settings import MixPlan
 
 FIXTURES = "fixtures/stylegan2"
 NETWORKS = ("tiny32", "small64")
@@ -241,7 +242,8 @@ def test_segments(stylegan):
 def test_batches_do_not_change_the_mixes(stylegan):
     w0, styles = stylegan.mapping(seeded_z(0, 8)), draw_style_latents(stylegan, 5, seed=1)
     one, three = (
-        np.concatenate(list(iter_style_mixes(stylegan, w0, styles, 4, batch_size=size))).astype(int) for size in (1, 3)
+        np.concatenate(list(iter_style_mixes(stylegan, w0, styles, MixPlan(4, batch_size=size)))).astype(int)
+        for size in (1, 3)
     )
     assert abs(one - three).max() <= 1  # rounding to 8 bits at a tie
 

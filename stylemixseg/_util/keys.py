@@ -1,0 +1,43 @@
+"""Names for what results depend on: equal settings give equal keys, and other settings give other keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+DIGITS = 16
+UNKEYED = {"cache_key": False}  # metadata of a dataclass's field that no result depends on, such as a batch size
+
+
+def cache_key(value: object) -> str:
+    """16 hex digits that stand for a value: plain values, arrays, and lists, mappings and dataclasses of these.
+
+    Fields of a dataclass with the metadata `UNKEYED` do not count.
+
+    Raises:
+        TypeError: a value that cannot be told from another by what it holds, for example a function.
+    """
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+def _plain(value: object) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return ["array", str(value.dtype), list(value.shape), digest]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(item) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        kept = [item.name for item in fields(value) if item.metadata.get("cache_key", True)]
+        return {"class": type(value).__qualname__, **{name: _plain(getattr(value, name)) for name in kept}}
+    raise TypeError(f"a cache key needs plain values, arrays or dataclasses of them, got {type(value).__name__}")
