@@ -14,7 +14,6 @@ The file says how the best one did on the images that chose it, which flatters i
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -53,18 +52,18 @@ def main() -> None:
     )
     args = parser.parse_args()
 
-    profile = replace(load_profile(args.profile), development_queries=args.queries)
+    profile = load_profile(args.profile).changed(queries={"development_count": args.queries})
     generator = load_generator(profile.generator)
-    seeds = profile.development_seeds
+    seeds = profile.queries.development_seeds
     recorder = RunRecorder("rules", profile.name, args.out, generator, seed=seeds[0])
-    sizes = f"n = {profile.n}, {profile.resolution or generator.resolution} px, {profile.color_space.upper()}"
+    sizes = f"n = {profile.method.n}, {profile.method.resolution or generator.resolution} px, {profile.method.color_space.upper()}"
     best = {}
     for cutoff, k in product(CUTOFFS, KS):
         maps = make_cluster_maps(
             generator, profile, [(seed, cutoff) for seed in seeds], f"development images, c = {cutoff}"
         )
         truths = reference_masks(profile.reference, generator, profile, seeds, maps)
-        labels = [item[map_key(profile.color_space, k)] for item in maps]
+        labels = [item[map_key(profile.method.color_space, k)] for item in maps]
         for name, candidates in CANDIDATES.items():
             scored = [
                 (rule, [confusion(rule_mask(map_, k, rule), truth) for map_, truth in zip(labels, truths)])

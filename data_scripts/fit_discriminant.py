@@ -41,10 +41,12 @@ def main() -> None:
     args = parser.parse_args()
     profile = load_profile("full")
     generator = load_generator(profile.generator)
-    settings = SegmenterConfig(n=profile.n, cutoff=profile.cutoff, k=profile.k, style_seed=profile.style_seed)
+    settings = SegmenterConfig(
+        n=profile.method.n, cutoff=profile.method.cutoff, k=profile.method.k, style_seed=profile.method.style_seed
+    )
     styles = draw_style_latents(generator, settings.n, settings.style_seed, settings.style_truncation)
     fits = {n: DiscriminantFit(3 * n) for n in FITTED}
-    first = profile.development_seed_first
+    first = profile.queries.development_first
     agreement = []
     for seed in tqdm(range(first, first + args.queries), desc="development faces", unit="face"):
         w0 = query_latent(generator, profile, seed)
@@ -65,7 +67,7 @@ def main() -> None:
         },
         "fitted_on": {
             "seeds": [first, first + args.queries - 1],
-            "truncation": profile.truncation,
+            "truncation": profile.queries.truncation,
             "side": SIDE,
             "k": settings.k,
             "rules": {name: repr(rule) for name, rule in RULES.items()},

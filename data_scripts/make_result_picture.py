@@ -26,12 +26,14 @@ def main() -> None:
     args = parser.parse_args()
 
     profile = load_profile("full")
-    seeds = profile.query_seeds[: args.count]
-    maps = make_cluster_maps(load_generator(profile.generator), profile, [(seed, profile.cutoff) for seed in seeds])
+    seeds = profile.queries.seeds[: args.count]
+    maps = make_cluster_maps(
+        load_generator(profile.generator), profile, [(seed, profile.method.cutoff) for seed in seeds]
+    )
     rows: list[list[np.ndarray]] = [[], [], []]
     for item in maps:
-        labels = item[map_key(profile.color_space, profile.k)]
-        mask = rule_mask(labels, profile.k, RULES["saliency"])
+        labels = item[map_key(profile.method.color_space, profile.method.k)]
+        mask = rule_mask(labels, profile.method.k, RULES["saliency"])
         for row, picture in zip(rows, (item["image"], clusters_to_color(labels), overlay(item["image"], mask))):
             row.append(picture)
     sheet = Image.fromarray(np.concatenate([np.concatenate(row, 1) for row in rows]))

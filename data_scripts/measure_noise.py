@@ -19,7 +19,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from stylemixseg._util.paths import atomic_write, cache_dir
@@ -34,10 +33,13 @@ from stylemixseg.generators import zoo
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("table1", "table4", "parts", "objects", "detectors", "table1_photos")
 SIZES = {
-    "queries": 4, "ablation_queries": 1, "cutoffs": (4, 6, 12), "photos": 1, "object_scenes": 4, "object_faces": 1,
-    "detector_photos": 20,
-}  # fmt: skip
-ENGINE_SIZES = SIZES | {"queries": 1}  # PyTorch takes some ten times as long on a CPU
+    "queries": {"count": 4},
+    "table4": {"queries": 1, "cutoffs": (4, 6, 12)},
+    "photos": {"count": 1},
+    "objects": {"scenes": 4, "faces": 1},
+    "detectors": {"photos": 20},
+}
+ENGINE_SIZES = SIZES | {"queries": {"count": 1}}  # PyTorch takes some ten times as long on a CPU
 ENGINE_TABLES = ("table1", "parts")
 FIRST = "first"
 # Variables of the processes; "engine" is ours. An older processor has neither AVX2 nor FMA.
@@ -95,7 +97,7 @@ def _measure(out: Path) -> None:
     if os.environ.get("engine") == "torch":
         zoo.find_spec = lambda name: None  # OpenVINO is as good as not installed
         tables, sizes = ENGINE_TABLES, ENGINE_SIZES
-    profile = replace(load_profile("cpu"), name="noise", **sizes)
+    profile = load_profile("cpu").changed(name="noise", **sizes)
     for table in tables:
         with made_anew():
             reproduce(table, profile, out)

@@ -75,7 +75,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "01_tour.json",
     generator,
-    seed=P.example_seeds[0],
+    seed=P.queries.examples[0],
 )
 
 # %% [markdown]
@@ -93,16 +93,16 @@ recorder = RunRecorder(
 # %%
 segmenter = StyleMixSegmenter(
     generator,
-    n=P.n,  # style-mixed images
-    cutoff=P.cutoff,  # layers from here on take another image's style
-    k=P.k,  # clusters
-    color_space=P.color_space,
-    resolution=P.resolution,  # pixels a side at which pixels are clustered
-    style_seed=P.style_seed,
+    n=P.method.n,  # style-mixed images
+    cutoff=P.method.cutoff,  # layers from here on take another image's style
+    k=P.method.k,  # clusters
+    color_space=P.method.color_space,
+    resolution=P.method.resolution,  # pixels a side at which pixels are clustered
+    style_seed=P.method.style_seed,
     rule=RULES["corner_minority"],  # which clusters are the object
 )
 w0 = query_latent(
-    generator, P, P.example_seeds[0]
+    generator, P, P.queries.examples[0]
 )  # (1, num_ws, w_dim), the latent of the query
 result = segmenter(w0)
 
@@ -130,9 +130,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.n} style-mixed "
+        f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.method.n} style-mixed "
         f"images took {result.seconds['summary']:.1f} s, and all the rest {result.seconds['clustering']:.1f} s. "
-        f"{result.foreground.sum()} of the {P.k} clusters were taken for the object; they cover "
+        f"{result.foreground.sum()} of the {P.method.k} clusters were taken for the object; they cover "
         f"{result.mask.mean():.0%} of the image."
     )
 )
@@ -156,7 +156,7 @@ display(
 # In the code this array is called `ws` and has the shape `(N, num_ws, w_dim)`: images, layers, numbers for one layer.
 
 # %%
-z = seeded_z(P.example_seeds[0], generator.z_dim)  # (1, z_dim)
+z = seeded_z(P.queries.examples[0], generator.z_dim)  # (1, z_dim)
 ws = generator.mapping(z)  # (1, num_ws, w_dim)
 assert (ws == ws[:, :1]).all()  # every layer has the same row, so far
 display(
@@ -182,7 +182,7 @@ psis = (0.0, 0.25, 0.5, 0.75, 1.0)
 image_row(
     [
         query_image(
-            generator, generator.mapping(z, truncation=psi), P.resolution
+            generator, generator.mapping(z, truncation=psi), P.method.resolution
         )
         for psi in psis
     ],
@@ -197,7 +197,7 @@ licence = (
 )
 display(
     Markdown(
-        f"The queries of this run have psi = {P.truncation}, the styles psi = {segmenter.config.style_truncation}. "
+        f"The queries of this run have psi = {P.queries.truncation}, the styles psi = {segmenter.config.style_truncation}. "
         f"Licence of the generator: {licence.rstrip('.')}."
     )
 )
@@ -217,13 +217,16 @@ display(
 
 # %%
 stack = cached_stack(
-    generator, w0, segmenter.styles, MixPlan(P.cutoff, resolution=P.resolution)
+    generator,
+    w0,
+    segmenter.styles,
+    MixPlan(P.method.cutoff, resolution=P.method.resolution),
 )  # (n, h, w, 3)
-shown = min(P.n, 9)
+shown = min(P.method.n, 9)
 
 # %% mystnb={"image": {"alt": "A query image and nine versions of it with the same layout in other colours"}, "figure": {"caption": "The query (top left) and nine style-mixed images. Things stay where they are, and change their colours: each thing as a whole, and each its own way.", "name": "fig-tour-mixes"}}
 tiles = [
-    query_image(generator, w0, P.resolution),
+    query_image(generator, w0, P.method.resolution),
     *stack[:shown],
     *[None] * (9 - shown),
 ]
@@ -240,10 +243,10 @@ image_grid([tiles[:5], tiles[5:]])
 # [third chapter](03_style_summary_tensor.ipynb) takes it apart.
 
 # %%
-X_s = summary_from_images(stack, P.color_space)
+X_s = summary_from_images(stack, P.method.color_space)
 display(
     Markdown(
-        f"X_s has the shape {X_s.shape}: height, width, and 3 times {P.n} colour values."
+        f"X_s has the shape {X_s.shape}: height, width, and 3 times {P.method.n} colour values."
     )
 )
 
@@ -306,7 +309,7 @@ image_grid(
 
 # %% mystnb={"image": {"alt": "The clusters of one image one by one, each as a white shape on black"}, "figure": {"caption": "The clusters one by one, with the rule's verdict above. The mask is the union of those that it calls object.", "name": "fig-tour-clusters"}}
 image_row(
-    [result.clusters == m for m in range(P.k)],
+    [result.clusters == m for m in range(P.method.k)],
     [
         f"{m}: {'object' if chosen else 'background'}"
         for m, chosen in enumerate(result.foreground)
@@ -324,32 +327,34 @@ image_row(
 # nothing. We take it for the foreground (fg) and for the background (bg); *mIoU* is the mean of the two.
 
 # %% tags=["remove-output"]
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 summaries = [
     summary_from_images(
         cached_stack(
             generator,
             w,
             segmenter.styles,
-            MixPlan(P.cutoff, resolution=P.resolution),
+            MixPlan(P.method.cutoff, resolution=P.method.resolution),
         ),
-        P.color_space,
+        P.method.color_space,
     )
     for w in latents
 ]
-images = [query_image(generator, w, P.resolution) for w in latents]
-maps = [kmeans(summary, P.k).labels for summary in summaries]
+images = [query_image(generator, w, P.method.resolution) for w in latents]
+maps = [kmeans(summary, P.method.k).labels for summary in summaries]
 references = reference_masks(
     P.reference,
     generator,
     P,
-    P.example_seeds,
+    P.queries.examples,
     [{"image": image} for image in images],
 )
-scores = score_rules(maps, P.k, references)
+scores = score_rules(maps, P.method.k, references)
 
 # %% mystnb={"image": {"alt": "Rows of pictures: a query, its cluster map, its mask, and a map in which agreement with the reference and the two kinds of error have their own colours"}, "figure": {"caption": "The example queries. In the last column blue and grey are agreement with the reference (object, background), orange is taken for object against the reference, and pink is missed.", "name": "fig-tour-examples"}}
-masks = [rule_mask(labels_, P.k, segmenter.config.rule) for labels_ in maps]
+masks = [
+    rule_mask(labels_, P.method.k, segmenter.config.rule) for labels_ in maps
+]
 image_grid(
     [
         [
@@ -365,7 +370,7 @@ image_grid(
     column_titles=["query", "cluster map", "mask", "against reference"],
     row_titles=[
         f"seed {seed}, mIoU {item.miou:.2f}"
-        for seed, item in zip(P.example_seeds, scores["corner_minority"])
+        for seed, item in zip(P.queries.examples, scores["corner_minority"])
     ],
 )
 
@@ -458,7 +463,9 @@ display(
 
 # %% mystnb={"image": {"alt": "Two queries, each with two cluster maps: one from its own colours, one from style-mixed images"}, "figure": {"caption": "Clusters of the query's own colours (c = l) and of its colours in all styles.", "name": "fig-tour-own-colours"}}
 own = [
-    kmeans(summary_from_images(image[None], P.color_space), P.k).labels
+    kmeans(
+        summary_from_images(image[None], P.method.color_space), P.method.k
+    ).labels
     for image in images
 ]
 image_grid(
@@ -466,7 +473,11 @@ image_grid(
         [images[i], clusters_to_color(own[i]), clusters_to_color(maps[i])]
         for i in (0, -1)
     ],
-    column_titles=["query", f"c = {generator.num_ws}", f"c = {P.cutoff}"],
+    column_titles=[
+        "query",
+        f"c = {generator.num_ws}",
+        f"c = {P.method.cutoff}",
+    ],
 )
 
 # %% [markdown]
@@ -495,10 +506,10 @@ def middle_cluster(labels, k):
 
 image_row(
     [
-        overlay(image, rule_mask(labels_, P.k, middle_cluster))
+        overlay(image, rule_mask(labels_, P.method.k, middle_cluster))
         for image, labels_ in zip(images, maps)
     ],
-    [f"seed {seed}" for seed in P.example_seeds],
+    [f"seed {seed}" for seed in P.queries.examples],
 )
 
 # %% [markdown]

@@ -68,7 +68,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "02_style_mixing.json",
     generator,
-    seed=P.example_seeds[0],
+    seed=P.queries.examples[0],
 )
 
 # %% [markdown]
@@ -92,22 +92,28 @@ recorder = RunRecorder(
 # dim=1)`.
 
 # %%
-styles = draw_style_latents(generator, P.n, P.style_seed)  # (n, num_ws, w_dim)
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+styles = draw_style_latents(
+    generator, P.method.n, P.method.style_seed
+)  # (n, num_ws, w_dim)
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 w0, w1 = latents[0], styles[:1]
-w01 = mix_styles(w0, w1, P.cutoff)
+w01 = mix_styles(w0, w1, P.method.cutoff)
 assert torch.equal(
-    w01, torch.cat([w0[:, : P.cutoff], w1[:, P.cutoff :]], dim=1)
+    w01, torch.cat([w0[:, : P.method.cutoff], w1[:, P.method.cutoff :]], dim=1)
 )
 X_0, X_1, X_01 = (
-    query_image(generator, w, P.resolution) for w in (w0, w1, w01)
+    query_image(generator, w, P.method.resolution) for w in (w0, w1, w01)
 )
 
 # %% mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell a layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
 figure, axes = plt.subplots(
     1, 6, figsize=(7, 2.1), width_ratios=[1, 6] * 3, layout="constrained"
 )
-rows_from_style = {"query": num_ws, "style image": 0, "style-mixed": P.cutoff}
+rows_from_style = {
+    "query": num_ws,
+    "style image": 0,
+    "style-mixed": P.method.cutoff,
+}
 for place, ((name, first), image) in enumerate(
     zip(rows_from_style.items(), (X_0, X_1, X_01))
 ):
@@ -119,7 +125,7 @@ for place, ((name, first), image) in enumerate(
     bar.hlines(
         np.arange(1, num_ws) - 0.5, -0.5, 0.5, color="white", linewidth=1
     )
-    bar.set(xticks=[], yticks=[0, P.cutoff, num_ws - 1])
+    bar.set(xticks=[], yticks=[0, P.method.cutoff, num_ws - 1])
     bar.tick_params(labelsize=7, length=2)
     picture.imshow(image)
     picture.set(xticks=[], yticks=[])
@@ -142,7 +148,9 @@ pairs = list(
 cutoffs = range(num_ws + 1)
 mixed = [  # for each pair: {c: X_01 (h, w, 3) uint8}
     {
-        c: query_image(generator, mix_styles(w_query, w_style, c), P.resolution)
+        c: query_image(
+            generator, mix_styles(w_query, w_style, c), P.method.resolution
+        )
         for c in cutoffs
     }
     for w_query, w_style in pairs
@@ -154,12 +162,15 @@ for (w_query, w_style), images in zip(pairs, mixed):
     assert torch.equal(mix_styles(w_query, w_style, num_ws), w_query)
     for c, w in ((0, w_style), (num_ws, w_query)):
         assert np.array_equal(
-            images[c], query_image(generator, w, P.resolution)
+            images[c], query_image(generator, w, P.method.resolution)
         )
         assert np.array_equal(
             images[c],
             style_mixed_images(
-                generator, w_query, w_style, MixPlan(c, resolution=P.resolution)
+                generator,
+                w_query,
+                w_style,
+                MixPlan(c, resolution=P.method.resolution),
             )[0],
         )
 display(
@@ -169,7 +180,7 @@ display(
 )
 
 # %% mystnb={"image": {"alt": "Rows of images; in each row the picture turns step by step from the style image on the left into the query on the right, first in layout and last in colour"}, "figure": {"caption": "Changing c, as in Figure 5 of the paper. Left: the style image. Right: the query. The layout becomes the query's early, the colours become the query's late.", "name": "fig-cutoffs"}}
-shown = sorted({0, *P.cutoffs, num_ws})
+shown = sorted({0, *P.table4.cutoffs, num_ws})
 image_grid(
     [[images[c] for c in shown] for images in mixed],
     column_titles=[f"c = {c}" for c in shown],
@@ -184,7 +195,7 @@ image_grid(
 # style image. It steps by two layers, since two layers share a grid (see below).
 
 # %%
-side = min(256, check_resolution(P.resolution, generator.resolution))
+side = min(256, check_resolution(P.method.resolution, generator.resolution))
 step = len(X_0) // side
 steps = [*range(0, num_ws, 2), num_ws]
 pictures = [
@@ -257,7 +268,7 @@ lines(
 )
 
 # %%
-moved = to_query[:, P.cutoff].mean() / to_query[:, 0].mean()
+moved = to_query[:, P.method.cutoff].mean() / to_query[:, 0].mean()
 recorder.add(
     f"{P.prefix}mixing.default.distance_left",
     moved,
@@ -266,7 +277,7 @@ recorder.add(
 )
 display(
     Markdown(
-        f"At this run's cutoff, c = {P.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
+        f"At this run's cutoff, c = {P.method.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
         f"the style image itself is ({len(pairs)} pairs)."
     )
 )
@@ -304,15 +315,15 @@ for layer in range(num_ws):
 display(
     Markdown(
         table(
-            ["grid", "layers", f"at c = {P.cutoff} they follow"],
+            ["grid", "layers", f"at c = {P.method.cutoff} they follow"],
             [
                 [
                     f"{grid} x {grid}",
                     ", ".join(map(str, layers)),
                     "the query"
-                    if layers[-1] < P.cutoff
+                    if layers[-1] < P.method.cutoff
                     else "the style"
-                    if layers[0] >= P.cutoff
+                    if layers[0] >= P.method.cutoff
                     else "both",
                 ]
                 for grid, layers in groups.items()
@@ -330,7 +341,7 @@ exchanged = {}
 for grid, layers in groups.items():
     w = w0.clone()
     w[:, layers] = w1[:, layers]
-    exchanged[grid] = query_image(generator, w, P.resolution)
+    exchanged[grid] = query_image(generator, w, P.method.resolution)
 change = {
     grid: np.abs(image.astype(np.float32) - X_0).mean(-1)
     for grid, image in exchanged.items()
@@ -375,13 +386,17 @@ display(
 queries = latents[:3]
 stacks = [
     cached_stack(
-        generator, w, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        generator,
+        w,
+        styles,
+        MixPlan(P.method.cutoff, resolution=P.method.resolution),
     )
     for w in queries
 ]
-columns = min(6, P.n)
+columns = min(6, P.method.n)
 style_images = [
-    query_image(generator, w, P.resolution) for w in styles[:columns].split(1)
+    query_image(generator, w, P.method.resolution)
+    for w in styles[:columns].split(1)
 ]
 
 # %% mystnb={"image": {"alt": "A top row of style images; below, one row for each query, whose layout stays along the row while its colours follow the column's style"}, "figure": {"caption": "Shared styles. Top row: the style images. Below: each query (left) in each style. Along a row things stay where they are. Down a column the colours are those of one style.", "name": "fig-shared-styles"}}
@@ -389,7 +404,7 @@ image_grid(
     [
         [None, *style_images],
         *(
-            [query_image(generator, w, P.resolution), *stack[:columns]]
+            [query_image(generator, w, P.method.resolution), *stack[:columns]]
             for w, stack in zip(queries, stacks)
         ),
     ],
@@ -413,7 +428,7 @@ image_grid(
 
 # %%
 assert torch.allclose(
-    draw_style_latents(generator, 2, P.style_seed), styles[:2], atol=1e-4
+    draw_style_latents(generator, 2, P.method.style_seed), styles[:2], atol=1e-4
 )
 
 # %% [markdown]
@@ -426,9 +441,14 @@ assert torch.allclose(
 # them towards one mean style, so they differ less. Less difference means less to tell things apart by.
 
 # %% tags=["remove-output"]
-mild = draw_style_latents(generator, columns, P.style_seed, truncation=0.5)
+mild = draw_style_latents(
+    generator, columns, P.method.style_seed, truncation=0.5
+)
 mild_stack = cached_stack(
-    generator, w0, mild, MixPlan(P.cutoff, resolution=P.resolution)
+    generator,
+    w0,
+    mild,
+    MixPlan(P.method.cutoff, resolution=P.method.resolution),
 )
 wild_stack = stacks[0][:columns]  # the same z with psi = 1
 
@@ -483,7 +503,9 @@ display(
 # l$ they are the two images themselves.
 
 # %% mystnb={"image": {"alt": "Two source images and their two mixes; each mix has the layout of one and the colours of the other"}, "figure": {"caption": "The two images, and their mixes both ways round at the run's cutoff.", "name": "fig-swap"}}
-swapped = query_image(generator, mix_styles(w1, w0, P.cutoff), P.resolution)
+swapped = query_image(
+    generator, mix_styles(w1, w0, P.method.cutoff), P.method.resolution
+)
 image_row(
     [X_0, X_1, X_01, swapped],
     ["X0", "X1", "layout 0, style 1", "layout 1, style 0"],
@@ -508,11 +530,11 @@ image_row(
 # one.
 
 # %% mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
-low, high = P.cutoff, (P.cutoff + num_ws) // 2
+low, high = P.method.cutoff, (P.method.cutoff + num_ws) // 2
 sources = [w0, styles[:1], styles[1:2]]
 three = mix_styles(sources[0], mix_styles(sources[1], sources[2], high), low)
 image_row(
-    [query_image(generator, w, P.resolution) for w in (*sources, three)],
+    [query_image(generator, w, P.method.resolution) for w in (*sources, three)],
     [
         f"layers 0..{low - 1}",
         f"{low}..{high - 1}",

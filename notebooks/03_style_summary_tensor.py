@@ -76,7 +76,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "03_style_summary_tensor.json",
     generator,
-    seed=P.example_seeds[0],
+    seed=P.queries.examples[0],
 )
 
 # %% [markdown]
@@ -86,15 +86,18 @@ recorder = RunRecorder(
 # concatenating style-mixed images at each pixel location". We begin with the $n$ style-mixed images of one query.
 
 # %% tags=["remove-output"]
-styles = draw_style_latents(generator, P.n, P.style_seed)
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 stacks = [
     cached_stack(
-        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        generator,
+        w0,
+        styles,
+        MixPlan(P.method.cutoff, resolution=P.method.resolution),
     )
     for w0 in latents
 ]
-images = [query_image(generator, w0, P.resolution) for w0 in latents]
+images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
 
 # %%
 stack = stacks[0]  # (n, H, W, 3) uint8, one style-mixed image after another
@@ -154,7 +157,7 @@ assert np.allclose(
 
 # %%
 parts, part_names = reference_parts(
-    P.reference, generator, P, P.example_seeds[0], images[0]
+    P.reference, generator, P, P.queries.examples[0], images[0]
 )  # (H, W) int
 margin = max(
     2, height // 64
@@ -231,7 +234,7 @@ figure
 # %%
 PAIRS = 4000
 X = [
-    summary_from_images(item, P.color_space) for item in stacks
+    summary_from_images(item, P.method.color_space) for item in stacks
 ]  # (H, W, 3n) each
 
 
@@ -256,7 +259,7 @@ squared, correlated, same = (
     [],
     [],
 )  # one entry an image: (PAIRS, n), (PAIRS,), (PAIRS,) bool
-for summary, seed, image in zip(X, P.example_seeds, images):
+for summary, seed, image in zip(X, P.queries.examples, images):
     labels = reference_parts(P.reference, generator, P, seed, image)[0].ravel()
     points = summary.reshape(-1, n, 3)
     i, j = random.randint(len(points), size=(2, PAIRS))
@@ -426,15 +429,16 @@ references = reference_masks(
     P.reference,
     generator,
     P,
-    P.example_seeds,
+    P.queries.examples,
     [{"image": image} for image in images],
 )
 maps = {
-    name: [kmeans(variant(summary), P.k).labels for summary in X]
+    name: [kmeans(variant(summary), P.method.k).labels for summary in X]
     for name, variant in variants.items()
 }
 scores = {
-    name: score_rules(labels, P.k, references) for name, labels in maps.items()
+    name: score_rules(labels, P.method.k, references)
+    for name, labels in maps.items()
 }
 
 # %% mystnb={"image": {"alt": "Rows of query images with three cluster maps each: from raw colours, from centred colours, and from centred colours of length one"}, "figure": {"caption": "Cluster maps from raw colours (the paper's way), from colour changes, and from colour changes of length 1. Colours are by size and do not carry over from map to map.", "name": "fig-centred"}}
@@ -466,8 +470,8 @@ for name, of_rules in scores.items():
     rows.append([name, *cells])
 display(
     Markdown(
-        f"mIoU, mean over {len(X)} images with 95 % bootstrap intervals, k = {P.k}, {P.color_space.upper()}, "
-        f"c = {P.cutoff}. The oracle, *best choice of clusters*, looks at the reference.\n\n"
+        f"mIoU, mean over {len(X)} images with 95 % bootstrap intervals, k = {P.method.k}, {P.method.color_space.upper()}, "
+        f"c = {P.method.cutoff}. The oracle, *best choice of clusters*, looks at the reference.\n\n"
         + table(["summary tensor", *RULE_NAMES.values()], rows)
     )
 )
@@ -484,7 +488,7 @@ display(
 
 # %%
 sides = (128, 256, 512, 1024)
-style_counts = sorted({P.n, 50})
+style_counts = sorted({P.method.n, 50})
 rows = [
     [
         f"{side} x {side}",
@@ -505,20 +509,18 @@ display(
 # %% [markdown]
 # The paper works at 1024 pixels with $n = 50$ and reports 4 GB of GPU memory for the whole method (section 4.1).
 #
-# The style-mixed images need not all be in memory beside it. `style_summary` *streams*: it makes a few images,
-# converts them, writes them into their place, and forgets them. Beyond $\mathbf{X}_s$ it needs one batch only.
-# `resolution` averages each image down as it comes. A mask at 256 pixels has coarser edges;
+# The numbers need not all be in memory at once. `style_summary` keeps the style-mixed images as bytes, a quarter of the
+# memory, and works out the colours of those pixels that K-means asks for; the clusters are the same. The *plan* says how
+# the images are made: the cutoff, the colour space, and the resolution, to which each image is averaged down as it comes.
+# A mask at 256 pixels has coarser edges;
 # [compositing](09_compositing.ipynb) shows them.
 
 # %%
-two = (generator, latents[0], styles[:2], P.cutoff)
-streamed = style_summary(
-    *two, color_space=P.color_space, resolution=P.resolution, batch_size=1
-)  # (H, W, 6)
-at_hand = summary_from_images(
-    style_mixed_images(*two, resolution=P.resolution), P.color_space
-)
-assert np.allclose(streamed, at_hand, atol=1e-3)
+two = (generator, latents[0], styles[:2], P.method.plan)
+as_bytes = style_summary(*two)  # stands for X_s (H, W, 6)
+at_hand = summary_from_images(style_mixed_images(*two), P.method.color_space)
+assert np.array_equal(as_bytes.tensor(), at_hand)
+print(f"{as_bytes.images.nbytes:,} bytes in place of {at_hand.nbytes:,}")
 
 # %% [markdown]
 # ### With the query or without
@@ -528,10 +530,12 @@ assert np.allclose(streamed, at_hand, atol=1e-3)
 
 # %%
 with_query = [
-    kmeans(summary_from_images([*stack_, image], P.color_space), P.k).labels
+    kmeans(
+        summary_from_images([*stack_, image], P.method.color_space), P.method.k
+    ).labels
     for stack_, image in zip(stacks, images)
 ]
-oracle_with = score_rules(with_query, P.k, references)["oracle"]
+oracle_with = score_rules(with_query, P.method.k, references)["oracle"]
 rows = []
 for name, of_images in (
     ("without", scores["raw"]["oracle"]),
@@ -552,9 +556,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"mIoU of the oracle, n = {P.n}:\n\n"
+        f"mIoU of the oracle, n = {P.method.n}:\n\n"
         + table(
-            ["query", *(f"seed {seed}" for seed in P.example_seeds), "mean"],
+            ["query", *(f"seed {seed}" for seed in P.queries.examples), "mean"],
             rows,
         )
     )
@@ -574,7 +578,10 @@ def share_nearer(within, between):
     return np.searchsorted(np.sort(within), between).mean() / len(within)
 
 
-sizes = sorted({m for m in (1, 2, 3, 5, 8, 12, 20, 30, 50) if m < P.n} | {P.n})
+sizes = sorted(
+    {m for m in (1, 2, 3, 5, 8, 12, 20, 30, 50) if m < P.method.n}
+    | {P.method.n}
+)
 nearer = np.empty((len(X), len(sizes)))  # (images, sizes)
 for place, m in enumerate(sizes):
     for image, (values, pairs) in enumerate(zip(squared, same)):
@@ -603,14 +610,16 @@ lines(
 # %% tags=["remove-output"]
 agreed = np.empty((len(X), len(sizes)))  # (images, sizes): mIoU of the oracle
 for place, m in enumerate(sizes):
-    starts = range(0, P.n - m + 1, m)[:3]  # sets of styles that do not overlap
+    starts = range(0, P.method.n - m + 1, m)[
+        :3
+    ]  # sets of styles that do not overlap
     by_set = [
         score_rules(
             [
-                kmeans(x[..., 3 * start : 3 * (start + m)], P.k).labels
+                kmeans(x[..., 3 * start : 3 * (start + m)], P.method.k).labels
                 for x in X
             ],
-            P.k,
+            P.method.k,
             references,
         )["oracle"]
         for start in starts
@@ -667,7 +676,9 @@ display(
 
 # %%
 order = np.random.RandomState(1).permutation(n)
-shuffled = kmeans(summary_from_images(stack[order], P.color_space), P.k).labels
+shuffled = kmeans(
+    summary_from_images(stack[order], P.method.color_space), P.method.k
+).labels
 display(
     Markdown(
         f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."

@@ -72,7 +72,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "04_clustering.json",
     generator,
-    seed=P.example_seeds[0],
+    seed=P.queries.examples[0],
 )
 
 # %% [markdown]
@@ -102,25 +102,30 @@ recorder = RunRecorder(
 # The labels are the *cluster map* $\mathbf{Y}'$. Ours count from 0, and 0 is always the largest cluster.
 
 # %% tags=["remove-output"]
-styles = draw_style_latents(generator, P.n, P.style_seed)
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 stacks = [
     cached_stack(
-        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        generator,
+        w0,
+        styles,
+        MixPlan(P.method.cutoff, resolution=P.method.resolution),
     )
     for w0 in latents
 ]
-images = [query_image(generator, w0, P.resolution) for w0 in latents]
-summaries = [summary_from_images(stack, P.color_space) for stack in stacks]
+images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
+summaries = [
+    summary_from_images(stack, P.method.color_space) for stack in stacks
+]
 
 # %%
 X_s = summaries[0]
-clustered = kmeans(X_s, P.k)
+clustered = kmeans(X_s, P.method.k)
 height, width, dimensions = X_s.shape
 display(
     Markdown(
-        f"{height * width} pixels with {dimensions} coordinates each (n = {P.n} images, {P.color_space.upper()}, "
-        f"c = {P.cutoff}), k = {P.k}: the clusters hold "
+        f"{height * width} pixels with {dimensions} coordinates each (n = {P.method.n} images, {P.method.color_space.upper()}, "
+        f"c = {P.method.cutoff}), k = {P.method.k}: the clusters hold "
         + ", ".join(
             f"{share:.0%}"
             for share in np.bincount(clustered.labels.ravel())
@@ -138,7 +143,7 @@ image_row(
         clusters_to_color(clustered.labels),
         *np.moveaxis(distance / distance.max(), 2, 0),
     ],
-    ["query", "cluster map", *(f"distance to {m}" for m in range(P.k))],
+    ["query", "cluster map", *(f"distance to {m}" for m in range(P.method.k))],
 )
 
 # %% [markdown]
@@ -149,14 +154,16 @@ image_row(
 signatures = np.stack(
     [
         np.asarray(stacks[0])[:, clustered.labels == m].mean(1)
-        for m in range(P.k)
+        for m in range(P.method.k)
     ]
 )  # (k, n, 3)
-figure, axis = plt.subplots(figsize=(7, 0.35 * P.k + 0.8), layout="constrained")
+figure, axis = plt.subplots(
+    figsize=(7, 0.35 * P.method.k + 0.8), layout="constrained"
+)
 axis.imshow(
     signatures.round().astype(np.uint8), aspect="auto", interpolation="nearest"
 )
-axis.set_yticks(range(P.k), [f"cluster {m}" for m in range(P.k)])
+axis.set_yticks(range(P.method.k), [f"cluster {m}" for m in range(P.method.k)])
 axis.set(xlabel="style-mixed image", xticks=[])
 plt.close(figure)
 figure
@@ -251,7 +258,7 @@ for name, limit in limits.items():
     started = time.perf_counter()
     runs[name] = [
         [
-            kmeans(summary, P.k, seed=seed, max_points_per_cluster=limit)
+            kmeans(summary, P.method.k, seed=seed, max_points_per_cluster=limit)
             for seed in SEEDS
         ]
         for summary in summaries
@@ -273,13 +280,13 @@ for name, limit in limits.items():
         for result in of_image
     ]
     agreed = [
-        agreement(of_image[a].labels, of_image[b].labels, P.k)[0]
+        agreement(of_image[a].labels, of_image[b].labels, P.method.k)[0]
         for of_image in runs[name]
         for a in SEEDS
         for b in SEEDS
         if a < b
     ]
-    used = min(limit * P.k, pixels)
+    used = min(limit * P.method.k, pixels)
     rows.append(
         [
             name,
@@ -318,7 +325,7 @@ header = [
 ]
 display(
     Markdown(
-        f"{len(summaries)} images, {len(SEEDS)} seeds each, k = {P.k}, ten restarts, images of {width} pixels a side.\n\n"
+        f"{len(summaries)} images, {len(SEEDS)} seeds each, k = {P.method.k}, ten restarts, images of {width} pixels a side.\n\n"
         + table(header, rows)
     )
 )
@@ -389,7 +396,7 @@ display(
 
 # %% tags=["remove-output"]
 START_SEEDS = range(10)
-settings = [(k, restarts) for k in (P.k, 8) for restarts in (1, 10)]
+settings = [(k, restarts) for k in (P.method.k, 8) for restarts in (1, 10)]
 found = {
     setting: np.array(
         [
@@ -407,7 +414,8 @@ found = {
 
 # %% mystnb={"image": {"alt": "Rows of dots on a logarithmic axis; with one start some runs lie far to the right of the best, with ten starts all lie close to it"}, "figure": {"caption": "J of every run, relative to the best run on the same image and k (logarithmic). Dots far to the right are runs that ended in a bad local minimum.", "name": "fig-restarts"}}
 lowest = {
-    k: np.minimum(found[k, 1].min(1), found[k, 10].min(1)) for k in (P.k, 8)
+    k: np.minimum(found[k, 1].min(1), found[k, 10].min(1))
+    for k in (P.method.k, 8)
 }
 ratios = {
     setting: found[setting] / lowest[setting[0]][:, None]
@@ -493,7 +501,7 @@ display(
 
 # %% tags=["remove-output"]
 toy = load_generator("toy-portrait")
-toy_styles = draw_style_latents(toy, 12, P.style_seed)
+toy_styles = draw_style_latents(toy, 12, P.method.style_seed)
 TOY_CUTOFF, TOY_K = 6, 3
 toy_latents = [query_latent(toy, P, seed) for seed in range(4)]
 toy_truths = [toy.truth(w0)[0].foreground for w0 in toy_latents]
@@ -504,7 +512,7 @@ toy_summaries = [
 toy_runs = {
     restarts: [
         [
-            kmeans(summary, TOY_K, seed=seed, restarts=restarts).labels
+            summary.cluster(TOY_K, seed=seed, restarts=restarts).labels
             for seed in START_SEEDS
         ]
         for summary in toy_summaries
@@ -609,12 +617,12 @@ image_grid(
     [
         [
             image,
-            clusters_to_color(kmeans(summary, P.k).labels),
+            clusters_to_color(kmeans(summary, P.method.k).labels),
             clusters_to_color(result.labels),
         ]
         for image, summary, result in zip(images, summaries, fine)
     ],
-    column_titles=["query", f"k = {P.k}", "k = 8"],
+    column_titles=["query", f"k = {P.method.k}", "k = 8"],
 )
 
 # %% [markdown]
@@ -666,9 +674,9 @@ image_grid(
 # %% mystnb={"image": {"alt": "For two images: the query, its mask with an outline, the soft mask in greys, and the object blended over a plain colour with the soft mask"}, "figure": {"caption": "Query, hard mask, confidence (white is foreground), and the object on a plain ground with the confidence as alpha. Mid-grey pixels are those that K-means nearly gave to the other side. The query's background shines through in the last column, since a background pixel is seldom exactly on its centroid.", "name": "fig-confidence"}}
 rows = []
 for image, summary in zip(images[:2], summaries[:2]):
-    result = kmeans(summary, P.k)
+    result = kmeans(summary, P.method.k)
     foreground = foreground_clusters(
-        result.labels, P.k, RULES["corner_minority"]
+        result.labels, P.method.k, RULES["corner_minority"]
     )
     soft = confidence(result.distances, foreground)
     plain = np.full_like(image, (86, 180, 233))
@@ -707,10 +715,10 @@ display(
 rows, equal = [], []
 for image, stack in zip(images, stacks):
     lab, rgb = (
-        kmeans(summary_from_images(stack, space), P.k).labels
+        kmeans(summary_from_images(stack, space), P.method.k).labels
         for space in ("lab", "rgb")
     )
-    share, renaming = agreement(lab, rgb, P.k)
+    share, renaming = agreement(lab, rgb, P.method.k)
     rows.append(
         [
             image,
@@ -757,9 +765,11 @@ display(
 # %% mystnb={"image": {"alt": "Query images with the cluster map from the query alone and from all style-mixed images"}, "figure": {"caption": "Cluster maps from the query's own colours and from the summary tensor. White: pixels with another label.", "name": "fig-one-image"}}
 pairs = []
 for image, summary in zip(images, summaries):
-    many = kmeans(summary, P.k).labels
-    one = kmeans(summary_from_images(image[None], P.color_space), P.k).labels
-    pairs.append((many, one, agreement(many, one, P.k)))
+    many = kmeans(summary, P.method.k).labels
+    one = kmeans(
+        summary_from_images(image[None], P.method.color_space), P.method.k
+    ).labels
+    pairs.append((many, one, agreement(many, one, P.method.k)))
     recorder.add(
         f"{P.prefix}clustering.query_alone.image{len(pairs) - 1}.agreement",
         pairs[-1][2][0],
@@ -774,7 +784,7 @@ image_grid(
         ]
         for image, (many, one, (_, renaming)) in zip(images, pairs)
     ],
-    column_titles=["query", "query alone", f"n = {P.n}", "different"],
+    column_titles=["query", "query alone", f"n = {P.method.n}", "different"],
 )
 
 # %% [markdown]

@@ -84,13 +84,13 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "05_foreground_rules.json",
     generator,
-    seed=P.comparison_seed_first,
+    seed=P.queries.comparison_first,
 )
 
 # %% tags=["remove-output"]
-styles = draw_style_latents(generator, P.n, P.style_seed)
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
-images = [query_image(generator, w0, P.resolution) for w0 in latents]
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
+images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
 label_maps = [
     kmeans(
         summary_from_images(
@@ -98,11 +98,11 @@ label_maps = [
                 generator,
                 w0,
                 styles,
-                MixPlan(P.cutoff, resolution=P.resolution),
+                MixPlan(P.method.cutoff, resolution=P.method.resolution),
             ),
-            P.color_space,
+            P.method.color_space,
         ),
-        P.k,
+        P.method.k,
     ).labels
     for w0 in latents
 ]
@@ -128,7 +128,7 @@ image_grid([images, [clusters_to_color(labels) for labels in label_maps]])
 # %%
 rule = CornerMinority(corners=CORNERS)
 corner_counts = [
-    rule.counts(of_image, P.k)[0] for of_image in label_maps
+    rule.counts(of_image, P.method.k)[0] for of_image in label_maps
 ]  # (4, k) pixels each
 place = int(
     np.argmax(
@@ -136,7 +136,7 @@ place = int(
     )
 )
 labels, image = label_maps[place], images[place]
-counts, b = rule.counts(labels, P.k)
+counts, b = rule.counts(labels, P.method.k)
 threshold = round(rule.theta_corner * b**2)
 rows = [
     [name, *(f"{share:.0%}" for share in shares / b**2)]
@@ -149,7 +149,7 @@ display(
     Markdown(
         f"b = {b} pixels ({rule.b:g} of the side) and theta_corner = {rule.theta_corner}: a cluster with at least "
         f"round({rule.theta_corner} · {b}²) = {threshold} of the {b**2} pixels is background. Share of each corner:\n\n"
-        + table(["corner", *(f"cluster {m}" for m in range(P.k))], rows)
+        + table(["corner", *(f"cluster {m}" for m in range(P.method.k))], rows)
     )
 )
 
@@ -211,9 +211,14 @@ figure
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
-    generator, P, [(seed, P.cutoff) for seed in P.comparison_seeds], "images"
+    generator,
+    P,
+    [(seed, P.method.cutoff) for seed in P.queries.comparison_seeds],
+    "images",
 )
-cluster_maps = [item[map_key(P.color_space, P.k)] for item in maps]
+cluster_maps = [
+    item[map_key(P.method.color_space, P.method.k)] for item in maps
+]
 
 # %% mystnb={"image": {"alt": "For three images, the cluster map and the masks of four readings of the corner rule, outlined on the image"}, "figure": {"caption": "Four readings of one sentence, on the three comparison images where they differ most. An undimmed image with no outline means that every cluster passed; a dark one means that none did.", "name": "fig-readings"}}
 TOP = CORNERS[:2]
@@ -225,7 +230,7 @@ readings = {
     for pooled in (False, True)
 }
 by_reading = [
-    [rule_mask(of_image, P.k, rule) for rule in readings.values()]
+    [rule_mask(of_image, P.method.k, rule) for rule in readings.values()]
     for of_image in cluster_maps
 ]
 spread = [
@@ -272,7 +277,7 @@ widths = {
     "wide": (2 * default.sigma[0], 2 * default.sigma[1]),
 }
 scores = {
-    name: Saliency(sigma=sigma).scores(labels, P.k)
+    name: Saliency(sigma=sigma).scores(labels, P.method.k)
     for name, sigma in widths.items()
 }  # (k,) each
 
@@ -294,8 +299,16 @@ image_row(
 # %% mystnb={"image": {"alt": "A bar chart of the mean saliency of each cluster under three widths, with the threshold as a dashed line"}, "figure": {"caption": "Mean saliency of each cluster (bars in the colours of the map) under the three widths. Clusters above the dashed line, theta, are foreground. One theta does not fit all widths.", "name": "fig-saliency-scores"}}
 figure, axis = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
 for group, values in enumerate(scores.values()):
-    places = group + (np.arange(P.k) - (P.k - 1) / 2) * 0.8 / P.k
-    axis.bar(places, values, width=0.75 / P.k, color=PALETTE[: P.k] / 255)
+    places = (
+        group
+        + (np.arange(P.method.k) - (P.method.k - 1) / 2) * 0.8 / P.method.k
+    )
+    axis.bar(
+        places,
+        values,
+        width=0.75 / P.method.k,
+        color=PALETTE[: P.method.k] / 255,
+    )
     for m, (place, value) in enumerate(zip(places, values)):
         axis.text(
             place, value + 0.01, str(m), ha="center", va="bottom", fontsize=9
@@ -335,9 +348,14 @@ spots = np.maximum(
 rows = []
 for w0, shown in zip(latents[:3], images):
     stack = cached_stack(
-        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        generator,
+        w0,
+        styles,
+        MixPlan(P.method.cutoff, resolution=P.method.resolution),
     )
-    fine = kmeans(summary_from_images(stack, P.color_space)[box], 8).labels
+    fine = kmeans(
+        summary_from_images(stack, P.method.color_space)[box], 8
+    ).labels
     by_spot = Saliency(saliency_map=spots).scores(fine, 8)
     # A threshold between the best and the second best score takes one cluster.
     picker = Saliency(
@@ -380,7 +398,7 @@ display(
         + ", ".join(
             str(m)
             for m in np.flatnonzero(
-                foreground_clusters(labels, P.k, border_minority)
+                foreground_clusters(labels, P.method.k, border_minority)
             )
         )
     )
@@ -398,8 +416,8 @@ display(
 # %%
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    foreground_clusters(labels, P.k, Saliency(theta_saliency=1.0))
-    foreground_clusters(labels, P.k, Saliency(theta_saliency=0.0))
+    foreground_clusters(labels, P.method.k, Saliency(theta_saliency=1.0))
+    foreground_clusters(labels, P.method.k, Saliency(theta_saliency=0.0))
 for warning in caught:
     print(f"{warning.category.__name__}: {warning.message}.\n")
 
@@ -442,7 +460,7 @@ else:
 display(
     Markdown(
         f"{how_chosen} The images compared in this chapter have the seeds "
-        f"{P.comparison_seeds[0]} to {P.comparison_seeds[-1]}, and chose "
+        f"{P.queries.comparison_seeds[0]} to {P.queries.comparison_seeds[-1]}, and chose "
         "nothing."
     )
 )
@@ -461,10 +479,12 @@ display(
 # The [next chapter](06_evaluation.ipynb) explains it.
 
 # %% tags=["remove-output"]
-truths = reference_masks(P.reference, generator, P, P.comparison_seeds, maps)
+truths = reference_masks(
+    P.reference, generator, P, P.queries.comparison_seeds, maps
+)
 compared = score_rules(
     cluster_maps,
-    P.k,
+    P.method.k,
     truths,
     {
         "saliency": RULES["saliency"],
@@ -520,7 +540,7 @@ header = [
 display(
     Markdown(
         f"{len(maps)} comparison images of `{P.generator}`, "
-        f"c = {P.cutoff}, k = {P.k}, {P.color_space.upper()}. "
+        f"c = {P.method.cutoff}, k = {P.method.k}, {P.method.color_space.upper()}. "
         f"The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
     )
 )
@@ -566,7 +586,7 @@ strip(
 thetas = np.arange(1, 10) / 10
 by_theta = score_rules(
     cluster_maps,
-    P.k,
+    P.method.k,
     truths,
     {f"{theta:.1f}": Saliency(theta_saliency=float(theta)) for theta in thetas},
 )
@@ -605,9 +625,9 @@ def all_but_largest(labels, k):
     return np.bincount(labels.ravel(), minlength=k).argmax() != np.arange(k)
 
 
-by_size = score_rules(cluster_maps, P.k, truths, {"size": all_but_largest})[
-    "size"
-]
+by_size = score_rules(
+    cluster_maps, P.method.k, truths, {"size": all_but_largest}
+)["size"]
 low, high = bootstrap_interval(by_size, "miou", "per_image")
 display(
     Markdown(

@@ -97,7 +97,7 @@ recorder = RunRecorder(
     P.name,
     folder / P.name / "06_evaluation.json",
     generator,
-    seed=P.query_seed_first,
+    seed=P.queries.first,
 )
 
 # %% [markdown]
@@ -129,22 +129,22 @@ recorder = RunRecorder(
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
-    generator, P, [(seed, P.cutoff) for seed in P.query_seeds]
+    generator, P, [(seed, P.method.cutoff) for seed in P.queries.seeds]
 )
-labels = [item[map_key(P.color_space, P.k)] for item in maps]
-truths = reference_masks(P.reference, generator, P, P.query_seeds, maps)
+labels = [item[map_key(P.method.color_space, P.method.k)] for item in maps]
+truths = reference_masks(P.reference, generator, P, P.queries.seeds, maps)
 
 # %%
 display(
     Markdown(
-        f"{len(maps)} images of the generator `{P.generator}`, n = {P.n} styles, c = {P.cutoff}, k = {P.k}, "
-        f"{P.color_space.upper()}. The reference here is {REFERENCES[P.reference]}."
+        f"{len(maps)} images of the generator `{P.generator}`, n = {P.method.n} styles, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}. The reference here is {REFERENCES[P.reference]}."
     )
 )
 
 # %%
 image, truth = maps[0]["image"], truths[0]
-mask = rule_mask(labels[0], P.k, RULES["saliency"])
+mask = rule_mask(labels[0], P.method.k, RULES["saliency"])
 counts = confusion(mask, truth)
 display(
     Markdown(
@@ -191,7 +191,7 @@ display(Markdown(table(["made-up example", "foreground IoU"], rows)))
 # images:
 
 # %%
-scores = score_rules(labels, P.k, truths)
+scores = score_rules(labels, P.method.k, truths)
 TITLES = {
     "saliency": "saliency rule",
     "corner_minority": "corner minority rule",
@@ -314,7 +314,7 @@ display(Markdown(table(["class", "IoU", "photos with it"], rows)))
 # does. The cluster maps are on disk already, so it takes seconds. The table after it is read from that file.
 
 # %% tags=["remove-output"]
-result_file = run_evaluation(generator, P, folder, second_reference(P))
+result_file = run_evaluation(P, folder, generator)
 found = measurements(result_file)
 
 # %%
@@ -416,13 +416,13 @@ display(Markdown(table(["paper reported, FFHQ", *IOUS.values()], rows)))
 known = [
     {
         "image": query_image(
-            generator, query_latent(generator, P, seed), P.resolution
+            generator, query_latent(generator, P, seed), P.method.resolution
         )
     }
-    for seed in P.development_seeds
+    for seed in P.queries.development_seeds
 ]
 learnt_from = reference_masks(
-    P.reference, generator, P, P.development_seeds, known
+    P.reference, generator, P, P.queries.development_seeds, known
 )
 share = np.mean(learnt_from, axis=0)  # (h, w): of images, foreground here
 mean_mask = share > 0.5
@@ -434,7 +434,7 @@ image_row(
         mean_mask,
         *(agreement_map(mean_mask, item) for item in truths[:3]),
     ],
-    ["share", "mean mask", *(f"image {seed}" for seed in P.query_seeds[:3])],
+    ["share", "mean mask", *(f"image {seed}" for seed in P.queries.seeds[:3])],
 )
 
 # %%
@@ -495,33 +495,36 @@ display(
 # far the two intervals of the single methods overlap, and below it the disagreement of the references.
 
 # %% tags=["remove-output"]
-by_k = {k: [item[map_key(P.color_space, k)] for item in maps] for k in P.ks}
+by_k = {
+    k: [item[map_key(P.method.color_space, k)] for item in maps]
+    for k in P.table4.ks
+}
 judges = {P.reference: truths}
 if other := second_reference(P):
-    judges[other] = reference_masks(other, generator, P, P.query_seeds, maps)
+    judges[other] = reference_masks(other, generator, P, P.queries.seeds, maps)
 
 # %%
 rows = []
 for judge, masks_of in judges.items():
-    of_k = {k: score_rules(by_k[k], k, masks_of) for k in P.ks}
-    here = of_k[P.k]
+    of_k = {k: score_rules(by_k[k], k, masks_of) for k in P.table4.ks}
+    here = of_k[P.method.k]
     pairs = {
-        f"k = {P.k} minus k = {k}, saliency rule": (
-            f"k{P.k}_minus_k{k}",
+        f"k = {P.method.k} minus k = {k}, saliency rule": (
+            f"k{P.method.k}_minus_k{k}",
             here["saliency"],
             of_k[k]["saliency"],
         )
-        for k in P.ks
-        if k != P.k
+        for k in P.table4.ks
+        if k != P.method.k
     }
-    pairs[f"saliency minus corner minority, k = {P.k}"] = (
+    pairs[f"saliency minus corner minority, k = {P.method.k}"] = (
         "saliency_minus_corner_minority",
         here["saliency"],
         here["corner_minority"],
     )
-    most = max(P.ks)
-    pairs[f"k = {most} minus k = {P.k}, oracle assignment"] = (
-        f"oracle_k{most}_minus_k{P.k}",
+    most = max(P.table4.ks)
+    pairs[f"k = {most} minus k = {P.method.k}, oracle assignment"] = (
+        f"oracle_k{most}_minus_k{P.method.k}",
         of_k[most]["oracle"],
         here["oracle"],
     )
@@ -597,7 +600,7 @@ strip(by_image, values="mIoU of one image", intervals=intervals)
 # %% mystnb={"image": {"alt": "The images with the lowest, the middle and the highest mIoU, each with its mask and the map of agreements and errors"}, "figure": {"caption": "The worst, the middle and the best image under the saliency rule. Top: the mask's outline in orange, with the background darkened. Bottom: blue for agreement, orange for too much, pink for too little.", "name": "fig-worst-best"}}
 order = np.argsort([item.miou for item in scores["saliency"]])
 shown = [order[0], order[len(order) // 2], order[-1]]
-masks = [rule_mask(labels[i], P.k, RULES["saliency"]) for i in shown]
+masks = [rule_mask(labels[i], P.method.k, RULES["saliency"]) for i in shown]
 image_grid(
     [
         [overlay(maps[i]["image"], mask) for i, mask in zip(shown, masks)],
@@ -679,7 +682,7 @@ image_row(
 WIDTHS = (TRIMAP_WIDTH, TRIMAP_WIDTH + 2, 3 * TRIMAP_WIDTH)
 rows = []
 for rule_name, rule in RULES.items():
-    predicted = [rule_mask(map_, P.k, rule) for map_ in labels]
+    predicted = [rule_mask(map_, P.method.k, rule) for map_ in labels]
     cells = []
     for reading in ("both", "per_side"):
         for width in WIDTHS:
@@ -792,7 +795,7 @@ display(
 # %%
 sides = {
     "this run": len(truth),
-    "the full run": load_profile("full").resolution,
+    "the full run": load_profile("full").method.resolution,
 }
 grids = ", ".join(
     f"{TRIMAP_WIDTH * INPUT_SIZE / side:.1f} of its pixels in {name} "

@@ -100,7 +100,7 @@ recorder = RunRecorder(
     P.name,
     folder / P.name / "07_ablation.json",
     generator,
-    seed=P.query_seed_first,
+    seed=P.queries.first,
 )
 
 # %% [markdown]
@@ -115,15 +115,15 @@ recorder = RunRecorder(
 # every $k$. Foreground rules and scores cost next to nothing after that.
 
 # %% tags=["remove-output"]
-result_file = run_ablation(generator, P, folder)
+result_file = run_ablation(P, folder, generator)
 found = measurements(result_file)
 
 # %%
 display(
     Markdown(
-        f"Measured on {P.ablation_queries} images of the generator `{P.generator}`, n = {P.n} styles, at "
-        f"{P.resolution or generator.resolution} px. c is one of {', '.join(map(str, P.cutoffs))} (the generator has "
-        f"{generator.num_ws} layers), k one of {', '.join(map(str, P.ks))}. Each cell is the mean of mIoU over images. "
+        f"Measured on {P.table4.queries} images of the generator `{P.generator}`, n = {P.method.n} styles, at "
+        f"{P.method.resolution or generator.resolution} px. c is one of {', '.join(map(str, P.table4.cutoffs))} (the generator has "
+        f"{generator.num_ws} layers), k one of {', '.join(map(str, P.table4.ks))}. Each cell is the mean of mIoU over images. "
         f"The reference is {REFERENCES[P.reference]}."
     )
 )
@@ -137,11 +137,11 @@ display(
 # %% tags=["remove-output"]
 seed = P.ablation_seeds[0]
 w0 = query_latent(generator, P, seed)
-style = draw_style_latents(generator, 1, P.style_seed)
+style = draw_style_latents(generator, 1, P.method.style_seed)
 by_cutoff = dict(
     zip(
-        P.cutoffs,
-        make_cluster_maps(generator, P, [(seed, c) for c in P.cutoffs]),
+        P.table4.cutoffs,
+        make_cluster_maps(generator, P, [(seed, c) for c in P.table4.cutoffs]),
     )
 )
 
@@ -150,14 +150,17 @@ image_grid(
     [
         [
             style_mixed_images(
-                generator, w0, style, MixPlan(c, resolution=P.resolution)
+                generator, w0, style, MixPlan(c, resolution=P.method.resolution)
             )[0]
         ]
-        + [clusters_to_color(item[map_key(P.color_space, k)]) for k in P.ks]
+        + [
+            clusters_to_color(item[map_key(P.method.color_space, k)])
+            for k in P.table4.ks
+        ]
         for c, item in by_cutoff.items()
     ],
     row_titles=[f"c = {c}" for c in by_cutoff],
-    column_titles=["style-mixed", *(f"k = {k}" for k in P.ks)],
+    column_titles=["style-mixed", *(f"k = {k}" for k in P.table4.ks)],
 )
 
 # %% [markdown]
@@ -171,16 +174,24 @@ picture_slider(
             [
                 overlay(
                     item["image"],
-                    rule_mask(item[map_key(P.color_space, P.k)], P.k, rule),
+                    rule_mask(
+                        item[map_key(P.method.color_space, P.method.k)],
+                        P.method.k,
+                        rule,
+                    ),
                 )
                 for rule in RULES.values()
             ]
-            + [clusters_to_color(item[map_key(P.color_space, P.k)])]
+            + [
+                clusters_to_color(
+                    item[map_key(P.method.color_space, P.method.k)]
+                )
+            ]
         )
         for item in by_cutoff.values()
     ],
     [
-        f"c = {c}, k = {P.k}, {P.color_space.upper()}: saliency, corner minority, clusters"
+        f"c = {c}, k = {P.method.k}, {P.method.color_space.upper()}: saliency, corner minority, clusters"
         for c in by_cutoff
     ],
     name="cutoff c",
@@ -238,7 +249,13 @@ shown(reported, "paper reported (Table 4)", SPACES, CUTOFFS, KS)
 # %%
 ours = {name: item.value for name, item in found.items()}
 grids = {
-    rule: grid(ours, f"{P.prefix}{name}", P.color_spaces, P.cutoffs, P.ks)
+    rule: grid(
+        ours,
+        f"{P.prefix}{name}",
+        P.table4.color_spaces,
+        P.table4.cutoffs,
+        P.table4.ks,
+    )
     for rule, name in GRIDS.items()
 }
 LIMITS = (
@@ -250,9 +267,9 @@ LIMITS = (
 shown(
     grids["saliency"],
     "measured here, saliency rule",
-    P.color_spaces,
-    P.cutoffs,
-    P.ks,
+    P.table4.color_spaces,
+    P.table4.cutoffs,
+    P.table4.ks,
     LIMITS,
 )
 
@@ -264,9 +281,9 @@ shown(
 shown(
     grids["corner_minority"],
     "measured here, corner minority rule",
-    P.color_spaces,
-    P.cutoffs,
-    P.ks,
+    P.table4.color_spaces,
+    P.table4.cutoffs,
+    P.table4.ks,
     LIMITS,
 )
 
@@ -279,9 +296,9 @@ shown(
 shown(
     grids["oracle"],
     "measured here, oracle assignment",
-    P.color_spaces,
-    P.cutoffs,
-    P.ks,
+    P.table4.color_spaces,
+    P.table4.cutoffs,
+    P.table4.ks,
     LIMITS,
 )
 
@@ -295,9 +312,9 @@ rows = []
 for rule, values in grids.items():
     row, column = np.unravel_index(values.argmax(), values.shape)
     best = (
-        P.color_spaces[column // len(P.ks)],
-        P.cutoffs[row],
-        P.ks[column % len(P.ks)],
+        P.table4.color_spaces[column // len(P.table4.ks)],
+        P.table4.cutoffs[row],
+        P.table4.ks[column % len(P.table4.ks)],
     )
     item = found[
         f"{P.prefix}{GRIDS[rule]}.{best[0]}.c{best[1]}.k{best[2]}.miou"
@@ -335,19 +352,19 @@ display(Markdown(table(header, rows)))
 # %% mystnb={"image": {"alt": "Curves of mIoU over the cutoff c for the saliency rule, the corner minority rule and the oracle, with interval bars"}, "figure": {"caption": "mIoU by cutoff for the two rules and for the oracle on the same clusters. The distance from the oracle curve to a rule's curve is what that rule loses; the distance from the oracle to 1 is what the clustering loses.", "name": "fig-rule-loses"}}
 names = {
     rule.replace("_", " "): [
-        f"{P.prefix}{grid_name}.{P.color_space}.c{c}.k{P.k}.miou"
-        for c in P.cutoffs
+        f"{P.prefix}{grid_name}.{P.method.color_space}.c{c}.k{P.method.k}.miou"
+        for c in P.table4.cutoffs
     ]
     for rule, grid_name in GRIDS.items()
 }
 lines(
-    P.cutoffs,
+    P.table4.cutoffs,
     {
         rule: [found[name].value for name in listed]
         for rule, listed in names.items()
     },
     xlabel="cutoff c",
-    ylabel=f"mIoU, {P.color_space.upper()}, k = {P.k}",
+    ylabel=f"mIoU, {P.method.color_space.upper()}, k = {P.method.k}",
     intervals={
         rule: [found[name].interval for name in listed]
         for rule, listed in names.items()
@@ -361,14 +378,14 @@ for rule in RULES:
     recorder.add(
         f"{P.prefix}ablation.{rule}.lost_by_rule",
         lost.mean(),
-        n=P.ablation_queries,
+        n=P.table4.queries,
     )
     rows.append(
         [
             rule.replace("_", " "),
             f"{lost.mean():.3f}",
             f"{lost.min():.3f} to {lost.max():.3f}",
-            str(P.ablation_queries),
+            str(P.table4.queries),
         ]
     )
 missing = 1 - grids["oracle"]
@@ -377,7 +394,7 @@ rows.append(
         "(clustering)",
         f"{missing.mean():.3f}",
         f"{missing.min():.3f} to {missing.max():.3f}",
-        str(P.ablation_queries),
+        str(P.table4.queries),
     ]
 )
 header = ["mIoU lost by", "mean of all cells", "range over cells", "images"]
@@ -466,21 +483,24 @@ display(Markdown(said))
 # *brightness alone*: every style-mixed image is turned to grey before it is clustered.
 
 # %% tags=["remove-output"]
-styles = draw_style_latents(generator, P.n, P.style_seed)
-latents = [query_latent(generator, P, item) for item in P.example_seeds]
-images = [query_image(generator, w, P.resolution) for w in latents]
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
+latents = [query_latent(generator, P, item) for item in P.queries.examples]
+images = [query_image(generator, w, P.method.resolution) for w in latents]
 truths = reference_masks(
     P.reference,
     generator,
     P,
-    P.example_seeds,
+    P.queries.examples,
     [{"image": item} for item in images],
 )
 two = {"RGB": [], "LAB": [], "brightness alone": []}
 for w in latents:
     stack = np.asarray(
         cached_stack(
-            generator, w, styles, MixPlan(P.cutoff, resolution=P.resolution)
+            generator,
+            w,
+            styles,
+            MixPlan(P.method.cutoff, resolution=P.method.resolution),
         )
     )
     grey = (
@@ -537,7 +557,7 @@ for title in ("RGB", "LAB"):
         f"{P.prefix}ablation.k2.{title.lower()}.like_brightness",
         np.mean(like),
         n=len(images),
-        note=f"share of pixels, c = {P.cutoff}",
+        note=f"share of pixels, c = {P.method.cutoff}",
     )
     rows.append(
         [
@@ -559,7 +579,7 @@ header = [
 ]
 display(
     Markdown(
-        f"{len(images)} images, c = {P.cutoff}, theta_saliency = "
+        f"{len(images)} images, c = {P.method.cutoff}, theta_saliency = "
         f"{saliency.theta_saliency}. Only an illustration of the cause.\n\n"
         + table(header, rows)
     )
@@ -589,12 +609,12 @@ display(
 
 # %% tags=["remove-output"]
 few = styles[:6]
-query = [{"image": query_image(generator, w0, P.resolution)}]
+query = [{"image": query_image(generator, w0, P.method.resolution)}]
 outline = reference_masks(P.reference, generator, P, [seed], query)[0]
 scene, spread = {}, {}
-for c in P.cutoffs:
+for c in P.table4.cutoffs:
     mixes = style_mixed_images(
-        generator, w0, few, MixPlan(c, resolution=P.resolution)
+        generator, w0, few, MixPlan(c, resolution=P.method.resolution)
     )
     if P.reference == "truth":
         masks = [
@@ -608,7 +628,7 @@ for c in P.cutoffs:
     spread[c] = np.std(mixes, axis=0, dtype=np.float64).mean()
 
 # %%
-for c in P.cutoffs:
+for c in P.table4.cutoffs:
     note = f"{len(few)} styles of one query"
     recorder.add(f"{P.prefix}ablation.c{c}.scene_kept", scene[c], note=note)
     recorder.add(f"{P.prefix}ablation.c{c}.colour_spread", spread[c], note=note)
@@ -617,9 +637,9 @@ rows = [
         str(c),
         f"{scene[c]:.3f}",
         f"{spread[c]:.1f}",
-        f"{spread[c] / spread[P.cutoffs[0]]:.0%}",
+        f"{spread[c] / spread[P.table4.cutoffs[0]]:.0%}",
     ]
-    for c in P.cutoffs
+    for c in P.table4.cutoffs
 ]
 header = [
     "c",
@@ -644,15 +664,15 @@ display(Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows)))
 # The oracle tells why ten clusters do better here than four. The table gives means over the colour spaces.
 
 # %%
-few_k, many_k = P.k, max(P.ks)
+few_k, many_k = P.method.k, max(P.table4.ks)
 rows = []
-for i, c in enumerate(P.cutoffs):
+for i, c in enumerate(P.table4.cutoffs):
     cells = []
     for rule in ("saliency", "oracle"):
         for k in (few_k, many_k):
             places = [
-                s * len(P.ks) + P.ks.index(k)
-                for s in range(len(P.color_spaces))
+                s * len(P.table4.ks) + P.table4.ks.index(k)
+                for s in range(len(P.table4.color_spaces))
             ]
             cells.append(f"{grids[rule][i, places].mean():.3f}")
     rows.append([str(c), *cells])
@@ -661,7 +681,7 @@ header = ["c"] + [
     for rule in ("saliency", "oracle")
     for k in (few_k, many_k)
 ]
-display(Markdown(f"{P.ablation_queries} images.\n\n" + table(header, rows)))
+display(Markdown(f"{P.table4.queries} images.\n\n" + table(header, rows)))
 
 # %% [markdown]
 # With a high cutoff the styles change little, and few clusters join parts of the person with the background: the
@@ -785,15 +805,15 @@ display(
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
-    generator, P, [(seed, P.cutoff) for seed in P.ablation_seeds]
+    generator, P, [(seed, P.method.cutoff) for seed in P.ablation_seeds]
 )
 truths = reference_masks(P.reference, generator, P, P.ablation_seeds, maps)
 
 # %%
 miou = {}
-for space in P.color_spaces:
+for space in P.table4.color_spaces:
     scored = score_rules(
-        [item[map_key(space, P.k)] for item in maps], P.k, truths
+        [item[map_key(space, P.method.k)] for item in maps], P.method.k, truths
     )
     miou[space] = {
         rule: np.array([item.miou for item in confusions])

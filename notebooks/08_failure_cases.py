@@ -45,7 +45,6 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
 from stylemixseg.experiments.clustermaps import (
@@ -87,7 +86,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "08_failure_cases.json",
     generator,
-    seed=P.query_seed_first,
+    seed=P.queries.first,
 )
 
 # %% [markdown]
@@ -116,13 +115,13 @@ recorder = RunRecorder(
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
-    generator, P, [(seed, P.cutoff) for seed in P.query_seeds]
+    generator, P, [(seed, P.method.cutoff) for seed in P.queries.seeds]
 )
-truths = reference_masks(P.reference, generator, P, P.query_seeds, maps)
+truths = reference_masks(P.reference, generator, P, P.queries.seeds, maps)
 
 
 def labels_for(k):
-    return [item[map_key(P.color_space, k)] for item in maps]
+    return [item[map_key(P.method.color_space, k)] for item in maps]
 
 
 # %% [markdown]
@@ -133,11 +132,11 @@ def labels_for(k):
 # Here are the images that lose most from it, by the oracle.
 
 # %%
-by_k = {k: score_rules(labels_for(k), k, truths) for k in sorted(P.ks)}
+by_k = {k: score_rules(labels_for(k), k, truths) for k in sorted(P.table4.ks)}
 drop = np.array(
     [
         proper.miou - small.miou
-        for small, proper in zip(by_k[2]["oracle"], by_k[P.k]["oracle"])
+        for small, proper in zip(by_k[2]["oracle"], by_k[P.method.k]["oracle"])
     ]
 )
 hit = np.argsort(-drop)[:4]
@@ -153,11 +152,11 @@ image_grid(
             )
             for i in hit
         ],
-        [clusters_to_color(labels_for(P.k)[i]) for i in hit],
+        [clusters_to_color(labels_for(P.method.k)[i]) for i in hit],
         [
             overlay(
                 maps[i]["image"],
-                oracle_mask(labels_for(P.k)[i], P.k, truths[i]),
+                oracle_mask(labels_for(P.method.k)[i], P.method.k, truths[i]),
             )
             for i in hit
         ],
@@ -166,11 +165,11 @@ image_grid(
         "query",
         "k = 2",
         "oracle, k = 2",
-        f"k = {P.k}",
-        f"oracle, k = {P.k}",
+        f"k = {P.method.k}",
+        f"oracle, k = {P.method.k}",
     ],
     column_titles=[
-        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.k]['oracle'][i].miou:.2f}"
+        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.method.k]['oracle'][i].miou:.2f}"
         for i in hit
     ],
 )
@@ -214,7 +213,7 @@ header = [
 ]
 display(
     Markdown(
-        f"mIoU, mean over {len(maps)} images with its 95 % interval, c = {P.cutoff}, {P.color_space.upper()}. "
+        f"mIoU, mean over {len(maps)} images with its 95 % interval, c = {P.method.cutoff}, {P.method.color_space.upper()}. "
         "What a rule loses is the oracle's mIoU less its own, paired image by image. "
         f"The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
     )
@@ -244,7 +243,7 @@ def verdict(rule_miou, oracle_miou):
     return "clustering failure" if oracle_miou < BAR else "foreground failure"
 
 
-scores = by_k[P.k]
+scores = by_k[P.method.k]
 verdicts = {
     rule: [
         verdict(a.miou, b.miou) for a, b in zip(scores[rule], scores["oracle"])
@@ -285,7 +284,7 @@ for rule, found in verdicts.items():
     )
 display(
     Markdown(
-        f"{len(maps)} images, k = {P.k}, c = {P.cutoff}; an image fails below mIoU {BAR}. The last two columns are the mean "
+        f"{len(maps)} images, k = {P.method.k}, c = {P.method.cutoff}; an image fails below mIoU {BAR}. The last two columns are the mean "
         "loss of mIoU over all images, in its two parts.\n\n"
         + table(
             [
@@ -303,8 +302,8 @@ display(
 
 # %% mystnb={"image": {"alt": "The images with the lowest mIoU under the saliency rule: query, cluster map, mask, and a comparison with the reference"}, "figure": {"caption": "The worst images under the saliency rule, worst first. In the comparison blue is right, orange is too much, pink is too little. The table below gives the reason for each.", "name": "fig-worst"}}
 worst = np.argsort([item.miou for item in scores["saliency"]])[:4]
-chosen = [labels_for(P.k)[i] for i in worst]
-masks = [rule_mask(labels, P.k, RULES["saliency"]) for labels in chosen]
+chosen = [labels_for(P.method.k)[i] for i in worst]
+masks = [rule_mask(labels, P.method.k, RULES["saliency"]) for labels in chosen]
 image_grid(
     [
         [maps[i]["image"] for i in worst],
@@ -313,7 +312,7 @@ image_grid(
         [agreement_map(mask, truths[i]) for i, mask in zip(worst, masks)],
     ],
     column_titles=[
-        f"seed {P.query_seeds[i]}: {scores['saliency'][i].miou:.2f}"
+        f"seed {P.queries.seeds[i]}: {scores['saliency'][i].miou:.2f}"
         for i in worst
     ],
     row_titles=["query", "clusters", "mask", "comparison"],
@@ -326,13 +325,13 @@ def reason(labels, mask, truth, kind):
     if kind == "no failure":
         return "above the bar"
     inside = np.array(
-        [truth[labels == m].mean() for m in range(P.k)]
+        [truth[labels == m].mean() for m in range(P.method.k)]
     )  # share of each cluster in the reference
-    taken = np.array([mask[labels == m].all() for m in range(P.k)])
+    taken = np.array([mask[labels == m].all() for m in range(P.method.k)])
     if kind == "clustering failure":
         mixed = [
             f"cluster {m} lies {inside[m]:.0%} in the object"
-            for m in range(P.k)
+            for m in range(P.method.k)
             if 0.1 < inside[m] < 0.9
         ]
         return (
@@ -342,7 +341,7 @@ def reason(labels, mask, truth, kind):
     wrong = [
         f"cluster {m} ({'object' if inside[m] > 0.5 else 'background'}, {np.mean(labels == m):.0%} of the image) "
         f"was {'taken' if taken[m] else 'left out'}"
-        for m in range(P.k)
+        for m in range(P.method.k)
         if taken[m] != (inside[m] > 0.5)
     ]
     return "; ".join(wrong)
@@ -353,7 +352,7 @@ for i, labels, mask in zip(worst, chosen, masks):
     kind = verdicts["saliency"][i]
     rows.append(
         [
-            str(P.query_seeds[i]),
+            str(P.queries.seeds[i]),
             f"{scores['saliency'][i].miou:.3f}",
             f"{scores['corner_minority'][i].miou:.3f}",
             f"{scores['oracle'][i].miou:.3f}",
@@ -433,18 +432,17 @@ def toy_world(scene, mode):
 
 def run_toy(toy, setting):
     """Cluster maps, truths, and the confusions of the rule and of the oracle over the toy seeds."""
-    styles = draw_style_latents(toy, TOY_N, P.style_seed)
+    styles = draw_style_latents(toy, TOY_N, P.method.style_seed)
     latents = [query_latent(toy, P, seed) for seed in TOY_SEEDS]
     labels = [
-        kmeans(
-            style_summary(
-                toy,
-                w0,
-                styles,
-                MixPlan(setting.cutoff, color_space=setting.color_space),
-            ),
-            setting.k,
-        ).labels
+        style_summary(
+            toy,
+            w0,
+            styles,
+            MixPlan(setting.cutoff, color_space=setting.color_space),
+        )
+        .cluster(setting.k)
+        .labels
         for w0 in latents
     ]
     truths = [toy.truth(w0)[0].foreground for w0 in latents]
@@ -532,7 +530,7 @@ def show_mode(mode, scene="portrait"):
         setting, w0 = BASE[scene], query_latent(toy, P, TOY_SEEDS[place])
         mixed = w0.clone()
         mixed[:, setting.cutoff :] = draw_style_latents(
-            toy, TOY_N, P.style_seed
+            toy, TOY_N, P.method.style_seed
         )[:1, setting.cutoff :]
         mask = rule_mask(labels[place], setting.k, setting.rule)
         rows.append(

@@ -80,7 +80,7 @@ recorder = RunRecorder(
     P.name,
     results_folder(results) / P.name / "09_compositing.json",
     generator,
-    seed=P.example_seeds[0],
+    seed=P.queries.examples[0],
 )
 
 # %% [markdown]
@@ -103,32 +103,37 @@ recorder = RunRecorder(
 # rules](05_foreground_rules.ipynb) compares it with saliency.
 
 # %%
-styles = draw_style_latents(generator, P.n, P.style_seed)
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 segmenter = StyleMixSegmenter(
     generator,
-    n=P.n,
-    cutoff=P.cutoff,
-    k=P.k,
-    color_space=P.color_space,
-    resolution=P.resolution,
-    style_seed=P.style_seed,
+    n=P.method.n,
+    cutoff=P.method.cutoff,
+    k=P.method.k,
+    color_space=P.method.color_space,
+    resolution=P.method.resolution,
+    style_seed=P.method.style_seed,
     rule=CornerMinority(),
 )
-latents = [query_latent(generator, P, seed) for seed in P.example_seeds]
+latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 cuts = []
 for w0 in latents:
     stack = cached_stack(
-        generator, w0, styles, MixPlan(P.cutoff, resolution=P.resolution)
+        generator,
+        w0,
+        styles,
+        MixPlan(P.method.cutoff, resolution=P.method.resolution),
     )
     cuts.append(
-        segmenter.from_summary(w0, summary_from_images(stack, P.color_space))
+        segmenter.from_summary(
+            w0, summary_from_images(stack, P.method.color_space)
+        )
     )
 side = len(cuts[0].image)
 step = side // len(cuts[0].kmeans.labels)
 display(
     Markdown(
-        f"{len(cuts)} queries of the generator `{P.generator}`, n = {P.n}, c = {P.cutoff}, k = {P.k}, "
-        f"{P.color_space.upper()}, corner minority rule. Images have {side} px a side; one pixel of the clustering "
+        f"{len(cuts)} queries of the generator `{P.generator}`, n = {P.method.n}, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}, corner minority rule. Images have {side} px a side; one pixel of the clustering "
         f"covers {step} by {step} of theirs."
     )
 )
@@ -136,7 +141,7 @@ display(
 # %% mystnb={"image": {"alt": "The queries, each with the outline of its mask in orange and the background darkened"}, "figure": {"caption": "The queries and their masks. Whatever lies in the dark is about to be replaced; errors that you see here come back below.", "name": "fig-composite-masks"}}
 image_row(
     [overlay(cut.image, cut.mask) for cut in cuts],
-    [f"seed {seed}" for seed in P.example_seeds],
+    [f"seed {seed}" for seed in P.queries.examples],
 )
 
 # %% [markdown]
@@ -147,7 +152,9 @@ image_row(
 
 # %%
 mixes = [
-    style_mixed_images(generator, w0, styles[i : i + 1], MixPlan(P.cutoff))[0]
+    style_mixed_images(
+        generator, w0, styles[i : i + 1], MixPlan(P.method.cutoff)
+    )[0]
     for i, w0 in enumerate(latents)
 ]
 
@@ -170,7 +177,7 @@ image_grid(
         "query in front",
         "query behind",
     ],
-    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+    row_titles=[f"seed {seed}" for seed in P.queries.examples],
 )
 
 # %% [markdown]
@@ -187,8 +194,8 @@ image_grid(
         [composite(front.image, behind.image, front.mask) for behind in cuts]
         for front in cuts
     ],
-    column_titles=[f"on seed {seed}" for seed in P.example_seeds],
-    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+    column_titles=[f"on seed {seed}" for seed in P.queries.examples],
+    row_titles=[f"seed {seed}" for seed in P.queries.examples],
 )
 
 # %% [markdown]
@@ -215,7 +222,7 @@ image_grid(
         for whole, at in zip(placed, windows)
     ],
     column_titles=["cutout", "detail 1", "detail 2", "detail 3", "detail 4"],
-    row_titles=[f"seed {seed}" for seed in P.example_seeds],
+    row_titles=[f"seed {seed}" for seed in P.queries.examples],
 )
 
 # %% [markdown]
@@ -232,7 +239,7 @@ truths = reference_masks(
     P.reference,
     generator,
     P,
-    P.example_seeds,
+    P.queries.examples,
     [{"image": cut.image} for cut in cuts],
 )
 good, picture, other = truths[0], cuts[0].image, mixes[0]
@@ -316,7 +323,7 @@ image_grid(
     ],
     column_titles=[
         f"seed {seed}: {item.miou:.2f}"
-        for seed, item in zip(P.example_seeds, confusions)
+        for seed, item in zip(P.queries.examples, confusions)
     ],
 )
 

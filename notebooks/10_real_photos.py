@@ -67,16 +67,16 @@ from stylemixseg.evaluation.tables import (
     table,
 )
 from stylemixseg.experiments.photos import (
-    INVERSIONS,
     PhotoRun,
     evaluation_photos,
     masks,
-    run_photos,
+    measure_photos,
 )
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import with_engine
 from stylemixseg.inversion.losses import latent_spread, shrunk
 from stylemixseg.inversion.pivotal import pivotal_tuning
+from stylemixseg.inversion.kinds import INVERSIONS
 from stylemixseg.inversion.projector import Projector
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.ledger.page import paper_values
@@ -113,7 +113,7 @@ recorder = RunRecorder(
     P.name,
     folder / P.name / "10_real_photos.json",
     generator,
-    seed=P.style_seed,
+    seed=P.method.style_seed,
 )
 side = min(256, generator.resolution)  # of the pictures in this chapter
 
@@ -425,7 +425,7 @@ try:
     photos = run.photos()
 except FileNotFoundError:
     photos = []  # the terms of the data forbid that we pass them on
-result_file = run_photos(run, folder) if photos else None
+result_file = measure_photos(run, folder) if photos else None
 measured = measurements(result_file) if photos else {}
 
 # %%
@@ -515,7 +515,7 @@ image_row(
 segmentation = run.segmenter(w0)
 styles = run.segmenter.styles[:4]
 mixes = style_mixed_images(
-    painter, w0, styles, MixPlan(P.cutoff, resolution=side)
+    painter, w0, styles, MixPlan(P.method.cutoff, resolution=side)
 )
 
 # %% mystnb={"image": {"alt": "The photo, its reconstruction, and style mixes of the same person in other colours and light"}, "figure": {"caption": "A real person in other styles. Pose, outline and hair stay; paint and light change. None of these pictures but the first is a photograph.", "name": "fig-person-mixes"}}
@@ -630,7 +630,7 @@ image_grid(
 # %%
 judge = run.segmenter.config.discriminant
 if judge:
-    note = f"The discriminant of the generator `{generator.name}` for n = {P.n} has {len(judge.weights)} weights."
+    note = f"The discriminant of the generator `{generator.name}` for n = {P.method.n} has {len(judge.weights)} weights."
     probability = segmentation.confidence
 else:
     note = f"No discriminant was fitted for the generator `{generator.name}`: the pictures show K-means' confidence."
@@ -996,7 +996,7 @@ if photos:
     order = sorted(photos, key=lambda item: scores[item.name]["saliency.miou"])
     for item in {id(item): item for item in (*order[:2], order[-1])}.values():
         result, numbers = run.result(item, best), scores[item.name]
-        took = masks(item, result, P.k)["saliency"]
+        took = masks(item, result, P.method.k)["saliency"]
         pictures = [
             overlay(item.pixels, item.foreground),
             painted(result.ws),

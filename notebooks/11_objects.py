@@ -43,8 +43,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
+from stylemixseg.experiments.words import THRESHOLDS, WAYS, WHOLE_K
+from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.evaluation.results import (
     RunRecorder,
     measurements,
@@ -61,7 +61,7 @@ from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.objects import (
     MODES,
     VARIANTS,
-    room_stack,
+    room_summary,
     true_boxes,
     whole_image_classes,
 )
@@ -71,13 +71,12 @@ from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection, box_iou
 from stylemixseg.objects.detection.filtering import DetectionFilter
 from stylemixseg.objects.detection.known import KnownBoxes, jittered
 from stylemixseg.objects.detection.phrases import parse_phrases
 from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.summary import style_summary
 from stylemixseg.viz.compositing import (
     PALETTE,
     clusters_to_color,
@@ -95,7 +94,7 @@ recorder = RunRecorder(
     P.name,
     folder / P.name / "11_objects.json",
     world,
-    seed=P.query_seed_first,
+    seed=P.queries.first,
 )
 
 # %% [markdown]
@@ -109,9 +108,9 @@ recorder = RunRecorder(
 # pixels truly have. No method could choose better.
 
 # %%
-stack, truth, room = room_stack(world, P, P.query_seed_first)
-whole = kmeans(stack, objects.WHOLE_K).labels
-named = whole_image_classes(stack, truth)
+summary, truth, room = room_summary(world, P, P.queries.first)
+whole = summary.cluster(WHOLE_K).labels
+named = whole_image_classes(summary, truth)
 correct = named == truth.semantic
 
 # %% mystnb={"image": {"alt": "A drawn living room, its eight clusters in flat colours, the classes they were given, and in black the pixels whose class is wrong"}, "figure": {"caption": "A room, one clustering of all of it with k = 8, the class that each cluster is mostly made of, and in black where that is wrong: a thing that shares its cluster with others is lost.", "name": "fig-whole-scene"}}
@@ -119,7 +118,7 @@ image_row(
     [room, clusters_to_color(whole), clusters_to_color(named), correct],
     [
         "query",
-        f"k = {objects.WHOLE_K}",
+        f"k = {WHOLE_K}",
         "class of each cluster",
         "right (white)",
     ],
@@ -228,11 +227,11 @@ figure
 thing = next(
     box for box in true_boxes(truth) if box.label in ("window", "picture")
 )
-tight = segment_boxes(stack, [thing], [thing.label], room, margin=0.0).objects[
-    0
-]
+tight = segment_boxes(
+    summary, [thing], [thing.label], room, margin=0.0
+).objects[0]
 wide = segment_boxes(
-    stack, [thing], [thing.label], room, margin=MARGIN
+    summary, [thing], [thing.label], room, margin=MARGIN
 ).objects[0]
 
 
@@ -269,7 +268,7 @@ image_grid(
 # map (which object), and a record for each object.
 
 # %%
-result = segment_boxes(stack, kept, phrases, room)
+result = segment_boxes(summary, kept, phrases, room)
 rows = [
     [
         str(item.number),
@@ -355,8 +354,8 @@ display(
 # %%
 pair = ("couch", "coffee table")
 scenes, shown = [], []
-for seed in list(P.example_seeds)[:4]:
-    of_room, its_truth, its_image = room_stack(world, P, seed)
+for seed in list(P.queries.examples)[:4]:
+    of_room, its_truth, its_image = room_summary(world, P, seed)
     boxes = DetectionFilter()(
         KnownBoxes.from_toy(its_truth)(its_image, pair), its_image.shape[:2]
     )
@@ -499,7 +498,7 @@ display(
 
 # %% tags=["remove-output"]
 generator = load_generator(P.generator)
-parts_file = parts.run_parts(generator, P, folder)
+parts_file = parts.run_parts(P, folder, generator)
 of_parts = measurements(parts_file)
 full_parts = full_run("parts")
 
@@ -510,12 +509,11 @@ for source, where in ((of_parts, "here"), (full_parts, "full run")):
         name.split(".")[-3] for name in source if ".parts." in f".{name}"
     ):
         items = [
-            source.get(f"{P.prefix}parts.{part}.{way}.iou")
-            for way in parts.WAYS
+            source.get(f"{P.prefix}parts.{part}.{way}.iou") for way in WAYS
         ]
         if any(items):
             rows.append([f"{part}, {where}", *map(measured_text, items)])
-header = ["mean IoU over faces", *parts.WAYS.values()]
+header = ["mean IoU over faces", *WAYS.values()]
 display(Markdown(table(header, rows)))
 
 
@@ -526,7 +524,7 @@ def mean_of(part, way):
 
 measured_parts = dict.fromkeys(name.split(".")[-3] for name in of_parts)
 lines = []
-for way, words in parts.WAYS.items():
+for way, words in WAYS.items():
     if way == "filled_box":
         continue
     above = [
@@ -543,18 +541,13 @@ display(
 )
 
 # %%
-seed = P.example_seeds[0]
+seed = P.queries.examples[0]
 w0 = query_latent(generator, P, seed)
-face = query_image(generator, w0, P.resolution)
+face = query_image(generator, w0, P.method.resolution)
 part_boxes, part_truths = parts.parts_of(generator, P, seed, face)
-face_stack = style_summary(
-    generator,
-    w0,
-    draw_style_latents(generator, P.n, P.style_seed),
-    MixPlan(P.cutoff, color_space=P.color_space, resolution=P.resolution),
-)
-in_boxes = segment_boxes(face_stack, part_boxes, list(part_truths), face)
-eight = kmeans(face_stack, parts.WHOLE_K).labels
+face_summary = StyleMixSegmenter(generator, P.method).summary(w0)
+in_boxes = segment_boxes(face_summary, part_boxes, list(part_truths), face)
+eight = face_summary.cluster(WHOLE_K).labels
 
 # %% mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's other way, eight clusters of the whole image.", "name": "fig-parts"}}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
@@ -589,7 +582,7 @@ figure
 
 # %% tags=["remove-output"]
 try:
-    horse_file = detectors.run_detectors(folder, P)
+    horse_file = detectors.run_detectors(P, folder)
     horses, why_not = measurements(horse_file), ""
 except (FileNotFoundError, ModuleNotFoundError) as error:
     horses, why_not = {}, str(error)  # the data are not ours to pass on
@@ -617,7 +610,7 @@ rows = [
     [f"{threshold:g}, {where}", *horse_cells(source, threshold)]
     for source, where in ((horses, "here"), (full_horses, "full run"))
     if source
-    for threshold in detectors.THRESHOLDS
+    for threshold in THRESHOLDS
 ]
 display(
     Markdown(
@@ -696,7 +689,7 @@ from dataclasses import replace
 
 for clusters in (2, 3, 4):
     of_k = objects.score_boxes(
-        stack,
+        summary,
         truth,
         room,
         true_boxes(truth),
@@ -736,8 +729,8 @@ crowded = ToyWorld(
     "room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"]
 )
 wins = {"the smaller box wins": [], "the larger box wins": []}
-for seed in list(P.example_seeds)[:4]:
-    of_room, its_truth, its_image = room_stack(crowded, P, seed)
+for seed in list(P.queries.examples)[:4]:
+    of_room, its_truth, its_image = room_summary(crowded, P, seed)
     equal = true_boxes(its_truth)
     most = max(item.area for item in equal)
     by_size = [replace(item, score=item.area / most) for item in equal]
@@ -778,7 +771,7 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
     moved = DetectionFilter()(
         [replace(target, box=(x0 + step, y0, x1 + step, y1))], room.shape[:2]
     )
-    shifted = segment_boxes(stack, moved, [target.label], room)
+    shifted = segment_boxes(summary, moved, [target.label], room)
     inside = (
         known[shifted.objects[0].rows, shifted.objects[0].columns].sum()
         / known.sum()

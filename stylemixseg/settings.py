@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stylemixseg._util.checks import check_choice, check_int, check_real
 from stylemixseg._util.keys import UNKEYED, cache_key
 from stylemixseg.colors import COLOR_SPACES
-from stylemixseg.foreground import ForegroundRule, Saliency
+from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
 
 if TYPE_CHECKING:
     import torch
@@ -142,3 +142,8 @@ class SegmenterConfig:
             TypeError: a rule that is no dataclass, and so cannot be told from another one.
         """
         return cache_key(self)
+
+
+# Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
+BOX_CONFIG = SegmenterConfig(k=2, rule=CornerMinority(corners=CORNERS))
+MARGIN = 0.1  # of a box's width and height, added on each side: the corners of a tight box round a picture are picture

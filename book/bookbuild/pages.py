@@ -14,7 +14,7 @@ import yaml
 
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.evaluation.tables import table
-from stylemixseg.experiments.profile import Profile, load_profile, profile_names
+from stylemixseg.experiments.profile import described_profile, load_profile, profile_names
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.settings import SegmenterConfig
 
@@ -58,11 +58,8 @@ def write_defaults(path: Path = GENERATED / "defaults.md") -> Path:
         for item in fields(part)
     ]
     profiles = [load_profile(name) for name in profile_names()]
-    sizes = [
-        [f"`{item.name}`", *(_value(getattr(profile, item.name)) for profile in profiles)]
-        for item in fields(Profile)
-        if item.name != "name"
-    ]
+    described = [described_profile(profile) for profile in profiles]
+    sizes = [[f"`{name}`", *(_value(values[name]) for values in described)] for name in described[0]]
     parts = [
         "**Defaults of the method.**",
         table(["part", "setting", "default"], settings),

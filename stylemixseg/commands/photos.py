@@ -22,18 +22,19 @@ from tqdm.auto import tqdm
 from stylemixseg import __version__
 from stylemixseg._util.paths import sha256_file
 from stylemixseg.commands.objects import ObjectOptions, announce, box_config
-from stylemixseg.experiments.photos import INVERSIONS, fitted_discriminant, inverters
-from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.scoring import RULES
 from stylemixseg.export.images import COMPOSITION, PHOTO_FILES, read_record, save_photo_segmentation
 from stylemixseg.export.objects import PHOTO_OBJECT_FILES, save_photo_objects
+from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import check_engine, load_generator, with_engine
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.base import Inverter
+from stylemixseg.inversion.kinds import INVERSIONS, PROJECTOR_STEPS, REFINE_STEPS
 from stylemixseg.inversion.official_encoders import load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
+from stylemixseg.inversion.ways import inverters
 from stylemixseg.joint import discriminant
+from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.photos.alignment import Face, FaceError, Frame, choose_face, find_faces
 from stylemixseg.photos.cost import estimate, output_cost
 from stylemixseg.photos.objects import PhotoObjectSegmenter
@@ -245,7 +246,6 @@ def choose_inverter(
     generator: Generator, official: Inverter | None, options: PhotoOptions
 ) -> tuple[Inverter, str, dict]:
     """How photos are inverted, the same in words, and all that it depends on as plain values."""
-    defaults = load_profile("cpu")
     name, steps = options.inversion, options.refine
     if official is None and generator.name != "faces":
         if name in ("encoder", "both") or steps == 0:
@@ -259,12 +259,11 @@ def choose_inverter(
     if name == "encoder":
         steps = 0
     elif steps is None:
-        steps = defaults.projector_steps if name == "projector" else defaults.refine_steps
+        steps = PROJECTOR_STEPS if name == "projector" else REFINE_STEPS
     if official is not None and name == "encoder":
         chosen = official
     else:
-        given = {"projector_steps": steps, "refine_steps": steps} if steps else {}
-        found = inverters(generator, replace(defaults, **given))
+        found = inverters(generator, steps, steps) if steps else inverters(generator)
         chosen = EncoderThenProjector(official, found["projector"]) if official is not None else found[name]
     words = INVERSIONS[name] + (f", {steps} steps" if steps else "")
     return (
@@ -294,11 +293,11 @@ def choose_method(generator: Generator, rule: str, settings: dict) -> tuple[Styl
     Raises:
         ValueError: a setting out of range, or "discriminant" where none was fitted.
     """
-    by_cluster = RULES["corner_minority" if rule == "corner" else "saliency"]
+    by_cluster = CornerMinority() if rule == "corner" else Saliency()
     segmenter = StyleMixSegmenter(generator, rule=by_cluster, **settings)
     if rule in ("saliency", "corner"):
         return segmenter, rule
-    if judge := fitted_discriminant(segmenter):
+    if judge := fitted_discriminant(generator, segmenter.config):
         return StyleMixSegmenter(generator, segmenter.config, discriminant=judge), "discriminant"
     if rule == "best":
         return segmenter, "saliency"

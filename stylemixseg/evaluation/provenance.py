@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 REPOSITORY = "https://github.com/stylemixseg/stylemixseg"
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,24 +26,36 @@ def revision() -> str:
     return done.stdout.strip()
 
 
-def code_address(source: Callable | str) -> str:
-    """Address on the repository of a function's lines, or of a file given by its path from the repository's root."""
-    if isinstance(source, str):
-        return f"{REPOSITORY}/blob/{revision()}/{source}"
-    lines, first = inspect.getsourcelines(source)
-    path = Path(inspect.getsourcefile(source)).resolve().relative_to(ROOT)
-    return f"{REPOSITORY}/blob/{revision()}/{path.as_posix()}#L{first}-L{first + len(lines) - 1}"
+def code_address(path: str | Path, lines: tuple[int, int] | None = None) -> str:
+    """Address of a file on the repository, or of some of its lines.
+
+    Args:
+        path: from the repository's root, or absolute.
+        lines: the first and the last, counted from 1; None: the whole file.
+    """
+    path = Path(path)
+    inside = path.relative_to(ROOT) if path.is_absolute() else path
+    place = "" if lines is None else f"#L{lines[0]}-L{lines[1]}"
+    return f"{REPOSITORY}/blob/{revision()}/{inside.as_posix()}{place}"
 
 
-def made_by(experiment: str, functions: Mapping[str, Callable]) -> tuple[str, str]:
+class Source(Protocol):
+    """Where a function stands: its file, and the first and last line."""
+
+    file: Path
+    lines: tuple[int, int]
+
+
+def made_by(experiment: str, sources: Mapping[str, Source]) -> tuple[str, str]:
     """The command that makes an experiment's numbers, and the address of the code that measures them.
 
     Args:
-        experiment: of a `Run`; what is no table of `reproduce` is a chapter.
-        functions: what measures a table, by its name.
+        experiment: of a `Run`; what is not among the sources is a chapter.
+        sources: of the experiments that `stylemixseg reproduce` runs, by name.
     """
-    if experiment in functions:
-        return f"stylemixseg reproduce {experiment}", code_address(functions[experiment])
+    if experiment in sources:
+        source = sources[experiment]
+        return f"stylemixseg reproduce {experiment}", code_address(source.file, source.lines)
     return "make book", code_address(f"notebooks/{experiment}.py")
 
 

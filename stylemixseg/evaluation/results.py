@@ -20,8 +20,6 @@ from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from pathlib import Path
 
-import torch
-
 from stylemixseg._util.checks import check_int
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.evaluation.imagescores import ImageScores, write_scores
@@ -260,12 +258,14 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def describe_device(device: str | torch.device = "cpu") -> str:
+def describe_device(device: object = "cpu") -> str:
     """A device in words: "cpu (x86_64, 2 cores)", or a GPU's name."""
-    device = torch.device(device)
-    if device.type == "cuda":
+    kind = str(device).partition(":")[0]
+    if kind == "cuda":
+        import torch  # takes a second; whoever ran on a GPU has it already
+
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({platform.machine()}, {os.cpu_count()} cores)"
+    return f"{kind} ({platform.machine()}, {os.cpu_count()} cores)"
 
 
 def load_run(path: str | Path) -> Run:

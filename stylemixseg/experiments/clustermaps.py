@@ -11,19 +11,20 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from stylemixseg._util.keys import cache_key
 from stylemixseg._util.paths import write_cached
-from stylemixseg.clustering import kmeans
-from stylemixseg.experiments.kept import kept_folder, settings_key
+from stylemixseg.experiments.kept import kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
-from stylemixseg.mixing import check_resolution, draw_style_latents, query_image, style_mixed_images
-from stylemixseg.settings import MixPlan, SegmenterConfig
-from stylemixseg.summary import summary_from_images
+from stylemixseg.mixing import query_image
+from stylemixseg.segmenter import StyleMixSegmenter
 
 
 def map_key(color_space: str, k: int) -> str:
@@ -45,8 +46,8 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
         profile's resolution.
     """
     path = _folder(generator, profile) / f"{seed_name(seed)}-c{cutoff:02d}.npz"
-    spaces = profile.color_spaces if seed in profile.ablation_seeds else (profile.color_space,)
-    wanted = {map_key(space, k) for space in spaces for k in profile.ks}
+    spaces = profile.table4.color_spaces if seed in profile.ablation_seeds else (profile.method.color_space,)
+    wanted = {map_key(space, k) for space in spaces for k in profile.table4.ks}
     try:
         with np.load(path, allow_pickle=False) as file:
             maps = {key: file[key] for key in file.files}
@@ -54,23 +55,21 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
             return maps
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         pass  # not there yet, or damaged
-    settings = _settings(profile)
+    segmenter = StyleMixSegmenter(generator, replace(profile.method, cutoff=cutoff))
     w0 = query_latent(generator, profile, seed)
-    styles = draw_style_latents(generator, profile.n, profile.style_seed, settings.style_truncation)
-    images = style_mixed_images(generator, w0, styles, MixPlan(cutoff, resolution=profile.resolution))
-    maps = {"image": query_image(generator, w0, profile.resolution)}
+    summary = segmenter.summary(w0)
+    maps = {"image": query_image(generator, w0, profile.method.resolution)}
     for space in spaces:
-        summary = summary_from_images(images, space)
-        for k in profile.ks:
-            result = kmeans(summary, k, **settings.kmeans_options)
-            maps[map_key(space, k)] = result.labels.astype(np.uint8)
+        in_space = summary.in_color_space(space)
+        for k in profile.table4.ks:
+            maps[map_key(space, k)] = segmenter.cluster(in_space, k).labels.astype(np.uint8)
     write_cached(path, lambda temporary: np.savez_compressed(temporary, **maps))
     return maps
 
 
 def query_latent(generator: Generator, profile: Profile, seed: int):
     """w0 (1, num_ws, w_dim) of a query seed under the profile's truncation."""
-    return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), profile.truncation)
+    return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), profile.queries.truncation)
 
 
 def make_cluster_maps(
@@ -81,20 +80,8 @@ def make_cluster_maps(
     return [cluster_maps(generator, profile, *job) for job in tqdm(jobs, desc=description, unit="image")]
 
 
-def _settings(profile: Profile) -> SegmenterConfig:
-    """The method's settings that a profile does not vary, all at the segmenter's defaults."""
-    return SegmenterConfig(n=profile.n, resolution=profile.resolution, style_seed=profile.style_seed)
-
-
 def _folder(generator: Generator, profile: Profile) -> Path:
-    settings = _settings(profile)
-    depends = {
-        "generator": generator.digest,
-        "n": profile.n,
-        "side": check_resolution(profile.resolution, generator.resolution),
-        "truncation": profile.truncation,
-        "style_seed": profile.style_seed,
-        "style_truncation": settings.style_truncation,
-        "kmeans": [settings.kmeans_seed, settings.restarts, settings.iterations, settings.max_points_per_cluster],
-    }
-    return kept_folder("maps") / f"{generator.name}-{settings_key(depends)}"
+    # The cutoff is in the file's name, k and the colour space in the map's, and no rule has seen the clusters yet.
+    method = replace(profile.method, cutoff=0, k=2, color_space="lab", rule=Saliency())
+    depends = {"generator": generator.digest, "truncation": profile.queries.truncation, "method": method.cache_key()}
+    return kept_folder("maps") / f"{generator.name}-{cache_key(depends)}"

@@ -9,28 +9,32 @@ photo is kept in the cache folder, so an interrupted run goes on where it was.
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import NormalDist
+from random import Random
 from typing import Protocol
 
 import numpy as np
+from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.keys import cache_key
 from stylemixseg.data.horses import HorsePhotos, mask_box, read_horses
+from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
-from stylemixseg.experiments.kept import kept, kept_folder, settings_key
+from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.registry import experiment
+from stylemixseg.experiments.words import THRESHOLDS
+from stylemixseg.generators.base import Generator
 from stylemixseg.objects.detection.base import Detection, Detector, box_iou
 from stylemixseg.objects.detection.cocossd import CocoSSD
 from stylemixseg.objects.detection.filtering import DetectionFilter
 
-EXPERIMENT = "detectors"
+PHOTOS_AGAIN = 5  # in a spot check
 PHRASE = "horses"  # the paper's caption
-THRESHOLDS = (0.3, 0.5)  # of the score
 IOUS = (0.5, 0.7)  # from which on a box is the horse's
 
 
@@ -75,7 +79,7 @@ def run_horses(
 def _kept_detections(detector: DigestedDetector, name: str, image: np.ndarray) -> list[Detection]:
     """The detector's answer for one photo, from disk or made now."""
     content = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()[:16]
-    key = settings_key([detector.name, detector.digest, PHRASE])
+    key = cache_key([detector.name, detector.digest, PHRASE])
     path = kept_folder("detections") / f"{detector.name}-{key}" / f"{name}-{content}.json"
     answer = kept(path, lambda: {"boxes": [[*item.box, item.score] for item in detector(image, [PHRASE])]})
     return [Detection(tuple(box), PHRASE, score) for *box, score in answer["boxes"]]
@@ -124,46 +128,56 @@ def _record(
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of 95 % of a proportion (1927, https://doi.org/10.1080/01621459.1927.10502953).
-
-    All proportions p from which `successes / n` is no more than z standard errors sqrt(p (1 - p) / n) away. Unlike the
-    usual interval it has a width at 0 and 1, and stays inside.
+    """Wilson's score interval of 95 % of a proportion: unlike the usual one it has a width at 0 and 1, and stays inside.
 
     Args:
-        successes: in 0..n. n: trials, at least 1.
+        successes: in 0..n.
+        n: trials, at least 1.
 
     Returns:
         (low, high), both in 0..1.
     """
-    n = check_int("n", n, 1)
-    share = check_int("successes", successes, 0, n) / n
-    z = NormalDist().inv_cdf(0.975)
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    # rounding may pass the ends, and the share itself where it is one of them
-    return min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+    check_int("successes", successes, 0, check_int("n", n, 1))
+    interval = binomtest(successes, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
-def run_detectors(results: Path, profile: Profile, names: Sequence[str] | None = None) -> Path:
+def score_photos(results: Path, profile: Profile, names: Sequence[str] | None = None) -> Path:
     """Measure COCO-SSD on the Weizmann horses and write `<results>/<profile>/detectors.json`.
 
     The photos are real ones in every profile, so no name has a prefix.
 
     Args:
         results: the folder of all results.
-        names: of the photos; None: the profile's `detector_photos`, the first by name.
+        profile: says how many photos.
+        names: of the photos; None: as many as the profile says, the first by name.
 
     Returns:
         The path of the result file.
 
     Raises:
-        FileNotFoundError: the photos or the model are not on this machine. ModuleNotFoundError: no ai-edge-litert.
-        ValueError: more photos than there are. KeyError: an unknown name.
+        FileNotFoundError: no photos or no COCO-SSD on this machine. ModuleNotFoundError: ai-edge-litert is not installed.
     """
     horses = read_horses()
     if names is None:
-        names = horses.names[: check_int("detector_photos", profile.detector_photos, 1, len(horses))]
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out)
+        names = horses.names[: check_int("detectors.photos", profile.detectors.photos, 1, len(horses))]
+    out = Path(results) / profile.name / "detectors.json"
+    recorder = RunRecorder("detectors", profile.name, out)
     run_horses(CocoSSD(), replace(horses, split_of={name: horses.split_of[name] for name in names}), recorder)
     return recorder.write()
+
+
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    names = next(iter(scores.values())).images
+    score_photos(out, profile, draw.sample(names, min(PHOTOS_AGAIN, len(names))))
+
+
+@experiment(
+    "detectors",
+    'COCO-SSD\'s boxes for "horses" on the Weizmann photos (section 3.3)',
+    measured_by=run_horses,
+    again=_again,
+)
+def run_detectors(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Measure COCO-SSD on the profile's photos of horses, as `score_photos`; no generator takes part."""
+    return score_photos(Path(results), profile)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 
+from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed_name
 from stylemixseg.experiments.profile import Profile
-from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, score_rules
+from stylemixseg.experiments.registry import experiment
+from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, score_rules, second_reference
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 
-EXPERIMENT = "table1"
 METHOD = "table1.ffhq"  # how the names of its scores begin
+QUERIES_AGAIN = 2  # in a spot check
 TRIMAP_WIDTH = 3  # pixels at the clustering's resolution, as in Table 3
 
 
@@ -27,42 +32,60 @@ def score_queries(
     `.k<k>` the saliency rule with other numbers of clusters; `.trimap` in a band round the reference's boundary only;
     `.<second_reference>` against that one; and `references.agreement`, the second reference against the first.
     """
-    maps = make_cluster_maps(generator, profile, [(seed, profile.cutoff) for seed in seeds])
-    labels = {k: [item[map_key(profile.color_space, k)] for item in maps] for k in {profile.k, *profile.ks}}
+    method = profile.method
+    maps = make_cluster_maps(generator, profile, [(seed, method.cutoff) for seed in seeds])
+    ks = {method.k, *profile.table4.ks}
+    labels = {k: [item[map_key(method.color_space, k)] for item in maps] for k in ks}
     truths = reference_masks(profile.reference, generator, profile, seeds, maps)
-    scores = {f"{METHOD}.{rule}": found for rule, found in score_rules(labels[profile.k], profile.k, truths).items()}
-    for k in profile.ks:  # the text names k = 3 and k = 4; the others are at hand
+    scores = {f"{METHOD}.{rule}": found for rule, found in score_rules(labels[method.k], method.k, truths).items()}
+    for k in profile.table4.ks:  # the text names k = 3 and k = 4; the others are at hand
         scores[f"{METHOD}.saliency.k{k}"] = score_rules(labels[k], k, truths)["saliency"]
     for name, rule in RULES.items():
         scores[f"{METHOD}.{name}.trimap"] = [
-            trimap_confusion(rule_mask(map_, profile.k, rule), truth, TRIMAP_WIDTH)
-            for map_, truth in zip(labels[profile.k], truths)
+            trimap_confusion(rule_mask(map_, method.k, rule), truth, TRIMAP_WIDTH)
+            for map_, truth in zip(labels[method.k], truths)
         ]
     if second_reference:
         others = reference_masks(second_reference, generator, profile, seeds, maps)
-        for rule, found in score_rules(labels[profile.k], profile.k, others).items():
+        for rule, found in score_rules(labels[method.k], method.k, others).items():
             scores[f"{METHOD}.{rule}.{second_reference}"] = found
         scores["references.agreement"] = [confusion(other, truth) for other, truth in zip(others, truths)]
     return scores
 
 
-def run_evaluation(generator: Generator, profile: Profile, results: Path, second_reference: str | None = None) -> Path:
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    for seed in drawn_seeds(scores, draw, QUERIES_AGAIN):
+        run_evaluation(of_one(profile, seed), out)
+
+
+@experiment(
+    "table1",
+    "masks of synthetic images against a reference (Table 1, FFHQ column, our row)",
+    measured_by=score_queries,
+    again=_again,
+)
+def run_evaluation(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
     """Measure the method on the profile's evaluation seeds and write `<results>/<profile>/table1.json`.
 
+    Where DeepLabV3 is at hand it serves as a second reference, and how far the references agree is recorded too.
+
     Args:
+        profile: sizes and settings.
         results: the folder of all results.
-        second_reference: "deeplab" to score against DeepLabV3 too, and to record how far the references agree.
+        generator: None: the profile's.
 
     Returns:
         The path of the result file.
     """
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
-    images = [seed_name(seed) for seed in profile.query_seeds]
-    for name, confusions in score_queries(generator, profile, profile.query_seeds, second_reference).items():
+    generator = generator or load_generator(profile.generator)
+    out = Path(results) / profile.name / "table1.json"
+    recorder = RunRecorder("table1", profile.name, out, generator, seed=profile.queries.first)
+    method, second = profile.method, second_reference(profile)
+    images = [seed_name(seed) for seed in profile.queries.seeds]
+    for name, confusions in score_queries(generator, profile, profile.queries.seeds, second).items():
         *first, last = name.removeprefix(f"{METHOD}.").split(".")
-        k = int(last[1:]) if re.fullmatch(r"k\d+", last) else profile.k
-        note = f"c = {profile.cutoff}, k = {k}, {profile.color_space.upper()}, n = {profile.n}"
+        k = int(last[1:]) if re.fullmatch(r"k\d+", last) else method.k
+        note = f"c = {method.cutoff}, k = {k}, {method.color_space.upper()}, n = {method.n}"
         if name.startswith(METHOD) and not first:  # a rule against the profile's reference: in both averages
             recorder.add_both(f"{profile.prefix}{name}", confusions, images, note)
         else:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterator
@@ -32,11 +31,6 @@ def made_anew() -> Iterator[None]:
             yield
         finally:
             _instead_of_cache.reset(token)
-
-
-def settings_key(depends: dict | list) -> str:
-    """16 hex digits that stand for all that results depend on, plain values; equal settings give equal keys."""
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def kept(path: Path, make: Callable[[], dict]) -> dict:

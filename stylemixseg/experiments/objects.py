@@ -8,31 +8,37 @@ interrupted run goes on where it was. Names begin with "toy.": these numbers nev
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from stylemixseg.clustering import kmeans
+from stylemixseg._util.keys import cache_key
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import seed_name
-from stylemixseg.experiments.kept import kept, kept_folder, settings_key
+from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import oracle_labels
-from stylemixseg.generators.base import seeded_z
+from stylemixseg.experiments.words import WHOLE_K
+from stylemixseg.foreground import Saliency
+from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
 from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou
-from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.known import KnownBoxes, jittered
-from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
-from stylemixseg.settings import MixPlan, SegmenterConfig
-from stylemixseg.summary import StyleStack, style_summary
+from stylemixseg.objects.segmenter import segment_boxes
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import BOX_CONFIG, MARGIN, SegmenterConfig
+from stylemixseg.summary import StyleSummary
 
-EXPERIMENT = "objects"
+ROOMS_AGAIN = 3  # in a spot check
 RESOLUTION = 128  # of the rooms
-WHOLE_K = 8  # clusters of a whole image, the paper's number for many parts (section 4.1)
 JITTER = (0.05, 0.1, 0.2)  # each side of a box moves by up to this share of its width or height
 
 # How a room is segmented: what it is called, and in words for the reader.
@@ -51,12 +57,11 @@ MODES = {  # failure modes, in exact boxes with a margin
 }
 
 
-def room_stack(world: ToyWorld, profile: Profile, seed: int) -> tuple[StyleStack, ToyTruth, np.ndarray]:
-    """The style mixes of one room, its truth, and its image (H, W, 3) uint8."""
-    w0 = world.mapping(seeded_z(seed, world.z_dim), profile.truncation)
-    styles = draw_style_latents(world, profile.n, profile.style_seed)
-    stack = style_summary(world, w0, styles, MixPlan(world.structure_layers, color_space=profile.color_space))
-    return stack, world.truth(w0)[0], query_image(world, w0)
+def room_summary(world: ToyWorld, profile: Profile, seed: int) -> tuple[StyleSummary, ToyTruth, np.ndarray]:
+    """X_s of one room, its truth, and its image (H, W, 3) uint8."""
+    w0 = world.mapping(seeded_z(seed, world.z_dim), profile.queries.truncation)
+    config = replace(profile.method, cutoff=world.structure_layers, resolution=None)
+    return StyleMixSegmenter(world, config).summary(w0), world.truth(w0)[0], query_image(world, w0)
 
 
 def true_boxes(truth: ToyTruth) -> list[Detection]:
@@ -64,9 +69,9 @@ def true_boxes(truth: ToyTruth) -> list[Detection]:
     return list(KnownBoxes.from_toy(truth).detections)
 
 
-def whole_image_classes(stack: StyleStack, truth: ToyTruth, k: int = WHOLE_K) -> np.ndarray:
+def whole_image_classes(summary: StyleSummary, truth: ToyTruth, k: int = WHOLE_K) -> np.ndarray:
     """Semantic map (H, W) of one clustering of the whole image; the truth says which class a cluster is."""
-    labels = kmeans(stack, k).labels
+    labels = summary.cluster(k, **BOX_CONFIG.kmeans_options).labels
     return oracle_labels(labels, k, truth.semantic, len(CLASS_NAMES))[labels]
 
 
@@ -94,7 +99,7 @@ def score_room(masks: Mapping[int, np.ndarray], semantic: np.ndarray, truth: Toy
 
 
 def score_boxes(
-    stack: StyleStack,
+    summary: StyleSummary,
     truth: ToyTruth,
     image: np.ndarray,
     boxes: list[Detection],
@@ -105,7 +110,7 @@ def score_boxes(
     """`score_room` of the method in `boxes`, one for each of the truth's, in their order."""
     # Instances are told apart by the order of the boxes, which confidence would change: so each has its own label here.
     named = [Detection(box.box, str(true.instance), box.score) for box, true in zip(boxes, truth.boxes, strict=True)]
-    result = segment_boxes(stack, named, [box.label for box in named], image, config, margin)
+    result = segment_boxes(summary, named, [box.label for box in named], image, config, margin)
     masks = {int(item.detection.label): result.visible(item.number) for item in result.objects}
     semantic = np.zeros_like(truth.semantic)  # class 0 is the wall, which is not scored
     for true in truth.boxes:
@@ -114,9 +119,9 @@ def score_boxes(
     return score_room(masks, semantic, truth)
 
 
-def score_whole(stack: StyleStack, truth: ToyTruth) -> dict:
+def score_whole(summary: StyleSummary, truth: ToyTruth) -> dict:
     """`score_room` of one clustering of the whole image; an instance is what its class has inside its box."""
-    semantic = whole_image_classes(stack, truth)
+    semantic = whole_image_classes(summary, truth)
     masks = {}
     for box in truth.boxes:
         mask = np.zeros(semantic.shape, bool)
@@ -128,45 +133,24 @@ def score_whole(stack: StyleStack, truth: ToyTruth) -> dict:
 
 def _variants(profile: Profile, seed: int) -> dict:
     """All of `VARIANTS` of one room."""
-    stack, truth, image = room_stack(ToyWorld("room", resolution=RESOLUTION), profile, seed)
+    summary, truth, image = room_summary(ToyWorld("room", resolution=RESOLUTION), profile, seed)
     boxes, size = true_boxes(truth), image.shape[:2]
     scores = {
-        "oracle": score_boxes(stack, truth, image, boxes),
-        "tight": score_boxes(stack, truth, image, boxes, margin=0.0),
-        "whole": score_whole(stack, truth),
+        "oracle": score_boxes(summary, truth, image, boxes),
+        "tight": score_boxes(summary, truth, image, boxes, margin=0.0),
+        "whole": score_whole(summary, truth),
     }
     for share in JITTER:
         moved = jittered(boxes, share, np.random.default_rng(seed), size)
-        scores[f"jitter{round(100 * share):02d}"] = score_boxes(stack, truth, image, moved)
+        scores[f"jitter{round(100 * share):02d}"] = score_boxes(summary, truth, image, moved)
     return scores
 
 
 def _mode(profile: Profile, failures: ToyFailures, seed: int) -> dict:
     """One room under a failure mode."""
     world = ToyWorld("room", resolution=RESOLUTION, failures=failures)
-    stack, truth, image = room_stack(world, profile, seed)
-    return score_boxes(stack, truth, image, true_boxes(truth))
-
-
-def run_objects(profile: Profile, results: Path) -> Path:
-    """Measure objects in the profile's rooms and write `<results>/<profile>/objects.json`.
-
-    Args:
-        results: the folder of all results.
-
-    Returns:
-        The path of the result file.
-    """
-    world = ToyWorld("room", resolution=RESOLUTION)
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out, world, seed=profile.query_seed_first)
-    seeds = range(profile.query_seed_first, profile.query_seed_first + profile.object_scenes)
-    setting = f"k = {BOX_CONFIG.k} in boxes, {profile.color_space.upper()}, n = {profile.n}, {RESOLUTION} px"
-    words = VARIANTS | {name: f"{words}; {VARIANTS['oracle']}" for name, words in MODES.items()}
-    for name, rooms in score_rooms(profile, seeds).items():
-        images = [seed_name(seed) for seed in seeds]
-        _record(recorder, f"toy.objects.{name}", rooms, images, f"{words[name]}; {setting}")
-    return recorder.write()
+    summary, truth, image = room_summary(world, profile, seed)
+    return score_boxes(summary, truth, image, true_boxes(truth))
 
 
 def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]:
@@ -181,20 +165,55 @@ def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]
     return found
 
 
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    for seed in drawn_seeds(scores, draw, ROOMS_AGAIN):
+        run_objects(of_one(profile, seed), out)
+
+
+@experiment(
+    "objects",
+    "objects in rooms of the toy world, with its exact boxes and its failure modes (section 3.3)",
+    measured_by=score_rooms,
+    again=_again,
+)
+def run_objects(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Measure objects in the profile's rooms and write `<results>/<profile>/objects.json`.
+
+    Args:
+        profile: sizes and settings.
+        results: the folder of all results.
+        generator: None or the rooms' own: these numbers are about the toy world in every profile.
+
+    Returns:
+        The path of the result file.
+    """
+    world = generator or ToyWorld("room", resolution=RESOLUTION)
+    out = Path(results) / profile.name / "objects.json"
+    recorder = RunRecorder("objects", profile.name, out, world, seed=profile.queries.first)
+    seeds = range(profile.queries.first, profile.queries.first + profile.objects.scenes)
+    setting = (
+        f"k = {BOX_CONFIG.k} in boxes, {profile.method.color_space.upper()}, n = {profile.method.n}, {RESOLUTION} px"
+    )
+    words = VARIANTS | {name: f"{words}; {VARIANTS['oracle']}" for name, words in MODES.items()}
+    for name, rooms in score_rooms(profile, seeds).items():
+        images = [seed_name(seed) for seed in seeds]
+        _record(recorder, f"toy.objects.{name}", rooms, images, f"{words[name]}; {setting}")
+    return recorder.write()
+
+
 def _kept_rooms(
     profile: Profile, name: str, digest: str, seeds: Sequence[int], make: Callable[[int], dict]
 ) -> list[dict]:
+    method = replace(profile.method, cutoff=0, k=2, resolution=None, rule=Saliency())  # what rooms do not depend on
     depends = {
         "world": digest,
-        "n": profile.n,
-        "truncation": profile.truncation,
-        "style_seed": profile.style_seed,
-        "color_space": profile.color_space,
-        "config": repr(BOX_CONFIG),
+        "truncation": profile.queries.truncation,
+        "method": method.cache_key(),
+        "config": BOX_CONFIG.cache_key(),
         "margins": [MARGIN, *JITTER],
         "whole_k": WHOLE_K,
     }
-    folder = kept_folder("objects") / f"{name}-{settings_key(depends)}"
+    folder = kept_folder("objects") / f"{name}-{cache_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
     return [kept(folder / f"{seed_name(seed)}.json", lambda: make(seed)) for seed in bar]
 

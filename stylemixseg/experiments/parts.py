@@ -8,37 +8,35 @@ cache folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from stylemixseg.clustering import kmeans
+from stylemixseg._util.keys import cache_key
+from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
-from stylemixseg.experiments.kept import kept, kept_folder, settings_key
+from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import reference_parts
+from stylemixseg.experiments.words import FACE_PARTS, WAYS, WHOLE_K
+from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection
 from stylemixseg.objects.detection.faceparts import FaceParts, part_masks
 from stylemixseg.objects.detection.known import KnownBoxes
-from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, ObjectMask, segment_boxes
-from stylemixseg.settings import MixPlan, SegmenterConfig
-from stylemixseg.summary import style_summary
-
-EXPERIMENT = "parts"
-FACE_PARTS = ("hair", "eyes", "eyebrows", "nose", "mouth", "glasses")
-WHOLE_K = 8
-WAYS = {  # how a part is found: in words for the reader
-    "box": f"in its boxes, k = {BOX_CONFIG.k}, corner minority",
-    "box_best": f"in its boxes, k = {BOX_CONFIG.k}, the cluster that fits the reference best",
-    "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
-    "filled_box": "its boxes, filled: a mask that looks at no pixel",
-}
+from stylemixseg.objects.segmenter import ObjectMask, segment_boxes
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import BOX_CONFIG, MARGIN
 
 
 def parts_of(
@@ -106,52 +104,63 @@ def _best_cluster(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:
 
 def _one(generator: Generator, profile: Profile, seed: int) -> dict:
     w0 = query_latent(generator, profile, seed)
-    image = query_image(generator, w0, profile.resolution)
+    image = query_image(generator, w0, profile.method.resolution)
     detections, truths = parts_of(generator, profile, seed, image)
-    styles = draw_style_latents(generator, profile.n, profile.style_seed)
-    stack = style_summary(
-        generator, w0, styles, MixPlan(profile.cutoff, color_space=profile.color_space, resolution=profile.resolution)
-    )
-    found = segment_boxes(stack, detections, list(truths), image, BOX_CONFIG, MARGIN)
-    whole = kmeans(stack, WHOLE_K, seed=SegmenterConfig().kmeans_seed).labels
-    return score_parts(found.objects, whole, truths, detections)
+    segmenter = StyleMixSegmenter(generator, profile.method)
+    summary = segmenter.summary(w0)
+    found = segment_boxes(summary, detections, list(truths), image, BOX_CONFIG, MARGIN)
+    return score_parts(found.objects, segmenter.cluster(summary, WHOLE_K).labels, truths, detections)
 
 
 def score_faces(generator: Generator, profile: Profile, seeds: Sequence[int]) -> list[dict]:
     """`score_parts` of the queries of some seeds, one per seed, from disk or made now."""
     depends = {
         "generator": generator.digest,
-        "n": profile.n,
-        "side": profile.resolution,
-        "truncation": profile.truncation,
-        "style_seed": profile.style_seed,
-        "cutoff": profile.cutoff,
-        "color_space": profile.color_space,
-        "config": repr(BOX_CONFIG),
+        "truncation": profile.queries.truncation,
+        "method": replace(profile.method, rule=Saliency()).cache_key(),
+        "config": BOX_CONFIG.cache_key(),
         "margin": MARGIN,
         "parts": FACE_PARTS,
         "whole_k": WHOLE_K,
         "ways": list(WAYS),
         "reference": profile.reference if profile.reference == "truth" else FaceParts().digest,
     }
-    folder = kept_folder("parts") / f"{generator.name}-{settings_key(depends)}"
+    folder = kept_folder("parts") / f"{generator.name}-{cache_key(depends)}"
     return [
         kept(folder / f"{seed_name(seed)}.json", lambda: _one(generator, profile, seed))
         for seed in tqdm(seeds, desc="parts", unit="image")
     ]
 
 
-def run_parts(generator: Generator, profile: Profile, results: Path) -> Path:
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    (seed,) = drawn_seeds(scores, draw, 1)
+    run_parts(of_one(profile, seed), out)
+
+
+@experiment(
+    "parts",
+    "parts of a face in boxes of the face parser, and with k = 8 on the whole image (section 4.1)",
+    measured_by=score_faces,
+    again=_again,
+)
+def run_parts(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
     """Measure parts on the first of the profile's queries and write `<results>/<profile>/parts.json`.
+
+    Args:
+        profile: sizes and settings.
+        results: the folder of all results.
+        generator: None: the profile's.
 
     Returns:
         The path of the result file.
     """
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out, generator, seed=profile.query_seed_first)
-    seeds = profile.query_seeds[: profile.object_faces]
+    generator = generator or load_generator(profile.generator)
+    out = Path(results) / profile.name / "parts.json"
+    recorder = RunRecorder("parts", profile.name, out, generator, seed=profile.queries.first)
+    seeds = profile.queries.seeds[: profile.objects.faces]
     faces = score_faces(generator, profile, seeds)
-    setting = f"c = {profile.cutoff}, {profile.color_space.upper()}, n = {profile.n}"
+    method = profile.method
+    setting = f"c = {method.cutoff}, {method.color_space.upper()}, n = {method.n}"
     for part in dict.fromkeys(part for face in faces for part in face):
         shown = {seed_name(seed): face[part] for seed, face in zip(seeds, faces) if part in face}
         for way, words in WAYS.items():

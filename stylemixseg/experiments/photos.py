@@ -17,28 +17,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from stylemixseg._util.keys import cache_key
 from stylemixseg._util.paths import atomic_write, sha256_file, write_cached
 from stylemixseg.data.celebamask import MaskedPhotos, read_celebamask, validation_names
+from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
-from stylemixseg.experiments.kept import kept_folder, settings_key
+from stylemixseg.experiments.kept import kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
+from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
-from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator, with_engine
 from stylemixseg.inversion import encoder
-from stylemixseg.inversion.base import Inverter
-from stylemixseg.inversion.encoder import REFINEMENTS, Encoder
-from stylemixseg.inversion.preview import Preview
-from stylemixseg.inversion.projector import EncoderThenProjector, Projector, ProjectorConfig
+from stylemixseg.inversion.encoder import REFINEMENTS
+from stylemixseg.inversion.projector import ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
-from stylemixseg.joint import discriminant
-from stylemixseg.joint.discriminant import NoDiscriminant, StyleDiscriminant
+from stylemixseg.inversion.ways import inverters
+from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.references import DeepLabPerson, FaceParser
@@ -46,12 +48,7 @@ from stylemixseg.photos.graphcut import graph_cut
 from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter
 
-EXPERIMENT = "table1_photos"
-INVERSIONS = {  # what they are, in words for the reader
-    "encoder": "the encoder alone",
-    "projector": "optimisation from the average latent",
-    "both": "the encoder, then a few steps of optimisation",
-}
+PHOTOS_AGAIN = 2  # in a spot check
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,25 +79,6 @@ class PhotoResult:
     numbers: dict[str, float]
 
 
-def inverters(generator: Generator, profile: Profile) -> dict[str, Inverter]:
-    """The ways to invert that a generator has: {name of `INVERSIONS`: inverter}. It must run in PyTorch.
-
-    The encoder was trained for the generator `faces`; any other has the projector alone. Where there is a preview, all
-    steps look at it: the layers below the cutoff, which are all that a mask depends on, end at 32 px.
-    """
-    with_preview = isinstance(generator, MobileStyleGAN)
-    preview = Preview(generator) if with_preview else None
-
-    def projector(steps: int) -> Projector:
-        return Projector(generator, preview=preview, steps=steps, preview_steps=steps if with_preview else 0)
-
-    found: dict[str, Inverter] = {"projector": projector(profile.projector_steps)}
-    if with_preview and generator.name == "faces":
-        first = Encoder.load(generator)
-        found = {"encoder": first, **found, "both": EncoderThenProjector(first, projector(profile.refine_steps))}
-    return found
-
-
 def evaluation_photos(profile: Profile, generator: Generator) -> list[EvaluationPhoto]:
     """The profile's photos: the first so many validation photos of CelebAMask-HQ, in the order of their file names.
 
@@ -113,7 +91,7 @@ def evaluation_photos(profile: Profile, generator: Generator) -> list[Evaluation
     if profile.prefix == "toy.":
         return list(_own_samples(profile, generator))
     photos = read_celebamask()
-    return [_masked(photos, name) for name in validation_names(photos)[: profile.photos]]
+    return [_masked(photos, name) for name in validation_names(photos)[: profile.photos.count]]
 
 
 def _masked(photos: MaskedPhotos, name: str) -> EvaluationPhoto:
@@ -123,36 +101,16 @@ def _masked(photos: MaskedPhotos, name: str) -> EvaluationPhoto:
 
 def _own_samples(profile: Profile, generator: Generator) -> Iterator[EvaluationPhoto]:
     y, x = np.mgrid[-1 : 1 : generator.resolution * 1j, -1 : 1 : generator.resolution * 1j]
-    for seed in range(profile.photos):
-        ws = generator.mapping(seeded_z(seed, generator.z_dim), profile.truncation)
+    for seed in range(profile.photos.count):
+        ws = generator.mapping(seeded_z(seed, generator.z_dim), profile.queries.truncation)
         yield EvaluationPhoto(f"seed{seed}", query_image(generator, ws), x**2 + y**2 < 0.5)
 
 
 def photo_segmenter(generator: Generator, profile: Profile) -> StyleMixSegmenter:
     """The method with the profile's settings, the same as for synthetic images."""
-    return StyleMixSegmenter(
-        generator,
-        n=profile.n,
-        cutoff=profile.cutoff,
-        k=profile.k,
-        color_space=profile.color_space,
-        style_seed=profile.style_seed,
-        resolution=profile.photo_resolution and min(profile.photo_resolution, generator.resolution),
-    )
-
-
-def fitted_discriminant(segmenter: StyleMixSegmenter) -> StyleDiscriminant | None:
-    """The discriminant for the segmenter's generator and settings; None where none was fitted.
-
-    Raises:
-        ValueError: the file of fitted discriminants is damaged.
-    """
-    config = segmenter.config
-    settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
-    try:
-        return StyleDiscriminant.load(segmenter.generator, config.n, settings)
-    except NoDiscriminant:
-        return None
+    side = profile.photos.resolution
+    config = replace(profile.method, resolution=side and min(side, generator.resolution))
+    return StyleMixSegmenter(generator, config)
 
 
 class PhotoRun:
@@ -163,29 +121,28 @@ class PhotoRun:
 
     Attributes:
         generator: the profile's `photo_generator` in PyTorch. segmenter: the method, on the fastest engine.
-        inverters: {name of `INVERSIONS`: inverter}, those that this generator has.
+        inverters: {name of `kinds.INVERSIONS`: inverter}, those that this generator has.
     """
 
     def __init__(self, profile: Profile, names: Sequence[str] | None = None):
         self.profile = profile
         self._names = names
-        self.generator = load_generator(profile.photo_generator, engine="torch")
-        self.inverters = inverters(self.generator, profile)
+        self.generator = load_generator(profile.photos.generator, engine="torch")
+        self.inverters = inverters(self.generator, profile.photos.projector_steps, profile.photos.refine_steps)
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
-        judge = fitted_discriminant(self.segmenter)
+        judge = fitted_discriminant(self.segmenter.generator, self.segmenter.config)
         if judge:
             self.segmenter = StyleMixSegmenter(self.segmenter.generator, self.segmenter.config, discriminant=judge)
         self._parser = FaceParser.load()
-        files = [file for file in (encoder.WEIGHTS_FILE, discriminant.WEIGHTS_FILE) if file.exists()]
         depends = {
             "generator": self.generator.digest,
-            "segmenter": repr(replace(self.segmenter.config, discriminant=None)),
-            "steps": [profile.projector_steps, profile.refine_steps, REFINEMENTS],
+            "segmenter": replace(self.segmenter.config, rule=Saliency()).cache_key(),
+            "steps": [profile.photos.projector_steps, profile.photos.refine_steps, REFINEMENTS],
             "projector": ProjectorConfig().describe(),
-            "weights": [sha256_file(file) for file in files],
+            "encoder": sha256_file(encoder.WEIGHTS_FILE) if "encoder" in self.inverters else None,
             "parser": self._parser.digest,
         }
-        self._key = f"{self.generator.name}-{settings_key(depends)}"
+        self._key = f"{self.generator.name}-{cache_key(depends)}"
 
     def photos(self) -> list[EvaluationPhoto]:
         """As `evaluation_photos`, those that this run is about."""
@@ -272,12 +229,13 @@ def score_masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str
     return {name: confusion(mask, photo.foreground) for name, mask in masks(photo, result, k).items()}
 
 
-def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
-    """Measure all inversions on the profile's photos, and write two files.
+def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
+    """Measure all inversions on a run's photos, and write two files.
 
     `<results>/<profile>/table1_photos.json` has the means, `table1_photos.csv` beside it a row for every photo.
 
     Args:
+        run: which photos, and the inversions.
         results: the folder of all results.
         ceilings: score the supervised networks on the same photos too: the face parser, and DeepLabV3 where it is.
 
@@ -289,8 +247,8 @@ def run_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
     """
     profile = run.profile
     photos = run.photos()
-    out = Path(results) / profile.name / f"{EXPERIMENT}.json"
-    recorder = RunRecorder(EXPERIMENT, profile.name, out, run.generator, seed=profile.style_seed)
+    out = Path(results) / profile.name / "table1_photos.json"
+    recorder = RunRecorder("table1_photos", profile.name, out, run.generator, seed=profile.method.style_seed)
     prefix = f"{profile.prefix}table1.celeba"
     config = run.segmenter.config
     setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
@@ -349,3 +307,26 @@ def _write_rows(path: Path, rows: Sequence[Mapping]) -> None:
         writer.writerow({name: f"{value:.5f}" if isinstance(value, float) else value for name, value in row.items()})
     with atomic_write(path) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    prefix = f"{profile.prefix}table1.celeba."
+    pairs = {(name.removeprefix(prefix).split(".")[0], image) for name, item in scores.items() for image in item.images}
+    run = PhotoRun(profile)
+    ways = dict(run.inverters)
+    chosen = sorted(pair for pair in pairs if pair[0] in ways)  # the others are ceilings, which invert nothing
+    for number, (inversion, name) in enumerate(draw.sample(chosen, min(PHOTOS_AGAIN, len(chosen)))):
+        run = PhotoRun(profile, names=[name])
+        run.inverters = {inversion: ways[inversion]}
+        measure_photos(run, out / str(number), ceilings=False)
+
+
+@experiment(
+    "table1_photos",
+    "masks of real photos against masks drawn by people (Table 1, CelebAMask-HQ column, our row)",
+    measured_by=score_masks,
+    again=_again,
+)
+def run_photos(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Invert, segment and score the profile's photos, as `measure_photos`; the photos have a generator of their own."""
+    return measure_photos(PhotoRun(profile), Path(results))

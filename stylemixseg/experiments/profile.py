@@ -1,18 +1,21 @@
 """Profiles: how large a run is, as data. One code path serves them all; a notebook never asks which one it is in.
 
 `smoke` draws the toy world in seconds, `cpu` is the book's default on real faces, `full` is the committed run,
-`paper` has the paper's sizes for a GPU. Each is one file, `stylemixseg/experiments/profiles/<name>.toml`.
+`paper` has the paper's sizes for a GPU. Each is one file, `stylemixseg/experiments/profiles/<name>.toml`, with a section
+for the method, one for the query images, and one for each experiment that has sizes of its own.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
 
 from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
 from stylemixseg.colors import COLOR_SPACES
+from stylemixseg.settings import SegmenterConfig
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,97 +23,38 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent / "profiles"
+# What a profile sets of the method; what else `SegmenterConfig` has, stays at its default.
+METHOD = ("n", "cutoff", "k", "color_space", "resolution", "style_seed")
 
 
 @dataclass(frozen=True)
-class Profile:
-    """Settings and sample sizes of a run.
+class Queries:
+    """The query images, one seed each.
 
     Attributes:
-        name: the profile's name.
-        generator: a name for `load_generator`.
-        n: style latents a query (section 4.1: 50).
-        resolution: side in pixels at which pixels are clustered; None: the generator's own, as in the paper.
         truncation: psi of the queries, in 0..1.
-        style_seed: which style latents are drawn.
-        cutoff, k, color_space: the method's settings outside the ablation.
-        query_seed_first, queries: evaluation images, one seed each, counted up from the first.
-        ablation_queries: how many of them, from the first, the ablation grid uses (Table 4: 500).
-        development_seed_first, development_queries: images on which settings may be chosen; never evaluation images.
-        comparison_seed_first: images on which rules are compared after their settings were chosen, as many as
-            development images; neither development nor evaluation images.
-        example_seeds: images for figures.
-        cutoffs, ks, color_spaces: the ablation grid of Table 4.
-        photo_generator: a name for `load_generator` of one with gradients, which inverts the photos.
-        photos: real photos that are evaluated, the first of the validation photos.
-        photo_resolution: as `resolution`, for the photos' pixels.
-        projector_steps: of optimisation from the average latent. refine_steps: of optimisation after the encoder.
-        object_scenes: rooms of the toy world in which objects are evaluated.
-        object_faces: queries, from the first, whose parts are evaluated as objects.
-        detector_photos: photos of horses, from the first, on which a detector is evaluated.
-        reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
-        prefix: put before the names of results; results on the toy world are kept apart by "toy.".
-        max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
-
-    Raises:
-        TypeError, ValueError: a setting of the wrong type or out of range, or two of evaluation, development and
-            comparison seeds overlap.
+        first, count: evaluation images, their seeds counted up from the first.
+        examples: seeds of images for figures.
+        development_first, development_count: images on which settings may be chosen; never evaluation images.
+        comparison_first: images on which rules are compared after their settings were chosen, as many as development
+            images; neither development nor evaluation images.
     """
 
-    name: str
-    generator: str
-    n: int
-    resolution: int | None
     truncation: float
-    style_seed: int
-    cutoff: int
-    k: int
-    color_space: str
-    query_seed_first: int
-    queries: int
-    ablation_queries: int
-    development_seed_first: int
-    development_queries: int
-    comparison_seed_first: int
-    example_seeds: tuple[int, ...]
-    cutoffs: tuple[int, ...]
-    ks: tuple[int, ...]
-    color_spaces: tuple[str, ...]
-    photo_generator: str
-    photos: int
-    photo_resolution: int | None
-    projector_steps: int
-    refine_steps: int
-    object_scenes: int
-    object_faces: int
-    detector_photos: int
-    reference: str
-    prefix: str
-    max_minutes: int
+    first: int
+    count: int
+    examples: tuple[int, ...]
+    development_first: int
+    development_count: int
+    comparison_first: int
 
     def __post_init__(self) -> None:
-        for name in ("name", "generator", "photo_generator", "prefix"):
-            if not isinstance(getattr(self, name), str):
-                raise TypeError(f"{name} must be a name, got {getattr(self, name)!r}")
-        for name in ("resolution", "photo_resolution"):
-            if getattr(self, name) is not None:
-                check_int(name, getattr(self, name), 1)
         check_real("truncation", self.truncation, 0, 1)
-        for name, low in _AT_LEAST.items():
-            check_int(name, getattr(self, name), low)
-        check_choice("color_space", self.color_space, COLOR_SPACES)
-        check_choice("reference", self.reference, ("truth", "face_parser", "deeplab"))
-        for name, low in (("example_seeds", 0), ("cutoffs", 0), ("ks", 2)):
-            for value in _listed(name, getattr(self, name)):
-                check_int(name, value, low)
-        for value in _listed("color_spaces", self.color_spaces):
-            check_choice("color_spaces", value, COLOR_SPACES)
-        if self.ablation_queries > self.queries:
-            raise ValueError(f"ablation_queries must be at most queries ({self.queries}), got {self.ablation_queries}")
-        if self.object_faces > self.queries:
-            raise ValueError(f"object_faces must be at most queries ({self.queries}), got {self.object_faces}")
+        _at_least(self, first=0, count=1, development_first=0, development_count=1, comparison_first=0)
+        for seed in _listed("examples", self.examples):
+            check_int("examples", seed, 0)
         seeds = {
-            "evaluation": self.query_seeds,
+            "evaluation": self.seeds,
             "development": self.development_seeds,
             "comparison": self.comparison_seeds,
         }
@@ -121,48 +65,169 @@ class Profile:
                 )
 
     @property
-    def query_seeds(self) -> range:
+    def seeds(self) -> range:
         """Seeds of the evaluation images."""
-        return range(self.query_seed_first, self.query_seed_first + self.queries)
-
-    @property
-    def ablation_seeds(self) -> range:
-        """Seeds of the ablation's images, the first of `query_seeds`."""
-        return self.query_seeds[: self.ablation_queries]
+        return range(self.first, self.first + self.count)
 
     @property
     def development_seeds(self) -> range:
         """Seeds of the images on which settings are chosen."""
-        return range(self.development_seed_first, self.development_seed_first + self.development_queries)
+        return range(self.development_first, self.development_first + self.development_count)
 
     @property
     def comparison_seeds(self) -> range:
         """Seeds of the images on which rules are compared, after their settings were chosen on others."""
-        return range(self.comparison_seed_first, self.comparison_seed_first + self.development_queries)
+        return range(self.comparison_first, self.comparison_first + self.development_count)
 
 
-_AT_LEAST = {
-    "n": 1,
-    "style_seed": 0,
-    "cutoff": 0,
-    "k": 2,
-    "query_seed_first": 0,
-    "queries": 1,
-    "ablation_queries": 1,
-    "development_seed_first": 0,
-    "development_queries": 1,
-    "comparison_seed_first": 0,
-    "photos": 1,
-    "projector_steps": 1,
-    "refine_steps": 1,
-    "object_scenes": 1,
-    "object_faces": 1,
-    "detector_photos": 1,
-    "max_minutes": 1,
+@dataclass(frozen=True)
+class Ablation:
+    """The grid of Table 4.
+
+    Attributes:
+        queries: how many of the evaluation images, from the first, it uses (the paper: 500).
+        cutoffs, ks, color_spaces: its cells.
+    """
+
+    queries: int
+    cutoffs: tuple[int, ...]
+    ks: tuple[int, ...]
+    color_spaces: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _at_least(self, queries=1)
+        for name, low in (("cutoffs", 0), ("ks", 2)):
+            for value in _listed(name, getattr(self, name)):
+                check_int(name, value, low)
+        for value in _listed("color_spaces", self.color_spaces):
+            check_choice("color_spaces", value, COLOR_SPACES)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Real photos, inverted and segmented.
+
+    Attributes:
+        generator: a name for `load_generator` of one with gradients, which inverts the photos.
+        count: photos that are evaluated, the first of the validation photos.
+        resolution: side in pixels at which pixels are clustered; None: the generator's own.
+        projector_steps: of optimisation from the average latent. refine_steps: of optimisation after the encoder.
+    """
+
+    generator: str
+    count: int
+    resolution: int | None
+    projector_steps: int
+    refine_steps: int
+
+    def __post_init__(self) -> None:
+        _texts(self, "generator")
+        if self.resolution is not None:
+            check_int("resolution", self.resolution, 1)
+        _at_least(self, count=1, projector_steps=1, refine_steps=1)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Objects in boxes.
+
+    Attributes:
+        scenes: rooms of the toy world in which objects are evaluated.
+        faces: queries, from the first, whose parts are evaluated as objects.
+    """
+
+    scenes: int
+    faces: int
+
+    def __post_init__(self) -> None:
+        _at_least(self, scenes=1, faces=1)
+
+
+@dataclass(frozen=True)
+class Detectors:
+    """Boxes of a detector in photos. `photos`: of horses, from the first, on which it is evaluated."""
+
+    photos: int
+
+    def __post_init__(self) -> None:
+        _at_least(self, photos=1)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Settings and sample sizes of a run.
+
+    Attributes:
+        name: the profile's name.
+        generator: a name for `load_generator`.
+        reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
+        prefix: put before the names of results; results on the toy world are kept apart by "toy.".
+        max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
+        method: the method's settings, outside the ablation.
+        queries, table4, photos, objects, detectors: sizes, section by section.
+
+    Raises:
+        TypeError, ValueError: a setting of the wrong type or out of range, or two of evaluation, development and
+            comparison seeds overlap.
+    """
+
+    name: str
+    generator: str
+    reference: str
+    prefix: str
+    max_minutes: int
+    method: SegmenterConfig
+    queries: Queries
+    table4: Ablation
+    photos: Photos
+    objects: Objects
+    detectors: Detectors
+
+    def __post_init__(self) -> None:
+        _texts(self, "name", "generator", "prefix")
+        _at_least(self, max_minutes=1)
+        check_choice("reference", self.reference, ("truth", "face_parser", "deeplab"))
+        count = self.queries.count
+        for name, value in (("table4.queries", self.table4.queries), ("objects.faces", self.objects.faces)):
+            if value > count:
+                raise ValueError(f"{name} must be at most queries.count ({count}), got {value}")
+
+    @property
+    def ablation_seeds(self) -> range:
+        """Seeds of the ablation's images, the first of the evaluation images."""
+        return self.queries.seeds[: self.table4.queries]
+
+    def changed(self, **changes: object) -> Profile:
+        """The profile with other settings: `changed(generator="faces", method={"n": 20}, queries={"count": 6})`."""
+        parts = {
+            name: replace(getattr(self, name), **change) if isinstance(change, Mapping) else change
+            for name, change in changes.items()
+        }
+        return replace(self, **parts)
+
+
+_SECTIONS = {
+    "method": SegmenterConfig,
+    "queries": Queries,
+    "table4": Ablation,
+    "photos": Photos,
+    "objects": Objects,
+    "detectors": Detectors,
 }
 
 
-def _listed(name: str, values) -> tuple:
+def _texts(settings: object, *names: str) -> None:
+    for name in names:
+        if not isinstance(value := getattr(settings, name), str):
+            raise TypeError(f"{name} must be a name, got {value!r}")
+
+
+def _at_least(settings: object, **least: int) -> None:
+    for name, low in least.items():
+        check_int(name, getattr(settings, name), low)
+
+
+def _listed(name: str, values: object) -> tuple:
     if not isinstance(values, tuple) or not values:
         raise TypeError(f"{name} must be a list of at least one value, got {values!r}")
     return values
@@ -205,14 +270,44 @@ def read_profile(path: str | Path) -> Profile:
     path = Path(path)
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
         names = [item.name for item in fields(Profile) if item.name != "name"]
-        if unknown := [key for key in settings if key not in names]:
-            raise ValueError(f"unknown setting {unknown[0]!r}: {suggest(unknown[0], names)}")
-        if missing := [key for key in names if key not in settings]:
-            raise ValueError(f"missing setting {missing[0]!r}")
-        for name in ("resolution", "photo_resolution"):
-            settings[name] = settings[name] or None  # TOML has no null, so the files say 0
+        _same_names("setting", settings, names)
+        for name, section in _SECTIONS.items():
+            settings[name] = _section(name, section, settings[name])
         return Profile(name=path.stem, **settings)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _section(name: str, section: type, settings: object) -> object:
+    if not isinstance(settings, dict):
+        raise TypeError(f"[{name}] must be a section of settings, got {settings!r}")
+    known = METHOD if section is SegmenterConfig else [item.name for item in fields(section)]
+    _same_names(f"setting in [{name}]", settings, known)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    if "resolution" in values:
+        values["resolution"] = values["resolution"] or None  # TOML has no null, so the files say 0
+    try:
+        return section(**values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"[{name}] {error}") from error
+
+
+def _same_names(what: str, settings: Mapping, names: list[str] | tuple[str, ...]) -> None:
+    if unknown := [key for key in settings if key not in names]:
+        raise ValueError(f"unknown {what} {unknown[0]!r}: {suggest(unknown[0], names)}")
+    if missing := [key for key in names if key not in settings]:
+        raise ValueError(f"missing {what} {missing[0]!r}")
+
+
+def described_profile(profile: Profile) -> dict[str, object]:
+    """All settings of a profile by their names in its file, "generator", "method.n", "queries.count" and so on."""
+    found = {}
+    for item in fields(Profile):
+        value = getattr(profile, item.name)
+        if item.name in _SECTIONS:
+            names = METHOD if item.name == "method" else [inner.name for inner in fields(value)]
+            found |= {f"{item.name}.{name}": getattr(value, name) for name in names}
+        elif item.name != "name":
+            found[item.name] = value
+    return found

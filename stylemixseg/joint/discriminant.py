@@ -24,6 +24,7 @@ import numpy as np
 
 from stylemixseg._util.checks import check_real
 from stylemixseg.generators.base import Generator
+from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_discriminant.json"
@@ -87,6 +88,19 @@ class StyleDiscriminant:
             ValueError: X_s of another number of styles.
         """
         return as_summary(summary).project(self.weights) + np.float32(self.bias)
+
+
+def fitted_discriminant(generator: Generator, config: SegmenterConfig) -> StyleDiscriminant | None:
+    """The discriminant for a generator and the method's settings; None where none was fitted.
+
+    Raises:
+        ValueError: the file of fitted discriminants is damaged.
+    """
+    settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
+    try:
+        return StyleDiscriminant.load(generator, config.n, settings)
+    except NoDiscriminant:
+        return None
 
 
 def soft_mask(score: np.ndarray) -> np.ndarray:

@@ -18,28 +18,14 @@ from stylemixseg.evaluation.numbercheck import FOLDER, Row, check, expectations_
 from stylemixseg.evaluation.provenance import made_by, standing
 from stylemixseg.evaluation.resultfiles import read_json
 from stylemixseg.evaluation.results import Run, measurements, profile_runs
+from stylemixseg.evaluation.spotcheck import SpotCheck, read_spot_check
 from stylemixseg.evaluation.tables import IOUS, measured_text, table, value_text
-from stylemixseg.experiments.ablation import score_cells
-from stylemixseg.experiments.detectors import run_horses
-from stylemixseg.experiments.evaluation import score_queries
-from stylemixseg.experiments.objects import score_rooms
-from stylemixseg.experiments.parts import score_faces
-from stylemixseg.experiments.photos import score_masks
-from stylemixseg.experiments.spotcheck import SpotCheck, read_spot_check
+from stylemixseg.experiments.registry import listed
 from stylemixseg.ledger.claims import CLAIMS, OURS, OURS_CORNER_GRID, PAPER
 from stylemixseg.ledger.glance import PLOT_ALT, PLOT_CAPTION, Judged, agreement_plot, glance_table
 from stylemixseg.ledger.tables import PAPER_GENERATOR, TABLES, Line
 
 PROFILES = {"full": "measured here, full run", "cpu": "measured here, quick cpu run"}
-# What measures the numbers of each table of `reproduce`; the page links to these lines.
-MEASURED_BY = {
-    "table1": score_queries,
-    "table1_photos": score_masks,
-    "table4": score_cells,
-    "objects": score_rooms,
-    "parts": score_faces,
-    "detectors": run_horses,
-}
 
 
 def paper_values() -> dict[str, float]:
@@ -234,7 +220,7 @@ def _origin(line: Line, profiles: Mapping[str, _Profile]) -> list[str]:
 
 def _link(run: Run) -> str:
     """The command that makes a run's numbers, linked to the code that measures them."""
-    command, code = made_by(run.experiment, MEASURED_BY)
+    command, code = made_by(run.experiment, listed())
     return f"[`{command}`]({code})"
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stylemixseg.evaluation.tables import IOUS
-from stylemixseg.experiments.detectors import THRESHOLDS
-from stylemixseg.experiments.parts import FACE_PARTS, WAYS
+from stylemixseg.experiments.words import FACE_PARTS, THRESHOLDS, WAYS
 from stylemixseg.ledger.claims import CUTOFFS, KS, SPACES
 
 
@@ -40,7 +39,7 @@ def _grid(prefix: str, *, beside_paper: bool) -> list[Line]:
     ]
 
 
-# Ways to invert a photo, `experiments.photos.INVERSIONS`: how a table names them.
+# Ways to invert a photo, `inversion.kinds.INVERSIONS`: how a table names them.
 INVERTED = {"encoder": "encoder", "projector": "optimisation", "both": "encoder, then optimisation"}
 _PHOTO_RULES = {  # masks of `experiments.photos.masks` that are not the paper's: how a table names them
     "corner_minority": "corner minority rule",

@@ -18,20 +18,16 @@ import numpy as np
 from torch import Tensor
 
 from stylemixseg._util.checks import check_image, check_int, check_real
-from stylemixseg.foreground import CORNERS, CornerMinority, foreground_clusters
+from stylemixseg.foreground import foreground_clusters
 from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection, Detector, shared_areas
 from stylemixseg.objects.detection.filtering import DetectionFilter, NoDetectionWarning, advice
 from stylemixseg.objects.detection.phrases import parse_phrases
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.settings import SegmenterConfig
+from stylemixseg.settings import BOX_CONFIG, MARGIN, SegmenterConfig
 from stylemixseg.summary import StyleSummary
 
-# Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
-BOX_RULE = CornerMinority(corners=CORNERS)
-BOX_CONFIG = SegmenterConfig(k=2, rule=BOX_RULE)
-MARGIN = 0.1  # of a box's width and height, added on each side: the corners of a tight box round a picture are picture
 NESTED = 0.9  # share of a box inside one of twice its area or more, from which it lies in it
 MIN_SIDE = 4  # pixels of a crop's shorter side; below, its corners are the object
 

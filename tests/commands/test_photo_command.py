@@ -672,16 +672,16 @@ def test_the_inversion_is_as_asked(faces, photo, tmp_path, arguments, method):
 def test_the_default_numbers_of_steps(faces, capsys):
     profile = load_profile("cpu")
     both, words, _ = photocommand.choose_inverter(faces, None, photocommand.PhotoOptions())
-    assert isinstance(both, EncoderThenProjector) and both.projector.config.steps == profile.refine_steps
-    assert words == f"the encoder, then a few steps of optimisation, {profile.refine_steps} steps"
+    assert isinstance(both, EncoderThenProjector) and both.projector.config.steps == profile.photos.refine_steps
+    assert words == f"the encoder, then a few steps of optimisation, {profile.photos.refine_steps} steps"
     options = photocommand.PhotoOptions(inversion="projector")
     alone, words, _ = photocommand.choose_inverter(faces, None, options)
-    assert isinstance(alone, Projector) and alone.config.steps == profile.projector_steps
-    assert words == f"optimisation from the average latent, {profile.projector_steps} steps"
+    assert isinstance(alone, Projector) and alone.config.steps == profile.photos.projector_steps
+    assert words == f"optimisation from the average latent, {profile.photos.projector_steps} steps"
     with pytest.raises(SystemExit):
         cli.main(["segment", "--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert f"({profile.refine_steps} after an encoder, else {profile.projector_steps}; 0: none)" in text
+    assert f"({profile.photos.refine_steps} after an encoder, else {profile.photos.projector_steps}; 0: none)" in text
 
 
 def test_a_generator_without_an_encoder_is_inverted_by_the_projector(photo, tmp_path, capsys):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
 from stylemixseg.evaluation import provenance
 from stylemixseg.evaluation.provenance import REPOSITORY, ROOT, code_address, made_by, revision, standing
-from stylemixseg.experiments.evaluation import score_queries
 
 
 @pytest.fixture(autouse=True)
@@ -34,18 +33,17 @@ def test_an_installed_package_has_no_commit(tmp_path, monkeypatch):
     assert revision() == "main"
 
 
-def test_the_address_names_the_lines_of_a_function():
-    address = code_address(score_queries)
-    assert address.startswith(f"{REPOSITORY}/blob/{revision()}/stylemixseg/experiments/evaluation.py#L")
-    first, last = map(int, address.split("#L")[1].split("-L"))
-    assert first == inspect.getsourcelines(score_queries)[1] and last - first + 1 == len(
-        inspect.getsourcelines(score_queries)[0]
-    )
+def test_the_address_names_the_lines():
+    start = f"{REPOSITORY}/blob/{revision()}/stylemixseg/metrics.py"
+    assert code_address("stylemixseg/metrics.py") == start
+    assert code_address(ROOT / "stylemixseg" / "metrics.py", (3, 17)) == f"{start}#L3-L17"
 
 
-def test_a_chapter_is_made_by_the_book():
-    assert made_by("table1", {"table1": score_queries}) == ("stylemixseg reproduce table1", code_address(score_queries))
-    command, address = made_by("01_tour", {"table1": score_queries})
+def test_an_experiment_is_made_by_reproduce_and_a_chapter_by_the_book():
+    source = SimpleNamespace(file=ROOT / "stylemixseg" / "metrics.py", lines=(3, 17))
+    command, address = made_by("table1", {"table1": source})
+    assert command == "stylemixseg reproduce table1" and address == code_address(source.file, (3, 17))
+    command, address = made_by("01_tour", {"table1": source})
     assert command == "make book" and address.endswith("/notebooks/01_tour.py")
 
 

@@ -19,17 +19,17 @@ def test_defaults_are_the_chosen_settings(name, rule):
 
 @pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
 def test_profiles_have_the_chosen_cutoff_and_k(profile):
-    assert load_profile(profile).cutoff == CHOSEN["rules.cutoff"].value
-    assert load_profile(profile).k == CHOSEN["rules.k"].value
+    assert load_profile(profile).method.cutoff == CHOSEN["rules.cutoff"].value
+    assert load_profile(profile).method.k == CHOSEN["rules.k"].value
 
 
 @pytest.mark.parametrize("profile", ["cpu", "full", "paper"])
 def test_they_were_chosen_on_images_that_are_neither_reported_nor_compared(profile):
     chosen_on = set(range(RUN.seed, RUN.seed + CHOSEN["rules.saliency.miou"].n))
-    assert chosen_on.isdisjoint(load_profile(profile).query_seeds)
-    assert chosen_on.isdisjoint(load_profile(profile).comparison_seeds)
+    assert chosen_on.isdisjoint(load_profile(profile).queries.seeds)
+    assert chosen_on.isdisjoint(load_profile(profile).queries.comparison_seeds)
 
 
 def test_the_file_names_the_profile_whose_sizes_it_had():
     assert RUN.profile == "cpu" and RUN.generator["name"] == load_profile("cpu").generator
-    assert f"n = {load_profile('cpu').n}," in CHOSEN["rules.cutoff"].note
+    assert f"n = {load_profile('cpu').method.n}," in CHOSEN["rules.cutoff"].note

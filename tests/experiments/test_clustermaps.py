@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -18,15 +16,10 @@ from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter
 
-PROFILE = replace(
-    load_profile("smoke"),
-    n=4,
-    resolution=32,
-    ks=(2, 3),
-    color_spaces=("lab", "rgb"),
-    query_seed_first=0,
-    queries=10,
-    ablation_queries=7,
+PROFILE = load_profile("smoke").changed(
+    method={"n": 4, "resolution": 32},
+    queries={"first": 0, "count": 10},
+    table4={"queries": 7, "ks": (2, 3), "color_spaces": ("lab", "rgb")},
 )
 
 
@@ -37,14 +30,14 @@ def world():
 
 @pytest.fixture
 def made(monkeypatch):
-    """Counts how many stacks of images are really made."""
-    calls, original = [], clustermaps.style_mixed_images
+    """Counts how many summary tensors are really made."""
+    calls, original = [], StyleMixSegmenter.summary
 
-    def counting(*arguments, **keywords):
-        calls.append(arguments)
-        return original(*arguments, **keywords)
+    def counting(self, ws, progress=False):
+        calls.append(ws)
+        return original(self, ws, progress)
 
-    monkeypatch.setattr(clustermaps, "style_mixed_images", counting)
+    monkeypatch.setattr(StyleMixSegmenter, "summary", counting)
     return calls
 
 
@@ -59,7 +52,7 @@ def test_one_map_for_each_colour_space_and_k(cache, world):
 
 def test_colour_spaces_beside_the_profiles_own_are_for_the_ablation(cache, world):
     last = PROFILE.ablation_seeds[-1]
-    assert last + 1 in PROFILE.query_seeds
+    assert last + 1 in PROFILE.queries.seeds
     assert "rgb.k3" in cluster_maps(world, PROFILE, last, 6)
     assert set(cluster_maps(world, PROFILE, last + 1, 6)) == {"image", "lab.k2", "lab.k3"}
 
@@ -67,11 +60,11 @@ def test_colour_spaces_beside_the_profiles_own_are_for_the_ablation(cache, world
 def test_the_maps_are_the_segmenters(cache, world):
     maps = cluster_maps(world, PROFILE, seed=5, cutoff=6)
     w0 = query_latent(world, PROFILE, 5)
-    assert torch.equal(w0, world.mapping(seeded_z(5, world.z_dim), PROFILE.truncation))
+    assert torch.equal(w0, world.mapping(seeded_z(5, world.z_dim), PROFILE.queries.truncation))
     assert np.array_equal(maps["image"], query_image(world, w0))
-    for space in PROFILE.color_spaces:
+    for space in PROFILE.table4.color_spaces:
         segmenter = StyleMixSegmenter(
-            world, n=4, cutoff=6, k=3, color_space=space, style_seed=PROFILE.style_seed, rule=CornerMinority()
+            world, n=4, cutoff=6, k=3, color_space=space, style_seed=PROFILE.method.style_seed, rule=CornerMinority()
         )
         assert np.array_equal(maps[map_key(space, 3)], segmenter(w0).clusters)
 
@@ -88,10 +81,18 @@ def test_what_is_on_disk_is_not_made_again(cache, world, made):
         assert set(old) == set(new) and all(np.array_equal(old[key], new[key]) for key in old)
 
 
-@pytest.mark.parametrize("change", [{"n": 3}, {"truncation": 0.5}, {"style_seed": 1}, {"resolution": 16}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": {"n": 3}},
+        {"queries": {"truncation": 0.5}},
+        {"method": {"style_seed": 1}},
+        {"method": {"resolution": 16}},
+    ],
+)
 def test_other_settings_have_other_files(cache, world, made, change):
     cluster_maps(world, PROFILE, 5, 6)
-    cluster_maps(world, replace(PROFILE, **change), 5, 6)
+    cluster_maps(world, PROFILE.changed(**change), 5, 6)
     assert len(made) == 2
     assert len(list((cache / "maps").iterdir())) == 2
 
@@ -104,9 +105,9 @@ def test_another_generator_has_other_files(cache, world, made):
 
 def test_a_part_of_the_grid_is_read_and_a_missing_part_is_made(cache, world, made):
     whole = cluster_maps(world, PROFILE, 5, 6)
-    assert np.array_equal(cluster_maps(world, replace(PROFILE, ks=(3,)), 5, 6)["lab.k3"], whole["lab.k3"])
+    assert np.array_equal(cluster_maps(world, PROFILE.changed(table4={"ks": (3,)}), 5, 6)["lab.k3"], whole["lab.k3"])
     assert len(made) == 1
-    assert "lab.k4" in cluster_maps(world, replace(PROFILE, ks=(2, 3, 4)), 5, 6)
+    assert "lab.k4" in cluster_maps(world, PROFILE.changed(table4={"ks": (2, 3, 4)}), 5, 6)
     assert len(made) == 2
 
 

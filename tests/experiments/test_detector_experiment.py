@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,16 +155,16 @@ def test_wilson_interval_refuses(successes, n):
 def test_run_detectors_writes_one_file(photos, cache, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "read_horses", lambda: photos)
     monkeypatch.setattr(experiment, "CocoSSD", DrawnBoxes)
-    path = run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=2))
+    path = run_detectors(load_profile("smoke").changed(detectors={"photos": 2}), tmp_path / "results")
     assert path == tmp_path / "results" / "smoke" / "detectors.json"
     run = load_run(path)
     assert run.experiment == "detectors" and run.profile == "smoke" and run.generator is None
     assert {item.name: item.n for item in run.measurements}[f"{PREFIX}.recall50.t30"] == 2
-    run = load_run(run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=4)))
+    run = load_run(run_detectors(load_profile("smoke").changed(detectors={"photos": 4}), tmp_path / "results"))
     assert {item.name: item.n for item in run.measurements}[f"{PREFIX}.recall50.t30"] == 4
     for count in (5, 40):
-        with pytest.raises(ValueError, match="detector_photos must be in 1..4"):
-            run_detectors(tmp_path / "results", replace(load_profile("smoke"), detector_photos=count))
+        with pytest.raises(ValueError, match="detectors.photos must be in 1..4"):
+            run_detectors(load_profile("smoke").changed(detectors={"photos": count}), tmp_path / "results")
 
 
 @pytest.mark.skipif(
@@ -174,7 +173,7 @@ def test_run_detectors_writes_one_file(photos, cache, tmp_path, monkeypatch):
 )
 def test_coco_ssd_on_the_first_horses(cache, tmp_path):
     pytest.importorskip("ai_edge_litert", reason="ai-edge-litert (extra `references`) is not installed")
-    run = load_run(run_detectors(tmp_path, replace(load_profile("smoke"), detector_photos=10)))
+    run = load_run(run_detectors(load_profile("smoke").changed(detectors={"photos": 10}), tmp_path))
     values = {item.name: item.value for item in run.measurements}
     horses, detector, hits = read_horses(), CocoSSD(), 0
     for name in horses.names[:10]:

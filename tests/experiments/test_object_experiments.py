@@ -19,7 +19,7 @@ from stylemixseg.experiments.objects import (
     JITTER,
     MODES,
     VARIANTS,
-    room_stack,
+    room_summary,
     run_objects,
     score_boxes,
     score_room,
@@ -27,10 +27,12 @@ from stylemixseg.experiments.objects import (
     true_boxes,
     whole_image_classes,
 )
-from stylemixseg.experiments.parts import FACE_PARTS, WAYS, parts_of, run_parts, score_parts
+from stylemixseg.experiments.parts import parts_of, run_parts, score_parts
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.reproduce import TABLES, reproduce
+from stylemixseg.experiments.registry import listed
+from stylemixseg.experiments.reproduce import reproduce
 from stylemixseg.experiments.scoring import oracle_labels
+from stylemixseg.experiments.words import FACE_PARTS, WAYS
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyBox, ToyTruth, ToyWorld
 from stylemixseg.metrics import bootstrap_mean
 from stylemixseg.mixing import query_image
@@ -40,7 +42,7 @@ from stylemixseg.objects.detection.known import jittered
 from stylemixseg.objects.segmenter import segment_boxes
 from stylemixseg.summary import StyleStack
 
-PROFILE = replace(load_profile("smoke"), n=6, object_scenes=2, object_faces=2, resolution=32)
+PROFILE = load_profile("smoke").changed(method={"n": 6, "resolution": 32}, objects={"scenes": 2, "faces": 2})
 RUG, SOFA, LAMP = (CLASS_NAMES.index(name) for name in ("rug", "sofa", "lamp"))
 
 
@@ -243,7 +245,7 @@ def test_numbers_of_rooms(rooms):
     world, found = ToyWorld("room", resolution=32), measurements(rooms)
     groups = {"oracle": [], "jitter20": [], "tight": []}
     for seed in (0, 1):
-        stack, truth, image = room_stack(world, PROFILE, seed)
+        stack, truth, image = room_summary(world, PROFILE, seed)
         boxes = true_boxes(truth)
         moved = {share: jittered(boxes, share, np.random.default_rng(seed), (32, 32)) for share in JITTER}
         for name, given, margin in (("oracle", boxes, 0.1), ("jitter20", moved[0.2], 0.1), ("tight", boxes, 0.0)):
@@ -266,11 +268,11 @@ def fail(*_, **__):
 
 
 def test_a_second_run_of_rooms_reads_what_is_kept(rooms, quick, tmp_path, monkeypatch):
-    monkeypatch.setattr(rooms_experiment, "room_stack", fail)
+    monkeypatch.setattr(rooms_experiment, "room_summary", fail)
     again = measurements(run_objects(PROFILE, tmp_path))
     assert again == measurements(rooms)
     with pytest.raises(AssertionError, match="made again"):  # another setting is another run
-        run_objects(replace(PROFILE, n=7), tmp_path)
+        run_objects(PROFILE.changed(method={"n": 7}), tmp_path)
 
 
 def test_a_damaged_room_is_made_again(rooms, quick, tmp_path, monkeypatch):
@@ -278,8 +280,8 @@ def test_a_damaged_room_is_made_again(rooms, quick, tmp_path, monkeypatch):
     whole = damaged.read_text()
     damaged.write_text(whole[:50])
     made = []
-    real = rooms_experiment.room_stack
-    monkeypatch.setattr(rooms_experiment, "room_stack", lambda *given: made.append(given) or real(*given))
+    real = rooms_experiment.room_summary
+    monkeypatch.setattr(rooms_experiment, "room_summary", lambda *given: made.append(given) or real(*given))
     assert measurements(run_objects(PROFILE, tmp_path)) == measurements(rooms)
     ((world, _, seed),) = made
     assert world.failures == FAILURE_MODES["occlusion"] and seed == 1
@@ -288,7 +290,7 @@ def test_a_damaged_room_is_made_again(rooms, quick, tmp_path, monkeypatch):
 
 def test_ctrl_c_keeps_the_rooms_that_are_done(rooms, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
-    made, real = [], rooms_experiment.room_stack
+    made, real = [], rooms_experiment.room_summary
 
     def stop_in_the_third(*given):
         if len(made) == 2:
@@ -296,13 +298,13 @@ def test_ctrl_c_keeps_the_rooms_that_are_done(rooms, tmp_path, monkeypatch):
         made.append(given)
         return real(*given)
 
-    monkeypatch.setattr(rooms_experiment, "room_stack", stop_in_the_third)
+    monkeypatch.setattr(rooms_experiment, "room_summary", stop_in_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_objects(PROFILE, tmp_path)
     assert len(list((tmp_path / "cache").rglob("seed*.json"))) == 2
     assert not list(tmp_path.rglob("objects.json"))
     made.clear()
-    monkeypatch.setattr(rooms_experiment, "room_stack", lambda *given: made.append(given) or real(*given))
+    monkeypatch.setattr(rooms_experiment, "room_summary", lambda *given: made.append(given) or real(*given))
     assert measurements(run_objects(PROFILE, tmp_path)) == measurements(rooms)
     assert len(made) == 2 * 5  # five failure modes; the two rooms without one were kept
 
@@ -314,7 +316,7 @@ def portrait() -> ToyWorld:
 
 @pytest.fixture(scope="module")
 def parts(quick, portrait, tmp_path_factory) -> Path:
-    return run_parts(portrait, PROFILE, tmp_path_factory.mktemp("results"))
+    return run_parts(PROFILE, tmp_path_factory.mktemp("results"), portrait)
 
 
 def test_files_and_names_of_parts(parts, portrait):
@@ -340,13 +342,19 @@ def test_files_and_names_of_parts(parts, portrait):
 
 
 def test_a_second_run_of_parts_reads_what_is_kept(parts, portrait, tmp_path, monkeypatch):
-    monkeypatch.setattr(parts_experiment, "style_stack", fail)
-    assert measurements(run_parts(portrait, PROFILE, tmp_path)) == measurements(parts)
-    for change in ({"cutoff": 5}, {"truncation": 0.5}, {"style_seed": 1}, {"color_space": "rgb"}, {"n": 5}):
+    monkeypatch.setattr(parts_experiment, "segment_boxes", fail)
+    assert measurements(run_parts(PROFILE, tmp_path, portrait)) == measurements(parts)
+    for change in (
+        {"method": {"cutoff": 5}},
+        {"queries": {"truncation": 0.5}},
+        {"method": {"style_seed": 1}},
+        {"method": {"color_space": "rgb"}},
+        {"method": {"n": 5}},
+    ):
         with pytest.raises(AssertionError, match="made again"):
-            run_parts(portrait, replace(PROFILE, **change), tmp_path)
+            run_parts(PROFILE.changed(**change), tmp_path, portrait)
     with pytest.raises(AssertionError, match="made again"):
-        run_parts(ToyWorld("portrait", resolution=32, subject="plant"), PROFILE, tmp_path)
+        run_parts(PROFILE, tmp_path, ToyWorld("portrait", resolution=32, subject="plant"))
 
 
 def test_parts_by_the_face_parser(portrait, monkeypatch):
@@ -358,14 +366,14 @@ def test_parts_by_the_face_parser(portrait, monkeypatch):
     monkeypatch.setattr(parts_experiment, "FaceParts", lambda: lambda image, phrases: asked.append(phrases) or boxes)
     monkeypatch.setattr(parts_experiment, "reference_parts", lambda *_: (labels, ()))
     image = np.zeros((32, 32, 3), np.uint8)
-    found, masks = parts_of(portrait, replace(PROFILE, reference="face_parser"), 0, image)
+    found, masks = parts_of(portrait, PROFILE.changed(reference="face_parser"), 0, image)
     assert asked == [FACE_PARTS] and found == boxes and list(masks) == ["hair"]
     np.testing.assert_array_equal(masks["hair"], labels == PARSER_CLASSES.index("hair"))
 
 
 def test_reproduce_knows_the_tables(rooms, quick, tmp_path):
-    assert {"objects", "parts", "detectors"} <= set(TABLES)
+    assert {"objects", "parts", "detectors"} <= set(listed())
     assert measurements(reproduce("objects", PROFILE, tmp_path)) == measurements(rooms)
-    path = reproduce("parts", replace(PROFILE, resolution=None), tmp_path)
+    path = reproduce("parts", PROFILE.changed(method={"resolution": None}), tmp_path)
     assert path == tmp_path / "smoke" / "parts.json"
     assert load_run(path).generator["name"] == "toy-portrait"

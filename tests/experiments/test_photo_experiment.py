@@ -22,17 +22,19 @@ from stylemixseg.experiments.photos import (
     PhotoResult,
     PhotoRun,
     evaluation_photos,
-    fitted_discriminant,
-    inverters,
     masks,
+    measure_photos,
     photo_segmenter,
-    run_photos,
 )
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
-from stylemixseg.joint.discriminant import StyleDiscriminant
+from stylemixseg.inversion import ways
+from stylemixseg.inversion.kinds import INVERSIONS
+from stylemixseg.inversion.ways import inverters
+from stylemixseg.joint import discriminant
+from stylemixseg.joint.discriminant import StyleDiscriminant, fitted_discriminant
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.photos.sharpening import sharpen
@@ -40,14 +42,14 @@ from stylemixseg.settings import SegmenterConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:(empty|full) mask")  # noise has no object
 
-PROFILE = replace(load_profile("smoke"), n=4, projector_steps=3, photo_resolution=32)
+PROFILE = load_profile("smoke").changed(method={"n": 4}, photos={"projector_steps": 3, "resolution": 32})
 SECONDS = ("inversion_seconds", "segmentation_seconds")
 RULES = ("saliency", "corner_minority", "oracle", "discriminant")
 
 
 def judge() -> StyleDiscriminant:
     """Is a pixel lighter under the first style than under the second? A rule for noise, where nothing can be learnt."""
-    weights = np.zeros(3 * PROFILE.n, np.float32)
+    weights = np.zeros(3 * PROFILE.method.n, np.float32)
     weights[0], weights[3] = 0.2, -0.2
     return StyleDiscriminant(weights, 0.0)
 
@@ -64,7 +66,7 @@ def cache(tmp_path_factory):
     """One cache folder for this file, and a discriminant and masks for the toy generator."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLEMIXSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(experiment, "fitted_discriminant", lambda segmenter: judge())
+        patch.setattr(experiment, "fitted_discriminant", lambda generator, config: judge())
         patch.setattr(experiment, "evaluation_photos", with_a_disc)
         yield paths.cache_dir()
 
@@ -77,7 +79,7 @@ def run(cache):
 @pytest.fixture(scope="module")
 def written(run, tmp_path_factory):
     """The files of a run that nothing disturbed: (JSON, rows of the CSV)."""
-    path = run_photos(run, tmp_path_factory.mktemp("results"))
+    path = measure_photos(run, tmp_path_factory.mktemp("results"))
     with open(path.with_suffix(".csv"), encoding="utf-8", newline="") as file:
         return path, list(csv.DictReader(file))
 
@@ -86,7 +88,7 @@ def test_files_and_what_they_belong_to(run, written):
     path, rows = written
     assert path.name == "table1_photos.json" and path.parent.name == "smoke"
     record = load_run(path)
-    assert (record.experiment, record.profile, record.seed) == ("table1_photos", "smoke", PROFILE.style_seed)
+    assert (record.experiment, record.profile, record.seed) == ("table1_photos", "smoke", PROFILE.method.style_seed)
     assert record.generator == {"name": "toy-stylegan", "sha256": run.generator.digest}
     assert [(row["photo"], row["inversion"]) for row in rows] == [("seed0", "projector"), ("seed1", "projector")]
 
@@ -121,7 +123,8 @@ def test_ious_by_counting(run, written):
     found = measurements(written[0])
     for kind in ("discriminant", "discriminant_sharp", "saliency", "oracle"):
         pairs = [
-            (masks(photo, run.result(photo, "projector"), PROFILE.k)[kind], photo.foreground) for photo in run.photos()
+            (masks(photo, run.result(photo, "projector"), PROFILE.method.k)[kind], photo.foreground)
+            for photo in run.photos()
         ]
         if kind.startswith("discriminant"):
             assert all(0.1 < mask.mean() < 0.9 for mask, _ in pairs)
@@ -143,7 +146,7 @@ def test_the_supervised_network_sees_the_same_photos(run, written):
 
 
 def test_ceilings_can_be_left_out(run, written, tmp_path):
-    assert set(measurements(written[0])) - set(measurements(run_photos(run, tmp_path, ceilings=False))) == {
+    assert set(measurements(written[0])) - set(measurements(measure_photos(run, tmp_path, ceilings=False))) == {
         f"toy.table1.celeba.face_parser{average}.{iou}"
         for average in ("", ".per_image")
         for iou in ("fg_iou", "bg_iou", "miou")
@@ -155,7 +158,7 @@ def test_own_samples_are_the_photos_of_a_toy(run):
     assert [photo.name for photo in photos] == ["seed0", "seed1"]
     for photo in photos:
         assert photo.pixels.shape == (64, 64, 3) and photo.pixels.dtype == np.uint8
-        ws = run.generator.mapping(seeded_z(int(photo.name[-1]), 16), PROFILE.truncation)
+        ws = run.generator.mapping(seeded_z(int(photo.name[-1]), 16), PROFILE.queries.truncation)
         assert np.abs(photo.pixels.astype(int) - query_image(run.generator, ws)).max() <= 1
         assert photo.foreground[32, 32] and not photo.foreground[0, 0] and 0.3 < photo.foreground.mean() < 0.5
     assert not np.array_equal(photos[0].pixels, photos[1].pixels)
@@ -202,10 +205,10 @@ def test_an_interrupted_run_goes_on_with_equal_numbers(run, written, monkeypatch
 
     monkeypatch.setattr(PhotoRun, "_make", stopping)
     with pytest.raises(KeyboardInterrupt):
-        run_photos(run, tmp_path, ceilings=False)
+        measure_photos(run, tmp_path, ceilings=False)
     assert not list(tmp_path.rglob("table1_photos.*"))
     made.append("")  # from here on nothing stops it
-    found = measurements(run_photos(run, tmp_path, ceilings=False))
+    found = measurements(measure_photos(run, tmp_path, ceilings=False))
     assert made == ["seed0", "", "seed1"]
     expected = measurements(written[0])
     for name, item in found.items():
@@ -238,11 +241,17 @@ def test_a_damaged_file_is_made_again(run, written, damage, monkeypatch):
 
 def test_other_settings_or_another_photo_have_their_own_files(run, written, monkeypatch):
     keys = {run._key} | {
-        PhotoRun(replace(PROFILE, **change))._key
-        for change in ({"projector_steps": 4}, {"refine_steps": 5}, {"k": 4}, {"style_seed": 1})
+        PhotoRun(PROFILE.changed(**change))._key
+        for change in (
+            {"photos": {"projector_steps": 4}},
+            {"photos": {"refine_steps": 5}},
+            {"method": {"k": 4}},
+            {"method": {"style_seed": 1}},
+        )
     }
     assert len(keys) == 5
-    assert PhotoRun(replace(PROFILE, photos=9, queries=5))._key == run._key  # it is about each photo
+    about_each_photo = PROFILE.changed(photos={"count": 9}, queries={"count": 5}, method={"batch_size": 3})
+    assert PhotoRun(about_each_photo)._key == run._key
     photo = run.photos()[0]
     made = run.result(photo, "projector")
     calls = []
@@ -260,7 +269,7 @@ def test_without_a_discriminant_there_is_no_probability(run, written, tmp_path, 
     run.result(photo, "projector")
     kept = run.result(photo, "projector")
     assert kept.probability is None
-    assert set(masks(photo, kept, PROFILE.k)) == {
+    assert set(masks(photo, kept, PROFILE.method.k)) == {
         f"{rule}{end}" for rule in RULES[:3] for end in ("", "_sharp", "_cut")
     }
 
@@ -285,18 +294,20 @@ def test_masks_by_hand():
 
 
 def test_the_projector_alone_for_any_other_generator(run):
-    found = inverters(run.generator, PROFILE)
+    found = inverters(run.generator, 3, 1)
     assert list(found) == ["projector"]
     config = found["projector"].config
-    assert (config.steps, config.preview_steps) == (PROFILE.projector_steps, 0) and found["projector"].preview is None
+    assert (config.steps, config.preview_steps) == (PROFILE.photos.projector_steps, 0) and found[
+        "projector"
+    ].preview is None
 
 
 def test_three_ways_for_the_face_generator(monkeypatch):
     generator = MobileStyleGAN((4, 4, 4, 4, 4, 4), w_dim=4, name="faces").requires_grad_(False)  # 256 px
     first = object()
-    monkeypatch.setattr(experiment.Encoder, "load", lambda given: first if given is generator else None)
-    found = inverters(generator, replace(PROFILE, projector_steps=80, refine_steps=30))
-    assert list(found) == list(experiment.INVERSIONS)
+    monkeypatch.setattr(ways.Encoder, "load", lambda given: first if given is generator else None)
+    found = inverters(generator, 80, 30)
+    assert list(found) == list(INVERSIONS)
     assert found["encoder"] is found["both"].encoder is first
     steps = [(item.config.steps, item.config.preview_steps) for item in (found["projector"], found["both"].projector)]
     assert steps == [(80, 80), (30, 30)]
@@ -304,14 +315,14 @@ def test_three_ways_for_the_face_generator(monkeypatch):
 
 
 def test_a_discriminant_only_where_one_fits():
-    shipped = json.loads(experiment.discriminant.WEIGHTS_FILE.read_text())
+    shipped = json.loads(discriminant.WEIGHTS_FILE.read_text())
     faces = SimpleNamespace(digest=shipped["generator"]["sha256"])
     config = SegmenterConfig(n=20)
-    assert len(fitted_discriminant(SimpleNamespace(generator=faces, config=config)).weights) == 60
+    assert len(fitted_discriminant(faces, config).weights) == 60
     for other in (replace(config, n=21), replace(config, cutoff=8), replace(config, color_space="rgb")):
-        assert fitted_discriminant(SimpleNamespace(generator=faces, config=other)) is None
+        assert fitted_discriminant(faces, other) is None
     other = SimpleNamespace(digest="0" * 64)
-    assert fitted_discriminant(SimpleNamespace(generator=other, config=config)) is None
+    assert fitted_discriminant(other, config) is None
 
 
 def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch):
@@ -321,15 +332,15 @@ def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch
     load = StyleDiscriminant.load
     monkeypatch.setattr(StyleDiscriminant, "load", lambda *arguments: load(*arguments, broken))
     with pytest.raises(ValueError, match="damaged"):
-        fitted_discriminant(SimpleNamespace(generator=SimpleNamespace(digest="a" * 64), config=SegmenterConfig()))
+        fitted_discriminant(SimpleNamespace(digest="a" * 64), SegmenterConfig())
 
 
 def test_the_segmenter_has_the_profiles_settings(run):
-    config = photo_segmenter(run.generator, replace(PROFILE, photo_resolution=512)).config
-    assert (config.n, config.cutoff, config.k) == (PROFILE.n, PROFILE.cutoff, PROFILE.k)
-    assert (config.color_space, config.style_seed) == (PROFILE.color_space, PROFILE.style_seed)
+    config = photo_segmenter(run.generator, PROFILE.changed(photos={"resolution": 512})).config
+    assert (config.n, config.cutoff, config.k) == (PROFILE.method.n, PROFILE.method.cutoff, PROFILE.method.k)
+    assert (config.color_space, config.style_seed) == (PROFILE.method.color_space, PROFILE.method.style_seed)
     assert config.resolution == 64  # no more than the generator has
-    assert photo_segmenter(run.generator, replace(PROFILE, photo_resolution=None)).config.resolution is None
+    assert photo_segmenter(run.generator, PROFILE.changed(photos={"resolution": None})).config.resolution is None
 
 
 def test_validation_photos_with_the_masks_that_people_drew(run):
@@ -337,7 +348,7 @@ def test_validation_photos_with_the_masks_that_people_drew(run):
         photos = read_celebamask()
     except FileNotFoundError as error:
         pytest.skip(f"no CelebAMask-HQ: {error}")
-    found = evaluation_photos(replace(load_profile("cpu"), photos=2), run.generator)
+    found = evaluation_photos(load_profile("cpu").changed(photos={"count": 2}), run.generator)
     assert [photo.name for photo in found] == validation_names(photos)[:2]
     for photo in found:
         pixels, labels = photos[photo.name]
@@ -363,4 +374,4 @@ def test_photos_that_are_not_on_this_machine(run, monkeypatch, tmp_path):
 def test_supervised_networks(reference, second, expected, monkeypatch):
     monkeypatch.setattr(experiment, "DeepLabPerson", object)
     monkeypatch.setattr(experiment, "second_reference", lambda profile: second)
-    assert list(experiment._supervised(replace(PROFILE, reference=reference))) == expected
+    assert list(experiment._supervised(PROFILE.changed(reference=reference))) == expected

@@ -24,14 +24,15 @@ HEADLINE = "table1.ffhq.saliency.miou"
 # Each: the file, what stands there, and what the fault makes of it.
 FAULTS = {
     "lightness in 0..1 in place of 0..100": (
-        "summary.py",
+        "colors.py",
         "np.multiply(y, 116, out=lab[:, 0])\n    lab[:, 0] -= 16",
         "np.multiply(y, 1.16, out=lab[:, 0])\n    lab[:, 0] -= 0.16",
     ),
     "cutoff off by one": (
         "mixing.py",
-        "    w0, styles, side = _check_mixes(",
-        "    cutoff += 1\n    w0, styles, side = _check_mixes(",
+        "    w0, styles, side = _check_mixes(generator, w0, styles, plan)\n    if side",
+        "    plan = replace(plan, cutoff=plan.cutoff + 1)\n"
+        "    w0, styles, side = _check_mixes(generator, w0, styles, plan)\n    if side",
     ),
     "one style latent doubled": (
         "mixing.py",

@@ -16,48 +16,57 @@ def test_the_four_profiles_are_there():
 def test_development_images_are_never_evaluation_images(name):
     profile = load_profile(name)
     assert profile.name == name
-    assert set(profile.query_seeds).isdisjoint(profile.development_seeds)
-    assert set(profile.comparison_seeds).isdisjoint({*profile.query_seeds, *profile.development_seeds})
-    assert len(profile.comparison_seeds) == profile.development_queries
-    assert len(profile.query_seeds) == profile.queries and len(profile.development_seeds) == profile.development_queries
-    assert list(profile.ablation_seeds) == list(profile.query_seeds)[: profile.ablation_queries]
+    assert set(profile.queries.seeds).isdisjoint(profile.queries.development_seeds)
+    assert set(profile.queries.comparison_seeds).isdisjoint(
+        {*profile.queries.seeds, *profile.queries.development_seeds}
+    )
+    assert len(profile.queries.comparison_seeds) == profile.queries.development_count
+    assert (
+        len(profile.queries.seeds) == profile.queries.count
+        and len(profile.queries.development_seeds) == profile.queries.development_count
+    )
+    assert list(profile.ablation_seeds) == list(profile.queries.seeds)[: profile.table4.queries]
 
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_development_images_of_one_profile_are_not_evaluation_images_of_another(name):
     profile = load_profile(name)
-    chosen_on, compared_on = set(profile.development_seeds), set(profile.comparison_seeds)
+    chosen_on, compared_on = set(profile.queries.development_seeds), set(profile.queries.comparison_seeds)
     for other in map(load_profile, PROFILES):
-        assert chosen_on.isdisjoint(other.query_seeds)
-        assert compared_on.isdisjoint({*other.query_seeds, *other.development_seeds})
+        assert chosen_on.isdisjoint(other.queries.seeds)
+        assert compared_on.isdisjoint({*other.queries.seeds, *other.queries.development_seeds})
 
 
 @pytest.mark.parametrize("name", ["smoke", "cpu", "full"])
 def test_settings_fit_the_generator(name):
     profile, generator = load_profile(name), CATALOGUE[load_profile(name).generator]
-    assert max(profile.cutoff, *profile.cutoffs) <= generator.num_ws
-    assert generator.resolution % (profile.resolution or generator.resolution) == 0
+    assert max(profile.method.cutoff, *profile.table4.cutoffs) <= generator.num_ws
+    assert generator.resolution % (profile.method.resolution or generator.resolution) == 0
 
 
 @pytest.mark.parametrize("name", ["cpu", "full", "paper"])
 def test_faces_run_the_papers_ablation_grid(name):
     profile = load_profile(name)
-    assert (profile.cutoffs, profile.ks, profile.color_spaces) == ((4, 6, 8, 12, 14), (2, 3, 4, 10), ("rgb", "lab"))
+    assert (profile.table4.cutoffs, profile.table4.ks, profile.table4.color_spaces) == (
+        (4, 6, 8, 12, 14),
+        (2, 3, 4, 10),
+        ("rgb", "lab"),
+    )
 
 
 @pytest.mark.parametrize("name", ["full", "paper"])
 def test_enough_rooms_and_all_horses_where_time_allows(name):
     profile = load_profile(name)
-    assert profile.object_scenes >= 200 and profile.detector_photos == 327
+    assert profile.objects.scenes >= 200 and profile.detectors.photos == 327
 
 
 def test_native_resolution_is_none():
-    assert load_profile("paper").resolution is None
+    assert load_profile("paper").method.resolution is None
 
 
 def test_profiles_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        load_profile("smoke").n = 3
+        load_profile("smoke").method.n = 3
 
 
 @pytest.mark.parametrize(
@@ -71,26 +80,28 @@ def test_unknown_profile_suggests_the_nearest(name, near):
 @pytest.mark.parametrize(
     "old, new, words",
     [
-        ("\nn = 12\n", "\n", "missing setting 'n'"),
+        ("\nn = 12\n", "\n", "missing setting in \\[method\\] 'n'"),
         ("\nn = 12\n", "\nn = 0\n", "n must be at least 1"),
-        ("\nn = 12\n", "\nnn = 12\n", "unknown setting 'nn'"),
+        ("\nn = 12\n", "\nnn = 12\n", "unknown setting in \\[method\\] 'nn'"),
         ("k = 3", "k = 1", "k must be at least 2"),
         ("truncation = 0.7", "truncation = nan", "truncation"),
         ("truncation = 0.7", "truncation = 'much'", "truncation"),
         ('color_space = "lab"', 'color_space = "hsv"', "color_space"),
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = []", "cutoffs must be a list"),
         ("cutoffs = [2, 4, 6, 8, 10]", "cutoffs = 4", "cutoffs must be a list"),
-        ("development_seed_first = 10000", "development_seed_first = 5", "development seeds must not be evaluation"),
-        ("comparison_seed_first = 10100", "comparison_seed_first = 10005", "comparison seeds must not be development"),
-        ("comparison_seed_first = 10100", "comparison_seed_first = 5", "comparison seeds must not be evaluation"),
-        ("comparison_seed_first = 10100\n", "", "missing setting 'comparison_seed_first'"),
-        ("comparison_seed_first = 10100", "comparison_seed_first = -1", "comparison_seed_first must be at least 0"),
-        ("ablation_queries = 4", "ablation_queries = 7", "ablation_queries must be at most queries"),
-        ("object_faces = 2", "object_faces = 7", r"object_faces must be at most queries \(6\), got 7"),
-        ("object_faces = 2", "object_faces = 0", "object_faces must be at least 1"),
-        ("object_scenes = 3", "object_scenes = 0", "object_scenes must be at least 1"),
-        ("object_scenes = 3", "object_scenes = 2.5", "object_scenes must be a whole number"),
-        ("detector_photos = 8", "", "missing setting 'detector_photos'"),
+        ("development_first = 10000", "development_first = 5", "development seeds must not be evaluation"),
+        ("comparison_first = 10100", "comparison_first = 10005", "comparison seeds must not be development"),
+        ("comparison_first = 10100", "comparison_first = 5", "comparison seeds must not be evaluation"),
+        ("comparison_first = 10100\n", "", "missing setting in \\[queries\\] 'comparison_first'"),
+        ("comparison_first = 10100", "comparison_first = -1", "comparison_first must be at least 0"),
+        ("[table4]\nqueries = 4", "[table4]\nqueries = 7", "table4.queries must be at most queries.count"),
+        ("faces = 2", "faces = 7", r"objects.faces must be at most queries.count \(6\), got 7"),
+        ("faces = 2", "faces = 0", "faces must be at least 1"),
+        ("scenes = 3", "scenes = 0", "scenes must be at least 1"),
+        ("scenes = 3", "scenes = 2.5", "scenes must be a whole number"),
+        ("photos = 8", "", "missing setting in \\[detectors\\] 'photos'"),
+        ("[detectors]\nphotos = 8", "", "missing setting 'detectors'"),
+        ("[method]\n", "n = 12\n[method]\n", "unknown setting 'n'"),
         ('generator = "toy-portrait"', "generator = 3", "generator must be a name"),
         ('generator = "toy-portrait"', "generator = ", "Invalid value"),
     ],

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
+from stylemixseg import mixing
 from stylemixseg._util.paths import cache_dir
 from stylemixseg.evaluation.imagescores import folder_scores
 from stylemixseg.evaluation.numbercheck import Row
 from stylemixseg.evaluation.resultfiles import ResultError
 from stylemixseg.evaluation.results import measurements
-from stylemixseg.experiments import clustermaps, spotcheck
+from stylemixseg.evaluation.spotcheck import FILE, SpotCheck, read_spot_check, write_spot_check
+from stylemixseg.experiments import ablation, evaluation, objects, parts
 from stylemixseg.experiments.kept import kept_folder, made_anew
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.reproduce import reproduce
-from stylemixseg.experiments.spotcheck import SpotCheck, read_spot_check, spot_check, write_spot_check
+from stylemixseg.experiments.spotcheck import spot_check
 
-PROFILE = replace(load_profile("smoke"), n=3, queries=6, ablation_queries=3, object_scenes=2, cutoffs=(4, 6), ks=(2, 3))
+PROFILE = load_profile("smoke").changed(
+    method={"n": 3}, queries={"count": 6}, table4={"queries": 3, "cutoffs": (4, 6), "ks": (2, 3)}, objects={"scenes": 2}
+)
 TABLES = ("table1", "table4", "parts")
 
 
@@ -39,11 +41,11 @@ def test_everything_comes_out_again(results):
     assert max(abs(row.measured - row.expected) for row in found.rows) < 1e-6
     assert len(found.images("toy.table1.ffhq.saliency")) == 2
     assert len(found.images("toy.table4.lab.c4.k2")) == len(found.images("toy.table4.rgb.c6.k3")) == 1
-    assert not (results / spotcheck.FILE).exists() and sorted(path.name for path in results.iterdir()) == ["smoke"]
+    assert not (results / FILE).exists() and sorted(path.name for path in results.iterdir()) == ["smoke"]
 
 
 def test_rooms_come_out_again(results, tmp_path, monkeypatch):
-    monkeypatch.setattr(spotcheck, "ROOMS", 1)
+    monkeypatch.setattr(objects, "ROOMS_AGAIN", 1)
     reproduce("objects", PROFILE, tmp_path)
     found = spot_check(PROFILE, tmp_path, "a commit")
     assert len(found.images("toy.objects.oracle.instances.iou")) == 1
@@ -53,9 +55,8 @@ def test_rooms_come_out_again(results, tmp_path, monkeypatch):
 def test_the_key_draws_the_images(results, monkeypatch):
     """What is drawn, not what is computed: the tables are only asked for their images."""
     asked = []
-    monkeypatch.setattr(
-        spotcheck, "reproduce", lambda table, profile, out: asked.append((table, profile.query_seed_first))
-    )
+    for module, name in ((evaluation, "run_evaluation"), (ablation, "run_ablation"), (parts, "run_parts")):
+        monkeypatch.setattr(module, name, lambda profile, out, name=name: asked.append((name, profile.queries.first)))
 
     def drawn(key):
         asked.clear()
@@ -68,10 +69,8 @@ def test_the_key_draws_the_images(results, monkeypatch):
 
 def test_what_was_kept_is_not_read(results, monkeypatch):
     """A changed method is seen though the results of the old one lie in the cache."""
-    mixed = clustermaps.style_mixed_images
-    monkeypatch.setattr(
-        clustermaps, "style_mixed_images", lambda g, w0, ws, cutoff, **k: mixed(g, w0, ws, cutoff + 3, **k)
-    )
+    mix = mixing.mix_styles
+    monkeypatch.setattr(mixing, "mix_styles", lambda w0, ws, cutoff: mix(w0, ws, cutoff + 3))
     found = spot_check(PROFILE, results, "a commit")
     moved = {row.name for row in found.rows if not row.ok}
     assert any(name.startswith("toy.table1") for name in moved)
@@ -92,8 +91,8 @@ def test_a_table_without_its_data_is_left_out_by_name(results, monkeypatch):
     def absent(*arguments):
         raise FileNotFoundError("data/celebamask_hq_800 not found")
 
-    monkeypatch.setitem(spotcheck._AGAIN, "parts", absent)
-    monkeypatch.setitem(spotcheck._AGAIN, "table4", lambda *arguments: None)
+    monkeypatch.setattr(parts, "run_parts", absent)
+    monkeypatch.setattr(ablation, "run_ablation", lambda *arguments: None)
     found = spot_check(PROFILE, results, "a commit")
     assert found.left_out == {"parts": "data/celebamask_hq_800 not found"}
     assert any(row.name.startswith("toy.table1") for row in found.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 
@@ -13,13 +14,13 @@ from stylemixseg.evaluation.numbercheck import FOLDER, Row, update_expectations
 from stylemixseg.evaluation.provenance import REPOSITORY, ROOT, code_address
 from stylemixseg.evaluation.resultfiles import ResultError
 from stylemixseg.evaluation.results import Measurement, RunRecorder, measurements
-from stylemixseg.experiments.photos import INVERSIONS
-from stylemixseg.experiments.reproduce import TABLES as REPRODUCED
-from stylemixseg.experiments.spotcheck import SpotCheck, write_spot_check
+from stylemixseg.evaluation.spotcheck import SpotCheck, write_spot_check
+from stylemixseg.experiments.registry import experiments, listed
+from stylemixseg.inversion.kinds import INVERSIONS
 from stylemixseg.ledger import page as ledger
 from stylemixseg.ledger.claims import Verdict
 from stylemixseg.ledger.glance import Judged, compared, conclusion
-from stylemixseg.ledger.page import MEASURED_BY, markdown, paper_values
+from stylemixseg.ledger.page import markdown, paper_values
 from stylemixseg.ledger.tables import TABLES
 from stylemixseg.metrics import Confusion
 
@@ -237,7 +238,10 @@ def test_every_number_links_to_the_code_that_makes_it(results, tmp_path):
 
 
 def test_every_table_of_reproduce_has_code_to_link_to():
-    assert set(MEASURED_BY) == set(REPRODUCED)
+    assert set(listed()) == set(experiments())
+    for name, item in experiments().items():
+        first = inspect.getsourcelines(item.measured_by)[1]
+        assert (listed()[name].words, listed()[name].lines[0]) == (item.words, first)
     assert (
         code_address("notebooks/01_tour.py").endswith("/notebooks/01_tour.py")
         and (ROOT / "notebooks/01_tour.py").exists()

@@ -1,0 +1,17 @@
+"""How the experiments' results are called, and in words for the reader; the ledger reads it without PyTorch."""
+
+from __future__ import annotations
+
+from stylemixseg.settings import BOX_CONFIG
+
+# Parts of a face.
+FACE_PARTS = ("hair", "eyes", "eyebrows", "nose", "mouth", "glasses")
+WHOLE_K = 8  # clusters of a whole image, the paper's number for many parts (section 4.1)
+WAYS = {  # how a part is found
+    "box": f"in its boxes, k = {BOX_CONFIG.k}, corner minority",
+    "box_best": f"in its boxes, k = {BOX_CONFIG.k}, the cluster that fits the reference best",
+    "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
+    "filled_box": "its boxes, filled: a mask that looks at no pixel",
+}
+# Horses in photos.
+THRESHOLDS = (0.3, 0.5)  # of a box's score
