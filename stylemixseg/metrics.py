@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from stylemixseg._util.checks import check_choice, check_int, check_mask, check_real
 
@@ -273,13 +271,9 @@ def trimap_band(truth, width: int = 3, side: str = "both") -> np.ndarray:
 
 def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Pixels (H, W) within Chebyshev distance `radius` of `mask`; nothing comes in over the image's border."""
-    if radius == 0:
-        return mask
-    pixels = torch.from_numpy(mask)[None, None].float()
-    # A square window is a row and a column one after the other.
-    pixels = F.max_pool2d(pixels, (1, 2 * radius + 1), stride=1, padding=(0, radius))
-    pixels = F.max_pool2d(pixels, (2 * radius + 1, 1), stride=1, padding=(radius, 0))
-    return pixels[0, 0].bool().numpy()
+    from scipy.ndimage import maximum_filter  # most of this module's time of import, and only trimaps need it
+
+    return maximum_filter(mask, size=2 * radius + 1, mode="constant")
 
 
 def trimap_confusion(pred, truth, width: int = 3, side: str = "both") -> Confusion:

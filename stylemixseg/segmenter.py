@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import Tensor
@@ -49,11 +49,8 @@ class Segmentation:
 
     def describe(self) -> dict:
         """Settings, generator, mask share and timings, as plain values for a JSON file."""
-        settings = {item.name: getattr(self.config, item.name) for item in fields(self.config)}
-        judge = self.config.discriminant
-        settings |= {"rule": repr(self.config.rule), "discriminant": judge and f"n = {len(judge.weights) // 3}"}
         return {
-            "settings": settings,
+            "settings": self.config.describe(),
             "generator": {"name": self.generator_name, "sha256": self.generator_digest},
             "image_size": list(self.mask.shape),
             "clustering_size": list(self.kmeans.labels.shape),

@@ -5,7 +5,7 @@ They stand apart from what they set, so that `--help` and the profiles can read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from stylemixseg._util.checks import check_choice, check_int, check_real
@@ -135,6 +135,13 @@ class SegmenterConfig:
             "max_points_per_cluster": self.max_points_per_cluster,
         }
 
+    def describe(self) -> dict[str, object]:
+        """All settings that change results, as plain values for a JSON file."""
+        keyed = [item.name for item in fields(self) if item.metadata.get("cache_key", True)]
+        judge = self.discriminant
+        described = {"rule": repr(self.rule), "discriminant": judge and f"n = {len(judge.weights) // 3}"}
+        return {name: getattr(self, name) for name in keyed} | described
+
     def cache_key(self) -> str:
         """16 hex digits over all settings that change results; batch size and memory limit do not.
 
@@ -146,4 +153,5 @@ class SegmenterConfig:
 
 # Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
 BOX_CONFIG = SegmenterConfig(k=2, rule=CornerMinority(corners=CORNERS))
+QUERY_TRUNCATION = 0.7  # psi of a query that is drawn by its seed; the paper does not state its own
 MARGIN = 0.1  # of a box's width and height, added on each side: the corners of a tight box round a picture are picture

@@ -83,7 +83,7 @@ class ObjectOptions:
             "detector_files": {path.name: sha256_file(path) for path in _own_files(name)},
             "threshold": DetectionFilter().threshold if self.threshold is None else self.threshold,
             "margin": self.margin,
-            "method": repr(config),
+            "settings": config.describe(),
             "generator": {"name": generator.name, "sha256": generator.digest},
         }
 

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain, count
@@ -33,7 +33,6 @@ from stylemixseg.inversion.kinds import INVERSIONS, PROJECTOR_STEPS, REFINE_STEP
 from stylemixseg.inversion.official_encoders import load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.joint import discriminant
 from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.photos.alignment import Face, FaceError, Frame, choose_face, find_faces
 from stylemixseg.photos.cost import estimate, output_cost
@@ -162,9 +161,8 @@ class PhotoJob:
             "align": options.align,
             "face": options.face,
             "box": options.box and list(options.box),
-            "method": repr(replace(self._segmenter.config, discriminant=None)),
+            "method": self._segmenter.config.cache_key(),
             "rule": self.rule,
-            "rule_file": sha256_file(discriminant.WEIGHTS_FILE) if self.rule == "discriminant" else None,
             "edges": self.edges,
             "background": options.background and sha256_file(options.background),
             "objects": about_objects,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from stylemixseg._util.outputs import write_picture, write_record
 from stylemixseg._util.paths import atomic_write
 from stylemixseg._util.tensors import check_latents
 from stylemixseg.generators.base import Generator
@@ -20,7 +20,6 @@ from stylemixseg.segmenter import Segmentation
 from stylemixseg.viz.compositing import clusters_to_color, composite, in_bands, outline_width, overlay
 
 RECORD = "segmentation.json"  # written last: where it is, the rest is whole
-PNG_LEVEL = 2  # of compression: files a tenth larger than at the usual 6, in a third of the time; photos may be large
 COMPOSITION = "composition.png"  # of a photo with a background
 PHOTO_FILES = (  # of every photo, besides the record
     "crop.png",
@@ -137,16 +136,3 @@ def write_latent(path: Path, ws: Tensor) -> None:
     """Write ws (1, num_ws, w_dim) as `read_latent` reads it, whole or not at all."""
     with atomic_write(path) as temporary:
         np.save(temporary, ws[0].cpu().numpy())
-
-
-def write_picture(path: Path, picture: np.ndarray | Image.Image) -> None:
-    """Write a PNG, whole or not at all."""
-    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    with atomic_write(path) as temporary:
-        picture.save(temporary, "PNG", compress_level=PNG_LEVEL)
-
-
-def write_record(path: Path, record: dict) -> None:
-    """Write a JSON file, whole or not at all."""
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

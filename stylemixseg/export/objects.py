@@ -11,8 +11,9 @@ from PIL import Image
 from pycocotools import mask as run_length
 
 from stylemixseg._util.checks import check_int
+from stylemixseg._util.outputs import write_picture, write_record
 from stylemixseg._util.paths import atomic_write
-from stylemixseg.export.images import RECORD, write_latent, write_picture, write_record
+from stylemixseg.export.images import RECORD, write_latent
 from stylemixseg.objects.segmenter import ObjectSegmentation
 from stylemixseg.photos.objects import PhotoObjects
 from stylemixseg.viz.compositing import PALETTE, in_bands, overlay_objects

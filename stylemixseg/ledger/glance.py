@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import Measurement
 from stylemixseg.evaluation.tables import table, value_text
 from stylemixseg.ledger.claims import CLAIMS, CUTOFFS, KS, OURS, PAPER, Names, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # The paper's headline numbers, by the name of ours and of theirs.
 HEADLINES = {
@@ -78,6 +79,8 @@ def glance_table(judged: Judged, paper: Mapping[str, float], title: str) -> str:
 
 def agreement_plot(judged: Judged, paper: Mapping[str, float]) -> Figure:
     """Every mIoU that both the paper and we have: the paper's across, ours up, with our 95 % interval."""
+    import matplotlib.pyplot as plt  # half a second, and only the page has a figure
+
     figure, axis = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
     shown = {"lab": ("tab:blue", "o", "Table 4, LAB"), "rgb": ("tab:orange", "s", "Table 4, RGB")}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from stylemixseg.export.images import PNG_LEVEL
+from stylemixseg._util.outputs import PNG_LEVEL
 from stylemixseg.generators.base import Generator
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector

@@ -95,7 +95,8 @@ def test_a_toy_room_whole(room, tmp_path, capsys):
     assert (found["detector"], found["detector_files"]) == ("truth", {})
     assert (found["threshold"], found["margin"]) == (0.3, 0.1)
     assert found["generator"] == {"name": "toy-room", "sha256": room.digest}
-    assert "n=12" in found["method"] and "k=2" in found["method"] and repr(BOX_CONFIG.rule) in found["method"]
+    settings = found["settings"]
+    assert (settings["n"], settings["k"], settings["rule"]) == (12, 2, repr(BOX_CONFIG.rule))
     seconds = found["seconds"]
     assert set(seconds) == {"detection", "summary", "masks", "total"}
     assert seconds["total"] >= seconds["detection"] + seconds["summary"] + seconds["masks"] > 0
