@@ -6,7 +6,7 @@ these four, the Gaussian's widths and theta_saliency, and b, theta_corner, which
 combination is scored against the profile's reference; the best (mean mIoU over images, the saliency rule for c and k)
 is what the profiles and the defaults in `stylemixseg/foreground.py` state. A test compares them with the result file.
 The file says how the best one did on the images that chose it, which flatters it; rules are compared on other images
-(`comparison_seed_first` of the profile, chapter 5).
+(`queries.comparison_first` of the profile, chapter 5).
 
     python data_scripts/choose_rules.py                      24 development faces at the size of profile cpu
 """

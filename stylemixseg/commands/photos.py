@@ -55,7 +55,7 @@ class PhotoOptions:
         box: (x0, y0, x1, y1) of the head in the photo's pixels, in place of both.
         inversion: a key of `INVERSIONS`. refine: steps of the projector, 0 for none.
         encoder: an official ReStyle, e4e or pSp checkpoint.
-        rule: "saliency", "corner" or "discriminant". edges: a key of `photosegmenter.EDGES`.
+        rule: "saliency", "corner" or "discriminant". edges: a key of `photos.segmenter.EDGES`.
         background: an image to put the person before.
         settings: of the method, by the names of `SegmenterConfig`.
         objects: what to look for, one mask each, in place of one foreground.

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from profile_files import write_profile
 
 from stylemixseg.evaluation.results import load_runs
-from stylemixseg.experiments.profile import profile_file
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
 from stylemixseg.generators.zoo import CATALOGUE
 
 if sys.version_info >= (3, 11):
-    import tomllib
+    pass
 else:
-    import tomli as tomllib
+    pass
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.execute import execute
@@ -83,34 +82,25 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
     generator = make_stylegan(channels=(16, 16, 16, 12, 8, 8, 8))
     weights, checkpoint = generator.weights(), folder / "random-256.safetensors"
     save_checkpoint(Checkpoint("stylemixseg", generator.architecture, weights, "0" * 64, (), None), checkpoint)
-    settings = tomllib.loads(profile_file("paper").read_text()) | {
-        "generator": str(checkpoint),
-        "n": 3,
-        "queries": 3,
-        "ablation_queries": 2,
-        "development_queries": 3,
-        "example_seeds": [0, 1],
-        "reference": "face_parser",
-        "prefix": "random.",
-        "photo_generator": str(checkpoint),
-        "photos": 2,
-        "projector_steps": 4,
-        "refine_steps": 2,
-        "object_scenes": 2,
-        "object_faces": 2,
-        "detector_photos": 4,
-    }
-    path = folder / "random.toml"
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
-    return path
+    return write_profile(
+        folder / "random.toml",
+        "paper",
+        generator=str(checkpoint),
+        reference="face_parser",
+        prefix="random.",
+        method={"n": 3},
+        queries={"count": 3, "development_count": 3, "examples": [0, 1]},
+        table4={"queries": 2},
+        photos={"generator": str(checkpoint), "count": 2, "projector_steps": 4, "refine_steps": 2},
+        objects={"scenes": 2, "faces": 2},
+        detectors={"photos": 4},
+    )
 
 
 def test_real_photos_without_their_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chapter goes the whole way with the astronaut, says what the table needs, and measures nothing for it."""
     monkeypatch.setenv("STYLEMIXSEG_DATA", str(tmp_path / "empty"))
-    settings = tomllib.loads(profile_file("smoke").read_text()) | {"prefix": "random."}  # no samples in place of photos
-    path = tmp_path / "random.toml"
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    path = write_profile(tmp_path / "random.toml", "smoke", prefix="random.")  # no samples in place of photos
     (source,) = (item for item in SOURCES if item.stem == "10_real_photos")
     output = tmp_path / "out.ipynb"
     execute(source, output, profile=str(path), results=tmp_path / "results")

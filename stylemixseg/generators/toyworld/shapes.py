@@ -3,7 +3,7 @@
 Each part of a thing is a signed distance function (negative inside). Its coverage of a pixel, 0..1, comes
 from the distance at the pixel centre, which gives smooth edges; the pixel belongs to the part where the
 distance is negative, which gives the exact masks. What a style layer may change (paint, light, texture
-phase) is applied later, in `toyworld_paint`, to the maps that stand here. So one structure under twenty
+phase) is applied later, in `paint`, to the maps that stand here. So one structure under twenty
 styles is drawn once.
 """
 

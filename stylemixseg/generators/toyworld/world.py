@@ -5,8 +5,8 @@ truth, and made to fail on purpose. It was not learnt from photographs; results 
 the paper's.
 
 Twelve layers, as a StyleGAN2 of 128 px has (2 log2(128) - 2), so the cutoff c counts as there. Layers 0..5
-place and shape things (`toyworld_layout`, `toyworld_shapes`), layers 6..11 paint and light them
-(`toyworld_paint`): c = 6 is the right cutoff. Below it structure moves between style-mixed images; far
+place and shape things (`layout`, `shapes`), layers 6..11 paint and light them
+(`paint`): c = 6 is the right cutoff. Below it structure moves between style-mixed images; far
 above it too little varies.
 """
 
