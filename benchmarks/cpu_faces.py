@@ -227,7 +227,7 @@ def _limits(settings: dict, laps: measure.Laps) -> dict:
     flops += 2 * convs[-1].noise.numel() * module.to_img.weight.numel()
 
     cores = measure.machine()["cores"]
-    a, b = np.random.rand(2, 2048, 2048).astype(np.float32)
+    a, b = np.random.default_rng(0).random((2, 2048, 2048), np.float32)
     source, target = np.ones((2, cores, (1 << 26) // cores), np.float32)  # 2 x 256 MB, a row for each core
     gemm = min(_seconds(lambda: a @ b) for _ in range(5))
     with ThreadPoolExecutor(cores) as pool:

@@ -5,8 +5,8 @@
 
 "plain" is the straightforward loop: single precision, all layers of one image after the other, colours and K-means on
 the same device. The others are `StyleMixSegmenter(..., device=...)`: layers below c once, in batches, half precision;
-"half_last" with channels last in memory, "half_compiled" through torch.compile. They take turns in one process. Bars, on
-an H200: at most 0.15 s and 2 GiB a query, and half of the plain loop's time.
+"half_last" with channels last in memory, "half_compiled" through torch.compile. They take turns in one process. Bars,
+on an H200: at most 0.15 s and 2 GiB per query, and half of the plain loop's time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Fit the foreground discriminant for faces, stylemixseg/models/weights/faces_discriminant.json, from synthetic faces alone.
+"""Fit the foreground discriminant for faces from synthetic faces alone.
+
+It is written to stylemixseg/models/weights/faces_discriminant.json.
 
 No label takes part: the paper's two rules segment development faces (never those that a reported number uses), and the
 pixels on which the two agree are what is learnt from. The rules' own settings were chosen before, on 24 of these faces,

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Measure how far the book's numbers move when nothing but the machine changes, so that tolerances come from measurement.
+"""Measure how far the book's numbers move when nothing but the machine changes: the tolerances come from it.
 
 The same small run (`SIZES`, otherwise profile cpu) is measured several times, each from nothing: again, with other
 numbers of threads, with the other engine, with the instruction sets of an older processor, and with other versions of
 the libraries. The largest distance from the first run is written, for every mean and every image, to
-`stylemixseg/evaluation/expectations/noise.json`, from which `stylemixseg ledger --update-expectations` takes its tolerances.
+`stylemixseg/evaluation/expectations/noise.json`, from which `stylemixseg ledger --update-expectations` takes its
+tolerances.
 
     python data_scripts/measure_noise.py                                        all but other versions
     python data_scripts/measure_noise.py --python oldest=/tmp/old/bin/python    and an environment of yours
@@ -42,7 +43,7 @@ SIZES = {
 ENGINE_SIZES = SIZES | {"queries": {"count": 1}}  # PyTorch takes some ten times as long on a CPU
 ENGINE_TABLES = ("table1", "parts")
 FIRST = "first"
-# Variables of the processes; "engine" is ours. An older processor has neither AVX2 nor FMA.
+# Environment of the processes; MEASURE_NOISE_ENGINE is ours. An older processor has neither AVX2 nor FMA.
 OLDER = {
     "ATEN_CPU_CAPABILITY": "default",
     "DNNL_MAX_CPU_ISA": "SSE41",
@@ -57,7 +58,7 @@ VARIANTS = {
     "again": ({}, "the same once more"),
     "one_thread": ({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}, "one thread in place of two"),
     "four_threads": ({"OMP_NUM_THREADS": "4", "MKL_NUM_THREADS": "4"}, "four threads on two cores"),
-    "torch_engine": ({"engine": "torch"}, "PyTorch in place of OpenVINO as the engine"),
+    "torch_engine": ({"MEASURE_NOISE_ENGINE": "torch"}, "PyTorch in place of OpenVINO as the engine"),
     "older_processor": (OLDER, "instruction sets limited to SSE 4 in PyTorch, oneDNN, OpenVINO, faiss, MKL and NumPy"),
 }
 
@@ -94,7 +95,7 @@ def main() -> None:
 def _measure(out: Path) -> None:
     """One run of all tables in this process, from nothing."""
     tables, sizes = TABLES, SIZES
-    if os.environ.get("engine") == "torch":
+    if os.environ.get("MEASURE_NOISE_ENGINE") == "torch":
         zoo.find_spec = lambda name: None  # OpenVINO is as good as not installed
         tables, sizes = ENGINE_TABLES, ENGINE_SIZES
     profile = load_profile("cpu").changed(name="noise", **sizes)

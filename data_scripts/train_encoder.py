@@ -239,7 +239,7 @@ def images_step(network: EncoderNet, preview: Preview, pairs: Pairs, photos: Ten
         given = torch.cat([real, as_a_photo(images, rng)])
         wanted = torch.cat([real, images])
         ws, current, total = start.expand(batch, -1, -1), average.expand(batch, -1, -1, -1), 0.0
-        for refinement in range(2):
+        for _ in range(2):  # refinements
             better = ws + seen(network, given, current)
             leaf = better.detach().requires_grad_()
             shown, total = [], 0.0

@@ -6,7 +6,8 @@ What it does, in order:
   2. takes DeepLabV3's weights from $STYLEMIXSEG_DATA/models (TensorFlow Lite, checked by its hash) as the encoder's
      start: it has seen people, hats and clothes on the photos of COCO and PASCAL VOC;
   3. trains the encoder and a light U-shaped decoder on the other 700 (bfloat16 on the CPU, two threads);
-  4. writes stylemixseg/models/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation table).
+  4. writes stylemixseg/models/weights/face_parser.safetensors (fp16) and face_parser.json (provenance, validation
+     table).
 
 Ctrl-C stops after the current step and saves; the same command goes on from there, step for step. With another
 --epochs it goes on under the longer or shorter schedule, and the provenance says from which step.
@@ -85,7 +86,9 @@ def load_into_memory(photos: MaskedPhotos, names: list[str]) -> tuple[torch.Tens
 
 
 def augmented(images: torch.Tensor, labels: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A batch (B, 3, C, C) uint8 with labels (B, H, W) -> inputs (B, 3, S, S) in [-1, 1], targets (B, (S + 1) / 2, (S + 1) / 2).
+    """A batch (B, 3, C, C) uint8 with labels (B, H, W) -> inputs (B, 3, S, S) in [-1, 1], targets (B, T, T).
+
+    T = (S + 1) / 2.
 
     Flip (left and right parts change names), zoom 0.7 to 1.35, turn up to 15 degrees, shift up to a tenth, then
     brightness, contrast, saturation and a colour cast. Targets lie at the centres of the network's output pixels.

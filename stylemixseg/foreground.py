@@ -19,7 +19,9 @@ CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 class ForegroundRule(Protocol):
     """Says which clusters are foreground: labels (H, W) int in 0..k-1 -> (k,) bool, True for foreground."""
 
-    def __call__(self, labels: np.ndarray, k: int) -> np.ndarray: ...
+    def __call__(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """Which of the k clusters in `labels` are foreground, in the order of their numbers."""
+        ...
 
 
 class EmptyMaskWarning(UserWarning):
@@ -84,6 +86,11 @@ class CornerMinority:
         return (counts.mean(0) if self.pooled else counts.max(0)) / b**2
 
     def __call__(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """Apply the rule: labels (H, W) int in 0..k-1 -> (k,) bool, True for foreground.
+
+        Raises:
+            ValueError: labels of another shape or range, or b larger than the image's shorter side.
+        """
         counts, b = self.counts(labels, k)
         areas = len(self.corners) * b * b if self.pooled else b * b
         held = counts.sum(0) if self.pooled else counts.max(0)
@@ -138,6 +145,11 @@ class Saliency:
         return sums / np.maximum(np.bincount(labels.ravel(), minlength=k), 1)
 
     def __call__(self, labels: np.ndarray, k: int) -> np.ndarray:
+        """Apply the rule: labels (H, W) int in 0..k-1 -> (k,) bool, True for foreground.
+
+        Raises:
+            ValueError: labels of another shape or range, or a saliency map of another size.
+        """
         return self.scores(labels, k) > self.theta_saliency
 
 

@@ -72,7 +72,8 @@ def confusion(pred, truth, ignore=None) -> Confusion:
     """Count how a predicted mask agrees with the truth.
 
     Args:
-        pred, truth: masks (H, W), bool or integers 0 and 1, of one size.
+        pred: mask (H, W), bool or integers 0 and 1, True where the object is said to be.
+        truth: mask of the same size, True where it is.
         ignore: mask (H, W), True where pixels are left out; None counts all.
 
     Raises:
@@ -126,7 +127,8 @@ def bootstrap_interval(
 
     Args:
         confusions: one an image, at least one; images are drawn from it with replacement.
-        statistic, average: as in `mean_iou`.
+        statistic: "miou", "fg_iou" or "bg_iou".
+        average: "per_image" or "dataset", see the module's description.
         samples: resampled sets.
         seed: of the resampling; the same seed gives the same interval.
         level: coverage, in 0..1.
@@ -151,8 +153,10 @@ def paired_difference(
     intervals of `bootstrap_interval` suggest.
 
     Args:
-        a, b: one an image and method, at least one; a[i] and b[i] belong to the same image and the same reference.
-        statistic, average: as in `mean_iou`.
+        a: confusions of one method, one an image, at least one.
+        b: those of the other; a[i] and b[i] belong to the same image and the same reference.
+        statistic: "miou", "fg_iou" or "bg_iou".
+        average: "per_image" or "dataset", see the module's description.
 
     Returns:
         The value of `a` minus that of `b` in -1..1, and (low, high). Zero outside of it: the sign of the difference
@@ -199,7 +203,9 @@ def bootstrap_mean(
     Args:
         groups: values that belong together, such as those of the objects of one scene; one value each where nothing
             does. Empty ones count for nothing.
-        samples, seed, level: as in `bootstrap_interval`.
+        samples: resampled sets.
+        seed: of the resampling; the same seed gives the same interval.
+        level: coverage, in 0..1.
 
     Returns:
         (low, high).
@@ -234,6 +240,7 @@ def ious_of_counts(counts: np.ndarray, statistic: str = "miou") -> np.ndarray:
     """IoU of every row of counts (..., 4), columns tp, fp, fn, tn -> (...) float64.
 
     Args:
+        counts: (..., 4) integers of at least 0.
         statistic: "miou", "fg_iou" or "bg_iou"; absent classes count as in `Confusion`.
     """
     tp, fp, fn, tn = np.moveaxis(counts, -1, 0)

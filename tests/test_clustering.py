@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import faiss
 import numpy as np
 import pytest
@@ -78,7 +80,7 @@ def test_equal_seeds_give_equal_results():
 def test_more_restarts_are_never_worse(seed):
     summary, _ = blobs(spread=10)
     objectives = [kmeans(summary, 8, seed=seed, restarts=restarts).objective for restarts in (1, 2, 5, 10)]
-    assert all(later <= earlier for earlier, later in zip(objectives, objectives[1:]))
+    assert all(later <= earlier for earlier, later in pairwise(objectives))
 
 
 def test_sub_sampling_is_ours_to_say_and_faiss_default_is_256(capfd):

@@ -194,7 +194,7 @@ def test_an_empty_or_full_mask_is_a_warning_with_advice():
 def test_clusters_that_are_not_there_do_not_count():
     for there, warning in ((False, EmptyMaskWarning), (True, FullMaskWarning)):
         with pytest.warns(warning):  # cluster 3 has no pixel, so what the rule says of it makes no mask
-            foreground_clusters(LABELS, 4, lambda labels, k: np.array([there] * 3 + [not there]))
+            foreground_clusters(LABELS, 4, lambda labels, k, there=there: np.array([there] * 3 + [not there]))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
+from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, FullMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.metrics import confusion, mean_iou
@@ -94,7 +94,7 @@ def test_describe_is_json(world, result):
     assert record["foreground_clusters"] == np.flatnonzero(result.foreground).tolist()
     assert record["mask_share"] == pytest.approx(result.mask.mean())
     mapped = StyleMixSegmenter(world, n=2, cutoff=6, rule=Saliency(0.2, saliency_map=np.ones((64, 64)) / 2))
-    with pytest.warns(UserWarning):  # a map that is the same everywhere takes all
+    with pytest.warns(FullMaskWarning, match="full mask"):  # a map that is the same everywhere takes all
         json.dumps(mapped(query(world, 0)).describe())
 
 

@@ -2,4 +2,5 @@
 
 from stylemixseg._util.quiet import set_environment
 
-set_environment()  # first of all, because Matplotlib reads it when it is imported; the kernels of the chapters inherit it
+# First of all, because Matplotlib reads it when it is imported; the kernels of the chapters inherit it.
+set_environment()

@@ -26,8 +26,10 @@ OPTIONAL_DATA = ("data/celebamask_hq_800", "data/weizmann_horse", "models")  # s
 
 
 def cache_key(source: Path, profile: str) -> str:
-    """Hash of all that an executed chapter depends on: its source, the package, the profile, the locked versions, and which
-    of the data that a reader may bring are there."""
+    """Hash of all that an executed chapter depends on.
+
+    That is its source, the package, the profile, the locked versions, and which of the optional data are there.
+    """
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
     # chapters show these beside their own numbers, and what chose the settings
@@ -174,8 +176,9 @@ def _failure(source: Path, executed: Path, error: Exception) -> str:
     raised = [(index, cell) for index, cell in code if any(o.output_type == "error" for o in cell.outputs)]
     started = [(index, cell) for index, cell in code if cell.metadata.get("papermill", {}).get("start_time")]
     index, cell = raised[0] if raised else (started or code)[-1]
-    if hasattr(error, "ename"):
-        reason = f"{error.ename}: {error.evalue}"
-    else:
-        reason = f"{type(error).__name__}: {error}"
-    return f"notebook {source.stem} failed in cell {index} (`{first_line(cell)}`): {reason}\nfull traceback: {report}"
+    # An error of a cell carries the class and the message of what was raised inside the kernel.
+    kind, message = (error.ename, error.evalue) if hasattr(error, "ename") else (type(error).__name__, error)
+    return (
+        f"notebook {source.stem} failed in cell {index} (`{first_line(cell)}`): {kind}: {message}\n"
+        f"full traceback: {report}"
+    )

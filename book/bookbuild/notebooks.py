@@ -59,10 +59,11 @@ def stated_seconds(notebook: NotebookNode) -> float | None:
 def problems(notebook: NotebookNode) -> list[str]:
     """What a chapter's source lacks, one sentence each; empty where it is complete."""
     text = markdown_of(notebook)
-    found = []
-    for section in SECTIONS:
-        if not re.search(_TITLE.format(word=section), text, flags=re.IGNORECASE | re.MULTILINE):
-            found.append(f"no line titles the section '{section}' (a heading, bold words or a directive)")
+    found = [
+        f"no line titles the section '{section}' (a heading, bold words or a directive)"
+        for section in SECTIONS
+        if not re.search(_TITLE.format(word=section), text, flags=re.IGNORECASE | re.MULTILINE)
+    ]
     if stated_seconds(notebook) is None:
         found.append("no run time of the form 'Run time: about 3 minutes'")
     read = list(directives(text))
@@ -122,7 +123,9 @@ def launch_links(name: str) -> str:
 
 
 def launch_notebook(source: Path, references: References) -> NotebookNode:
-    """The chapter as a notebook to run elsewhere: plain Markdown, no solutions, no outputs, and it installs what it needs.
+    """The chapter as a notebook to run elsewhere: plain Markdown, without solutions and outputs.
+
+    Its first cell installs what it needs.
 
     Args:
         source: py:percent file of the chapter.

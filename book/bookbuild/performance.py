@@ -88,29 +88,30 @@ def _faces(run: dict) -> list[str]:
     shares, reached = _shares(run), sum(item["iou"] >= bars["iou"] for item in run["agreement"])
     mixes, colours = ({who: f"{share[part]:.0%}" for who, share in shares.items()} for part in ("mixes", "colours"))
     bound = (
-        f"What bounds the rest: the convolutions of the {settings['n']} mixes are {settings['n'] * limits['flops_per_mix'] / 1e9:.0f} "
-        f"GFLOP, which these cores do in {limits['arithmetic_s']:.1f} s at the speed that they reach in a large matrix "
-        f"product; their feature maps are {settings['n'] * limits['map_bytes_per_mix'] / 1e9:.0f} GB, which they move in "
+        f"What bounds the rest: the convolutions of the {settings['n']} mixes are "
+        f"{settings['n'] * limits['flops_per_mix'] / 1e9:.0f} GFLOP, which these cores do in "
+        f"{limits['arithmetic_s']:.1f} s at the speed that they reach in a large matrix product; their feature maps "
+        f"are {settings['n'] * limits['map_bytes_per_mix'] / 1e9:.0f} GB, which they move in "
         f"{limits['traffic_s']:.1f} s. The mixes took {statistics.median(ours):.1f} s (median)."
     )
     return [
         f"## The face generator on a CPU\n\n{_where(run)} n = {settings['n']}, c = {settings['cutoff']}, "
         f"k = {settings['k']}, native resolution. The *peer* is what one would write: OpenVINO runs the published "
-        "network once for each mix, scikit-image converts to LAB, faiss clusters all pixels, and the same rule picks the "
-        "clusters. Each run is a fresh process, start included.",
+        "network once for each mix, scikit-image converts to LAB, faiss clusters all pixels, and the same rule "
+        "picks the clusters. Each run is a fresh process, start included.",
         table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
-        ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: ours "
-        f"has {shares['ours']['whole']:.0%} of the length of the peer's. Right, time and memory over the number of styles, "
-        "both straight lines\n\nLeft: where the time of one mask goes, as shares of the peer's whole time. The mixes take "
-        f"{mixes['ours']} of it in ours and {mixes['peer']} in the peer, colours and clusters {colours['ours']} and "
-        f"{colours['peer']}. The peer computes the latter on the whole summary tensor; ours never writes that tensor down, "
-        "and trains K-means on a sample of the pixels. Right: time and memory of one mask grow with the number of styles "
-        "along straight lines.\n:::",
-        f"Do both give the same mask? The aim is an IoU of {bars['iou']}, and {reached} of {len(run['agreement'])} queries "
-        "reach it. The objective is what K-means minimises, over all "
-        "pixels; above 1 the peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the best "
-        "of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local minimum: "
-        "started once more from our centroids, it gives the mask of the last column.",
+        ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: "
+        f"ours has {shares['ours']['whole']:.0%} of the length of the peer's. Right, time and memory over the number "
+        "of styles, both straight lines\n\nLeft: where the time of one mask goes, as shares of the peer's whole time. "
+        f"The mixes take {mixes['ours']} of it in ours and {mixes['peer']} in the peer, colours and clusters "
+        f"{colours['ours']} and {colours['peer']}. The peer computes the latter on the whole summary tensor; ours "
+        "never writes that tensor down, and trains K-means on a sample of the pixels. Right: time and memory of one "
+        "mask grow with the number of styles along straight lines.\n:::",
+        f"Do both give the same mask? The aim is an IoU of {bars['iou']}, and {reached} of {len(run['agreement'])} "
+        "queries reach it. The objective is what K-means minimises, over all "
+        "pixels; above 1 the peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the "
+        "best of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local "
+        "minimum: started once more from our centroids, it gives the mask of the last column.",
         table(
             [
                 "seed",
@@ -169,7 +170,8 @@ def _growth(run: dict) -> list[str]:
         f"## How it grows\n\nOne setting varies, the others stay at {fixed}. Times are relative to the first row of "
         "each setting; memory is that of the whole process.",
         table(["setting", "value", "time of the mixes", "time of the clustering", "peak memory, GB"], rows),
-        "Straight lines through these, in seconds or bytes a unit, and the slope that follows from the sizes of the arrays:",
+        "Straight lines through these, in seconds or bytes a unit, and the slope that follows from the sizes of the "
+        "arrays:",
         table(["line", "slope", "expected", "R²", "why"], fits),
     ]
 
@@ -191,10 +193,10 @@ def _stylegan(run: dict) -> list[str]:
     )
     return [
         f"## StyleGAN2 on a CPU\n\n{_where(run)} {settings['resolution']} px, random weights, {settings['n']} mixes, "
-        f"{settings['repeats']} rounds. *Straightforward* is the same network in PyTorch, one image at a time, all layers "
-        "for each. *Shared* computes the layers below c once. *Ours* does that in OpenVINO, which is what "
-        "`load_generator` gives on a CPU. The fourth column is the share of the arithmetic that lies above c: no sharing "
-        "can do better.",
+        f"{settings['repeats']} rounds. *Straightforward* is the same network in PyTorch, one image at a time, all "
+        "layers for each. *Shared* computes the layers below c once. *Ours* does that in OpenVINO, which is what "
+        "`load_generator` gives on a CPU. The fourth column is the share of the arithmetic that lies above c: no "
+        "sharing can do better.",
         table(
             [
                 "c",
@@ -207,9 +209,9 @@ def _stylegan(run: dict) -> list[str]:
         ),
         "The difference is in units of the image's range. Most of the arithmetic of StyleGAN2 stands in its later, "
         f"larger layers, so that {remain} must be done for every mix however much is shared.",
-        "Could an image of fewer pixels, the sum of the RGB images up to r, stand for the whole? It costs a fraction. How "
-        "alike the two are can only be told on trained weights; on random ones, where each resolution adds equal noise, "
-        "the correlation of their pixels is:",
+        "Could an image of fewer pixels, the sum of the RGB images up to r, stand for the whole? It costs a fraction. "
+        "How alike the two are can only be told on trained weights; on random ones, where each resolution adds equal "
+        "noise, the correlation of their pixels is:",
         table(["r", "correlation with the whole image, random weights"], earlier),
     ]
 

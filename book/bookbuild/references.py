@@ -78,9 +78,9 @@ class References:
         return authors, entry.fields["year"], link
 
     def page_address(self, link: str) -> str:
-        """Where on the published pages a link in a chapter's source leads: to a page, or to what has the link for a label.
+        """Where on the published pages a link in a chapter's source leads.
 
-        A link to another site is given back.
+        The link names a page or a label. One to another site is given back.
 
         Raises:
             BuildError: the book has no such page, and no chapter this label.

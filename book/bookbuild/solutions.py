@@ -58,8 +58,8 @@ def without_solutions(notebook: NotebookNode) -> NotebookNode:
 def open_solutions(notebook: NotebookNode) -> list[str]:
     """What a reader of the page would see of a solution before opening it, one sentence each.
 
-    A solution folds by the class `dropdown`, and takes with it all text and cells up to its end. Between an exercise and
-    the next heading there is therefore nothing else than exercises and such solutions.
+    A solution folds by the class `dropdown`, and takes with it all text and cells up to its end. Between an exercise
+    and the next heading there is therefore nothing else than exercises and such solutions.
     """
     found = []
     for cell in (cell for cell in notebook.cells if cell.cell_type == "markdown"):

@@ -31,9 +31,10 @@ def check_spots(results: Path) -> None:
     if moved:
         worst = moved[-1]
         raise BuildError(
-            f"{len(moved)} of {len(found.rows)} scores of the full run did not come out again; the worst: {worst.name} of "
-            f"{worst.image}, committed {worst.expected:.4f}, now {worst.measured:.4f} (tolerance {worst.tolerance:.4f}). "
-            "If the change is meant, run `stylemixseg reproduce` for its table with --profile full, and commit the results"
+            f"{len(moved)} of {len(found.rows)} scores of the full run did not come out again; the worst: "
+            f"{worst.name} of {worst.image}, committed {worst.expected:.4f}, now {worst.measured:.4f} (tolerance "
+            f"{worst.tolerance:.4f}). If the change is meant, run `stylemixseg reproduce` for its table with --profile "
+            "full, and commit the results"
         )
     print(f"{len(found.rows)} scores of {len({row.image for row in found.rows})} images came out again")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.from_rgb = Convolution(3, channels[-1], 1)
         downwards = channels[::-1]
-        self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in zip(downwards, downwards[1:])))
+        self.blocks = nn.Sequential(*(ResidualBlock(i, o) for i, o in pairwise(downwards)))
         last = channels[0]
         self.conv = Convolution(last + 1, last, 3)
         self.fc, self.out = FullyConnected(16 * last, last), FullyConnected(last, 1)

@@ -95,6 +95,7 @@ def download(
 
     Args:
         url: http or https. Redirects are followed, never from https to http. Certificates are always checked.
+        target: the file to write; its folder is made. An unfinished download stands beside it, see `part_path`.
         max_bytes: a longer file is refused.
         spare: bytes that must stay free on the disk besides the file.
         timeout: seconds to wait for a connection, and for the next bytes.

@@ -88,8 +88,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def named_in_utf8(path: str | Path) -> Iterator[Path]:
-    """A path of an existing file for libraries that open no path but UTF-8, as safetensors: this one, or one like
-    /dev/fd/3, which names the file while it is open.
+    """A path of an existing file for libraries that open no path but UTF-8, as safetensors.
+
+    It is the given one where that is UTF-8, else one like /dev/fd/3, which names the file while it is open.
     """
     try:
         os.fspath(path).encode("utf-8")

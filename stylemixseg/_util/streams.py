@@ -25,7 +25,8 @@ class UnfailingStream:
     """
 
     def __init__(self, stream):
-        self._stream = open(os.devnull, "w") if stream is None else stream
+        # Open until the process ends, as the standard stream in whose place it stands.
+        self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
         self.failure: Exception | None = None
 
     def __getattr__(self, name: str):

@@ -53,10 +53,14 @@ class MaskedPhotos(Protocol):
     """A folder of photos with label maps: `names` are the ids, in order; `photos[name]` decodes one pair."""
 
     @property
-    def folder(self) -> Path: ...
+    def folder(self) -> Path:
+        """The folder that holds the photos and their label maps."""
+        ...
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def names(self) -> tuple[str, ...]:
+        """Ids of all photos, in order; `photos[name]` takes one of them."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -38,6 +38,7 @@ class HorsePhotos:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Ids of all photos, sorted; `photos[name]` takes one of them."""
         return tuple(self.split_of)
 
     def __len__(self) -> int:

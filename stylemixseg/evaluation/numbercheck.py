@@ -2,8 +2,8 @@
 
 An expectation is a number that an earlier run of the same profile measured, on the same images with the same seeds. So
 the images' sampling error does not enter: a second run can differ only by the machine's arithmetic and by a change of
-the code. How far the first of these moves a number was measured (`data_scripts/measure_noise.py`, `noise.json`), and the
-tolerances are taken from that measurement. Means over images are compared, and every single image.
+the code. How far the first of these moves a number was measured (`data_scripts/measure_noise.py`, `noise.json`), and
+the tolerances are taken from that measurement. Means over images are compared, and every single image.
 The check says nothing about the paper; the ledger's tables and claims do.
 """
 
@@ -53,6 +53,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
+        """Whether the number is within its tolerance of what was expected."""
         return abs(self.measured - self.expected) <= self.tolerance
 
 
@@ -175,7 +176,11 @@ def _expected(name: str, entry) -> tuple[float, float]:
 
 @cache
 def noise() -> dict:
-    """What `data_scripts/measure_noise.py` measured: {"means": {name: movement}, "images": {...}, "variants": [...]}."""
+    """What `data_scripts/measure_noise.py` measured.
+
+    Returns:
+        {"means": {name: movement}, "images": {name: {image: movement}}, "variants": [...]}.
+    """
     return read_json(NOISE_FILE)
 
 

@@ -63,6 +63,7 @@ def standing(created: str, since: str | None) -> str:
     """When something was computed: "in this build", or "on 2026-11-25".
 
     Args:
-        created: UTC, ISO 8601. since: when the build began, in the same form; None: there is no build.
+        created: UTC, ISO 8601.
+        since: when the build began, in the same form; None: there is no build.
     """
     return "in this build" if since is not None and created >= since else f"on {created[:10]}"

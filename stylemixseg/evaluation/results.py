@@ -156,9 +156,11 @@ class RunRecorder:
         The counts of every image are kept too, under `prefix`.
 
         Args:
+            prefix: dotted lower-case name that the three numbers share, such as "table4.lab.c8.k4".
             confusions: one per image.
             average: "dataset" or "per_image", as in `mean_iou`.
             images: names of the images; None numbers them.
+            note: free text for the reader, kept with each of the three numbers.
         """
         for statistic in ("fg_iou", "bg_iou", "miou"):
             self.add(
@@ -173,7 +175,7 @@ class RunRecorder:
     def add_both(
         self, prefix: str, confusions: Sequence[Confusion], images: Sequence[str] | None = None, note: str | None = None
     ) -> None:
-        """Record a set of images in both averages: dataset-level as `<prefix>.*`, over images as `<prefix>.per_image.*`."""
+        """Record a set of images in both averages: dataset-level as `<prefix>.*`, over images as `.per_image.*`."""
         self.add_ious(prefix, confusions, average="dataset", images=images, note=note)
         self.add_ious(f"{prefix}.per_image", confusions, average="per_image", images=images, note=note)
         del self._scores[f"{prefix}.per_image"]  # the same counts stand under `prefix`
@@ -189,8 +191,10 @@ class RunRecorder:
         """Record the mean over all values, with n and a bootstrap interval over groups, and the mean of every group.
 
         Args:
+            name: dotted lower-case name of the mean, such as "table1.faces.psnr".
             groups: the values of each image, as in `bootstrap_mean`; those without a value count for nothing.
             images: names of the images, one per group; None numbers them.
+            note: free text for the reader, kept with the mean.
         """
         values = [value for group in groups for value in group]
         self.add(name, sum(map(float, values)) / len(values), n=len(values), interval=bootstrap_mean(groups), note=note)
@@ -297,9 +301,8 @@ def _measurement(item) -> Measurement:
 def _check_run(run: Run) -> None:
     _check_plain("experiment", run.experiment)
     _check_plain("profile", run.profile)
-    if run.generator is not None:
-        if not _is_texts(run.generator) or set(run.generator) != {"name", "sha256"}:
-            raise TypeError(f"generator must be null or have name and sha256, got {run.generator!r:.80}")
+    if run.generator is not None and (not _is_texts(run.generator) or set(run.generator) != {"name", "sha256"}):
+        raise TypeError(f"generator must be null or have name and sha256, got {run.generator!r:.80}")
     if run.seed is not None:
         check_int("seed", run.seed, 0)
     if not _is_texts(run.versions):

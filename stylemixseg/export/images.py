@@ -55,6 +55,8 @@ def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, 
     """Write image.png, mask.png (0/255), clusters.png, overlay.png and segmentation.json, each whole or not at all.
 
     Args:
+        result: what a `StyleMixSegmenter` found.
+        folder: where to write; it is made where it is absent.
         query: what made the query image (seed and truncation, or the latent's file), for the JSON file.
         seconds: wall time of the whole, loading included.
     """
@@ -89,7 +91,9 @@ def save_photo_segmentation(
     that a record never stands beside pictures of another run.
 
     Args:
+        result: what a `PhotoSegmenter` found.
         pixels: the photo (H, W, 3) uint8.
+        folder: where to write; it is made where it is absent.
         record: what else segmentation.json is to say, plain values; its entries go before those of `describe`.
         background: (H, W, 3) uint8, or None.
     """

@@ -29,6 +29,7 @@ def coco(result: ObjectSegmentation, file_name: str, image_id: int = 1) -> dict:
     An object that others hide wholly has no annotation. `score` is the detector's, as in COCO's results.
 
     Args:
+        result: the objects of one image of (H, W) pixels.
         file_name: of the image, for the entry "images".
         image_id: of the image; annotations are numbered image by image only if you shift them.
     """
@@ -91,6 +92,8 @@ def save_objects(result: ObjectSegmentation, folder: str | Path, *, record: Mapp
     phrases in order); instance.png (16 bits, 0 none, then the objects' numbers); objects.coco.json; segmentation.json.
 
     Args:
+        result: the objects of one image.
+        folder: where to write; it is made where it is absent.
         record: what else segmentation.json is to say, plain values.
         seconds: wall time of the whole, loading included.
     """
@@ -119,10 +122,13 @@ def _in_palette(semantic: np.ndarray) -> Image.Image:
 
 
 def save_photo_objects(found: PhotoObjects, folder: str | Path, *, record: Mapping) -> Path:
-    """Write the objects of a photo: as `save_objects`, in the photo's pixels, and in the frame crop.png,
-    reconstruction.png and latent.npy. Boxes and crops in segmentation.json are those of the frame.
+    """Write the objects of a photo: what `save_objects` writes, in the photo's pixels, and the files of the frame.
+
+    Those are crop.png, reconstruction.png and latent.npy. Boxes and crops in segmentation.json are the frame's.
 
     Args:
+        found: the objects of one photo, from `PhotoObjectSegmenter`.
+        folder: where to write; it is made where it is absent.
         record: what else segmentation.json is to say, plain values.
     """
     folder = Path(folder)

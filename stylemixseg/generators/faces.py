@@ -72,7 +72,7 @@ def load_faces(name: str = "faces") -> MobileStyleGAN:
     """The face generator as a PyTorch module in evaluation mode, fetched on first use."""
     path = fetch_faces()
     with named_in_utf8(path) as name_of_file, safe_open(name_of_file, "pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no dictionary: it has no __iter__
     generator = MobileStyleGAN(name=name, digest=weights_digest(state))
     generator.load_state_dict(state)
     return generator.eval().requires_grad_(False)

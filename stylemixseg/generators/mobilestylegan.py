@@ -16,6 +16,7 @@ The module is differentiable (inversion needs that), runs on any device, and hol
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +50,7 @@ class Affine(nn.Linear):
     """A layer's style: w (N, w_dim) -> one scale an input channel, shaped (N, C, 1, 1) to multiply a feature map."""
 
     def forward(self, w: Tensor) -> Tensor:
+        """Latents w (N, w_dim) of one layer -> scales (N, C, 1, 1)."""
         return super().forward(w)[:, :, None, None]
 
 
@@ -63,7 +65,8 @@ class StyledConv(nn.Module):
         self.register_buffer("noise", torch.zeros(1, 1, side, side))
         self.bias = nn.Parameter(torch.zeros(1, out_channels, 1, 1))
 
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:  # (N, C_in, H, W), (N, w_dim) -> (N, C_out, H, W)
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Features (N, C_in, H, W) and latents w (N, w_dim) -> features (N, C_out, H, W); H = W = `side`."""
         x = x * self.affine(w)
         if self.depthwise is not None:
             x = F.conv2d(x, self.depthwise, padding=1, groups=x.shape[1])
@@ -89,6 +92,7 @@ class MappingNetwork(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(w_dim, w_dim) for _ in range(depth))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Input latents z (N, w_dim) -> latents w (N, w_dim), not truncated."""
         x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.layers:
             x = F.leaky_relu(layer(x), LEAK) * 2**0.5
@@ -123,7 +127,7 @@ class MobileStyleGAN(nn.Module):
         self.const = nn.Parameter(torch.zeros(1, channels[0], 4, 4))
         self.conv1 = StyledConv(channels[0], channels[0], 4, w_dim, separable=False)
         self.blocks = nn.ModuleList(
-            Block(before, after, 8 << i, w_dim) for i, (before, after) in enumerate(zip(channels, channels[1:]))
+            Block(before, after, 8 << i, w_dim) for i, (before, after) in enumerate(pairwise(channels))
         )
         self.to_img_affine = Affine(w_dim, channels[-1])
         self.to_img = nn.Conv2d(channels[-1], 12, 1)

@@ -14,7 +14,7 @@ class Inversion:
 
     Attributes:
         ws: latents (N, num_ws, w_dim), one a photo.
-        steps: the latents on the way, each (N, num_ws, w_dim): the start first, `ws` last; what a reader scrubs through.
+        steps: the latents on the way, each (N, num_ws, w_dim): the start first, `ws` last.
         seconds: wall time of the whole batch.
         method: what made it and in how many steps, in words ("encoder, 3 refinements").
     """

@@ -41,6 +41,7 @@ class Residual(nn.Module):
         self.norm2 = nn.BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> the same shape, at least 0."""
         return F.relu(x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
 
 
@@ -66,6 +67,7 @@ class EncoderNet(nn.Module):
         self.register_buffer("w_std", torch.ones(w_dim))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Photo and reconstruction x (N, 6, 128, 128) in [-1, 1] -> step in the latent (N, num_ws, w_dim)."""
         x = self.summary(self.body(x)).flatten(1)
         x = F.leaky_relu(self.hidden(F.leaky_relu(x, 0.2)), 0.2)
         return torch.stack([head(x) for head in self.heads], 1) * self.w_std

@@ -37,7 +37,8 @@ def multi_scale_loss(images: Tensor, target: Tensor, sides: Sequence[int] = SIDE
     Small sides pull coarse layout into place from far away, where single pixels give no direction.
 
     Args:
-        images, target: (N, 3, S, S), which may differ in S.
+        images: (N, 3, S, S).
+        target: (N, 3, T, T); the two are compared at the smaller of S and T and below.
         sides: in pixels; those larger than either image are left out.
 
     Raises:
@@ -184,6 +185,7 @@ def latent_spread(generator: Generator, samples: int = 8192, seed: int = 0) -> L
     """Measure the spread of w over seeded samples, in double precision.
 
     Args:
+        generator: whose mapping network is measured.
         samples: at least 2 w_dim, or the covariance would say more about chance than about the generator.
         seed: of `numpy.random.RandomState`.
     """

@@ -116,10 +116,8 @@ class OfficialEncoder:
                     bar.update(len(batch))
                 batches.append(steps)
         steps = tuple(torch.cat(step) for step in zip(*batches))
-        if kind.method == "ReStyle":
-            how = f"{passes} refinement{'s' if passes > 1 else ''}"
-        else:
-            how = "one pass"
+        refinements = "1 refinement" if passes == 1 else f"{passes} refinements"
+        how = refinements if kind.method == "ReStyle" else "one pass"
         seconds = time.perf_counter() - started
         return Inversion(steps[-1], steps, seconds, f"{kind.method} ({kind.name}), {how}")
 
@@ -147,6 +145,7 @@ def load_official_encoder(
     share theirs (what is a latent in one is a difference in the other): there `opts.encoder_type` decides.
 
     Args:
+        path: the checkpoint, a `.pt` file.
         generator: the one that the encoder was trained for; None: the StyleGAN2 in the file (`decoder.*`).
         encoder_type: a key of `ENCODERS`; None: what the file's `opts` say.
         latent_avg: mean latent, (w_dim,) or (num_ws, w_dim); None: the file's.

@@ -77,6 +77,7 @@ class SqueezeExcite(nn.Module):
         self.fc2 = nn.Conv2d(channels // REDUCTION, channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) -> the same shape."""
         means = x.mean((2, 3), keepdim=True)  # (N, C, 1, 1)
         return x * torch.sigmoid(self.fc2(F.relu(self.fc1(means))))
 
@@ -102,6 +103,7 @@ class IRSEUnit(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, I, h, w) -> (N, O, h / stride, w / stride)."""
         return self.res_layer(x) + self.shortcut_layer(x)
 
 
@@ -119,6 +121,7 @@ class ResNetUnit(nn.Module):
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, I, h, w) -> (N, O, h / stride, w / stride), at least 0."""
         residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(residual + self.downsample(x))
 
@@ -139,6 +142,7 @@ class StyleHead(nn.Module):
         self.linear = FullyConnected(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, C, side, side) -> (N, C)."""
         return self.linear(self.convs(x).flatten(1))
 
 
@@ -181,6 +185,7 @@ class StyleEncoder(nn.Module):
         self.styles = nn.ModuleList(StyleHead(self.w_dim, side) for side in sides)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (N, inputs, 256, 256) in [-1, 1] -> codes (N, num_ws, w_dim), to be added to a latent."""
         maps = self.feature_maps(images)
         features = [maps[-1]] * self.num_ws
         if self.kind.pyramid:
@@ -194,10 +199,8 @@ class StyleEncoder(nn.Module):
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
         """The maps after the four stages: width, 2, 4 and 8 times width channels at 128, 64, 32 and 16 px."""
-        if self.kind.backbone == "IR-SE50":
-            x = self.input_layer(images)
-        else:
-            x = self.relu(self.bn1(self.conv1(images)))
+        ir_se50 = self.kind.backbone == "IR-SE50"
+        x = self.input_layer(images) if ir_se50 else self.relu(self.bn1(self.conv1(images)))
         maps, done = [], 0
         for count in UNITS[self.kind.backbone]:
             x = self.body[done : done + count](x)

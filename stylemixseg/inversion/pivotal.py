@@ -55,11 +55,13 @@ def pivotal_tuning(
         generator: one that PyTorch runs.
         ws: the pivot (1, num_ws, w_dim), from an inverter.
         photos: (1, 3, S, S) in [-1, 1], in the generator's frame; compared at the smaller of S and its resolution.
-        steps, learning_rate: of Adam. The paper's: 350 and 3e-4, for StyleGAN2. The face generator's weights are not
-            normalised in the network: there the loss jumps at 3e-4 and falls at 3e-5. A step of it takes 3 s on a core.
+        steps: of Adam, at least 1. The paper's: 350. With the face generator a step takes 3 s on one core.
+        learning_rate: of Adam, above 0. The paper's, 3e-4, is for StyleGAN2. The face generator's weights are not
+            normalised in the network: there the loss jumps at 3e-4 and falls at 3e-5.
         pixel_weight: of the mean squared difference, over values in [-1, 1].
-        perceptual, perceptual_weight: a distance images, target -> (1,) beside it, the paper's LPIPS for example
+        perceptual: a distance images, target -> (1,) beside it, the paper's LPIPS for example
             (`losses.lpips_distance`); None, the default: none, for every one brings a trained network in.
+        perceptual_weight: of that distance, at least 0.
         locality_weight: keeps other images as they are (section 3.3): mean squared change of the image of a latent
             `LOCALITY_RADIUS` from the pivot towards a random one, a new one each step. The paper's: 0.1. 0 spares
             more than half of the time.

@@ -3,9 +3,9 @@
 In the manner of the projector of StyleGAN2 (Karras et al. 2020, https://arxiv.org/abs/1912.04958, appendix D) with its
 learning-rate schedule, but without a perceptual network by default: a pixel loss over several scales takes its place.
 
-What is optimised are the latents' whitened coordinates (`losses.LatentSpread`). Adam moves every number at about the same
-rate; in plain W that is as far along a direction in which the generator's latents hardly differ as along any other, and
-the latent soon lies where the generator was never trained: its image may fit, its style mixes do not.
+What is optimised are the latents' whitened coordinates (`losses.LatentSpread`). Adam moves every number at about the
+same rate; in plain W that is as far along a direction in which the generator's latents hardly differ as along any
+other, and the latent soon lies where the generator was never trained: its image may fit, its style mixes do not.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class ProjectorConfig:
     Attributes:
         space: "w" (one latent for all layers), "w+" (one a layer), or "w+noise" (the noise maps of a StyleGAN2 too).
         steps: of the optimiser, in all.
-        learning_rate: of Adam, at its top, in standard deviations of the latents a step: it rises over the first 5 % of the steps and falls over the last 25 %.
+        learning_rate: of Adam, at its top, in standard deviations of the latents per step: it rises over the first 5 %
+            of the steps and falls over the last 25 %.
         sides: of the area pyramid in `losses.multi_scale_loss`, in pixels.
         prior_weight: of the latent's distance to w_avg, `LatentSpread.distance`.
         layer_weight: of the spread between layers, `LatentSpread.between_layers`.

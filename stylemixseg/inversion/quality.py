@@ -1,8 +1,8 @@
 """What an inversion loses, measured on photo and reconstruction.
 
 A mask of the reconstruction is judged by the photo's, so a changed outline costs every method that works on the
-reconstruction. How much, the agreement of the face parser's masks on the two images estimates. It holds the parser's own
-errors on both, and bounds no other method.
+reconstruction. How much, the agreement of the face parser's masks on the two images estimates. It holds the parser's
+own errors on both, and bounds no other method.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def inversion_quality(photos: Tensor, reconstructions: Tensor, parser: FaceParse
     """Compare photos with their reconstructions, one by one.
 
     Args:
-        photos, reconstructions: (N, 3, S, S) in [-1, 1]; where they differ in S, the larger is averaged down. Values
-            outside [-1, 1] are clamped, as an image file would.
+        photos: (N, 3, S, S) in [-1, 1]. Values outside are clamped, as an image file would.
+        reconstructions: (N, 3, T, T), one for each photo, likewise; where T differs from S, the larger is averaged
+            down.
         parser: the face parser, `FaceParser.load()`.
 
     Raises:

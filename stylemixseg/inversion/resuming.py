@@ -78,7 +78,7 @@ def read_state(path: Path | None, shapes: Mapping[str, Sequence[int]]) -> tuple[
         return None
     try:
         with named_in_utf8(path) as name, safe_open(name, "pt") as file:
-            found = {name: file.get_slice(name) for name in file.keys()}
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it has no __iter__
             if {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in found.items()} != {
                 name: ("F32", tuple(shape)) for name, shape in shapes.items()
             }:

@@ -54,8 +54,8 @@ PROVENANCE_FILE = WEIGHTS_FILE.with_suffix(".json")
 # of 16: then a stride of 2 keeps the first and the last pixel, and all grids of the network share their corners.
 INPUT_SIZE = 321
 
-# MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat. DeepLabV3 keeps 1/16 of
-# the size: it drops the last stride and spreads the filters of the blocks behind it instead (dilation 2).
+# MobileNetV2's table 2: expansion t, output channels c, repeats n, stride s of the first repeat. DeepLabV3 keeps 1/16
+# of the size: it drops the last stride and spreads the filters of the blocks behind it instead (dilation 2).
 _INVERTED_RESIDUALS = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -89,7 +89,8 @@ class InvertedResidual(nn.Module):
         self.conv = nn.Sequential(*layers)
         self.residual = stride == 1 and c_in == c_out
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # (N, c_in, H, W) -> (N, c_out, H/stride, W/stride)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, c_in, H, W) -> (N, c_out, H / stride, W / stride)."""
         return x + self.conv(x) if self.residual else self.conv(x)
 
 
@@ -115,8 +116,9 @@ class DecoderBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        """Features x (N, c_in, h, w) and the encoder's, skip (N, c_skip, h', w') -> (N, c_out, h', w')."""
         x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=True)
-        return self.mix(torch.cat([x, skip], dim=1))  # (N, c_out, h, w), the size of `skip`
+        return self.mix(torch.cat([x, skip], dim=1))
 
 
 class FaceParserNet(nn.Module):
@@ -152,6 +154,7 @@ class FaceParserNet(nn.Module):
         return F.relu6(self.join(torch.cat([context.expand_as(near), near], dim=1))), skips
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, S, S) in [-1, 1] -> scores (N, 19, (S + 1) / 2, (S + 1) / 2), one for each class."""
         x, skips = self.encoder(x)
         for block in self.decoder:
             x = block(x, skips.pop())

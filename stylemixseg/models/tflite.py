@@ -32,7 +32,8 @@ def open_model(parts: tuple[str, ...], sha256: str, threads: int) -> Interpreter
     """An interpreter with its tensors allocated.
 
     Args:
-        parts, sha256: as in `known_file`. A model is a program, so no other than the known one is run.
+        parts: where the file is inside the data folder, as in `known_file`.
+        sha256: 64 hex digits. A model is a program, so no other than the known one is run.
         threads: of the processor, at least 1.
 
     Raises:

@@ -1,9 +1,9 @@
 """One mask per object, section 3.3: the method inside the boxes of a detector, and the masks put back.
 
 In a scene there is no one foreground, and one clustering of the whole image spends its few clusters on the largest
-things. Inside a tight box there is one object before its surroundings again: two clusters suffice, and the box's corners
-say which of them is the background (sections 3.2 and 4.1). The style-mixed images are those of the whole image, made
-once; a crop of X_s is the X_s of a crop.
+things. Inside a tight box there is one object before its surroundings again: two clusters suffice, and the box's
+corners say which of them is the background (sections 3.2 and 4.1). The style-mixed images are those of the whole image,
+made once; a crop of X_s is the X_s of a crop.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class ObjectMask:
         clusters: cluster map of the crop (h, w) int32, largest first.
         foreground: (k,) bool, which clusters the rule took.
         mask: (h, w) bool, the object in its crop, before overlaps are settled.
-        cut: sides on which the crop ends at the image's border, of "top", "bottom", "left", "right": the object may go on
-            there, and its corners may show it.
+        cut: sides on which the crop ends at the image's border, of "top", "bottom", "left", "right": the object may go
+            on there, and its corners may show it.
         note: what is odd about the mask (empty, full), or "".
     """
 
@@ -63,8 +63,8 @@ class ObjectMask:
 class ObjectSegmentation:
     """The objects of one image of (H, W) pixels.
 
-    Where masks overlap, a pixel goes to the box that lies inside more of the others (eyes inside hair, a cushion inside a
-    sofa); among these to the more confident, and of equal ones to the smaller: small things lie on large ones.
+    Where masks overlap, a pixel goes to the box that lies inside more of the others (eyes inside hair, a cushion inside
+    a sofa); among these to the more confident, and of equal ones to the smaller: small things lie on large ones.
 
     Attributes:
         image: the query X_0, (H, W, 3) uint8.
@@ -236,7 +236,7 @@ def _front_to_back(objects: Sequence[ObjectMask]) -> list[ObjectMask]:
 
 
 def _crop(box: Sequence[float], size: tuple[int, int], factor: int, margin: float) -> tuple[slice, slice]:
-    """Rows and columns of the pixels that a box touches, in an image of `size` (h, w) that is `factor` times smaller."""
+    """Rows and columns of the pixels that a box touches in an image of `size` (h, w), `factor` times smaller."""
     x0, y0, x1, y1 = box
     dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     height, width = size

@@ -62,7 +62,7 @@ def passed_over(paths: Sequence[Path]) -> str:
 
 
 def container_kind(start: bytes) -> str | None:
-    """ "HEIC" or "AVIF" by the first bytes of a file, the brands of its container (ISO/IEC 14496-12); else None."""
+    """The kind of a container file by its first bytes, its brands (ISO/IEC 14496-12): "HEIC", "AVIF" or None."""
     if start[4:8] != b"ftyp":
         return None
     end = min(int.from_bytes(start[:4], "big"), len(start))

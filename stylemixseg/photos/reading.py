@@ -133,8 +133,8 @@ def list_photos(folder: str | Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except PermissionError as error:
         raise PhotoError(f"{folder} may not be read by this user: allow it (chmod u+rx)") from error
-    # A link that leads nowhere, or to where this user may not look, stays in the list: reading it says so, and leaving it
-    # out would hide it. os.path.isdir is False there, whereas Path.is_dir raises for the second.
+    # A link that leads nowhere, or to where this user may not look, stays in the list: reading it says so, and leaving
+    # it out would hide it. os.path.isdir is False there, whereas Path.is_dir raises for the second.
     shown = [path for path in entries if not path.name.startswith(".") and not os.path.isdir(path)]
     photos = [path for path in shown if path.suffix.lower() in readable_suffixes()]
     others = passed_over(shown)

@@ -34,7 +34,8 @@ def composite(foreground: np.ndarray, background: np.ndarray, mask: np.ndarray) 
     """Alpha composition with the hard mask as alpha, no feathering (section 4.5, Figure 8).
 
     Args:
-        foreground, background: images (H, W, 3) uint8 of one size.
+        foreground: image (H, W, 3) uint8.
+        background: image of the same size.
         mask: (H, W) bool; True takes the foreground.
 
     Raises:
@@ -62,6 +63,7 @@ def overlay(image: np.ndarray, mask: np.ndarray, line: int | None = None) -> np.
     """Show a mask on its image (H, W, 3) uint8: background darkened and greyed, an orange line along the boundary.
 
     Args:
+        image: (H, W, 3) uint8.
         mask: (H, W) bool.
         line: width of the line in pixels, at least 1; None: `outline_width`.
     """
@@ -111,7 +113,9 @@ def overlay_objects(image: np.ndarray, instance: np.ndarray) -> np.ndarray:
     """Show objects on their image (H, W, 3) uint8: each tinted in its colour with a white edge, the rest greyed.
 
     Args:
-        instance: (H, W) int, 0 where no object is, else its number; number i has colour (i - 1) of `PALETTE`, in a cycle.
+        image: (H, W, 3) uint8.
+        instance: (H, W) int, 0 where no object is, else its number; number i has colour (i - 1) of `PALETTE`, which
+            begins anew after its last.
     """
     image, instance = check_image("image", image), np.asarray(instance)
     if instance.dtype.kind not in "iu" or instance.shape != image.shape[:2] or instance.min() < 0:
@@ -135,7 +139,8 @@ def blend(foreground: np.ndarray, background: np.ndarray, alpha: np.ndarray) -> 
     """Alpha composition with a soft alpha: alpha F + (1 - alpha) B. The paper uses a hard one, see `composite`.
 
     Args:
-        foreground, background: images (H, W, 3) uint8 of one size.
+        foreground: image (H, W, 3) uint8.
+        background: image of the same size.
         alpha: (H, W) floats in 0..1; 1 takes the foreground.
 
     Raises:

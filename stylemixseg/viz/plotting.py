@@ -25,9 +25,10 @@ def image_grid(
     """Images in rows and columns, without axes.
 
     Args:
-        rows: each a sequence of (H, W, 3) uint8 images, (H, W) bool masks or (H, W) floats in 0..1 (shown in grey); None
-            leaves a place empty. All rows have one length.
-        column_titles, row_titles: short texts above the first row and left of the first column.
+        rows: each a sequence of (H, W, 3) uint8 images, (H, W) bool masks or (H, W) floats in 0..1 (shown in grey);
+            None leaves a place empty. All rows have one length.
+        column_titles: short texts above the first row.
+        row_titles: short texts left of the first column.
 
     Returns:
         The figure, closed for pyplot, so that a notebook shows it once: as the value of the cell.

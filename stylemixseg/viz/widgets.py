@@ -1,4 +1,7 @@
-"""Sliders and switches that work on a page without a kernel: every picture is made beforehand, the browser only chooses."""
+"""Sliders and switches that work on a page without a kernel.
+
+Every picture is made beforehand, and the browser only chooses which of them it shows.
+"""
 
 from __future__ import annotations
 
@@ -82,8 +85,9 @@ def object_switches(
     )
     height = round(width * image.shape[0] / image.shape[1])
     return HTML(
-        f'<figure class="object-switches"><fieldset><legend>{html.escape(name)}</legend><style>{" ".join(styles)}</style>'
-        f'{"".join(boxes)}<div style="position: relative; height: {height}px; width: {width}px">{layers}</div></fieldset>'
+        f'<figure class="object-switches"><fieldset><legend>{html.escape(name)}</legend>'
+        f"<style>{' '.join(styles)}</style>{''.join(boxes)}"
+        f'<div style="position: relative; height: {height}px; width: {width}px">{layers}</div></fieldset>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 

@@ -323,7 +323,7 @@ def test_a_chain_of_redirects(server, target):
     download(server.url, target)
     assert target.read_bytes() == CONTENT
     paths = [request.path for request in server.requests]
-    assert paths == ["/file.pkl", "/a", "/file.pkl"] + ["/file.pkl", "/b/c", "/d"]
+    assert paths == ["/file.pkl", "/a", "/file.pkl", "/file.pkl", "/b/c", "/d"]
     assert [request.start for request in server.requests[3:]] == [KEPT] * 3  # every hop is asked for the rest
 
 
@@ -411,7 +411,7 @@ def test_no_room(server, target, monkeypatch):
 def test_the_disk_fills_up(server, target, monkeypatch):
     class Full:
         def __init__(self, *args):
-            self.file, self.room = open(*args), 100_000
+            self.file, self.room = open(*args), 100_000  # noqa: SIM115 - `__exit__` closes it
 
         def write(self, data):
             self.file.write(data[: self.room])

@@ -181,7 +181,7 @@ def test_a_chapter_and_the_build(watched: Watched) -> None:
 
 def test_the_tests(watched: Watched) -> None:
     """The set-up of all tests, with a test that draws and one that uses OpenVINO."""
-    names = ("test_plotting.py", "test_openvino_engine.py::test_bad_latents")
+    names = ("viz/test_plotting.py", "generators/openvino/test_openvino_engine.py::test_bad_latents")
     tests = [ROOT / "tests" / name for name in names]
     watched.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
     assert watched.faults() == []

@@ -7,6 +7,7 @@ import builtins
 import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -293,7 +294,7 @@ def test_links_resolve(launched: dict[str, NotebookNode], name: str) -> None:
 @pytest.mark.parametrize("name", SOURCES)
 def test_captions_follow_their_figures(launched: dict[str, NotebookNode], name: str) -> None:
     cells = launched[name].cells
-    for cell, following in zip(cells, cells[1:]):
+    for cell, following in pairwise(cells):
         if "figure" in cell.metadata.get("mystnb", {}):
             assert following.source.startswith("**Figure.** ")
 

@@ -57,7 +57,7 @@ def test_scores_by_hand():
 
 
 def test_maps_and_references_must_be_equally_many():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="argument 2 is shorter than argument 1"):
         score_rules([LABELS, LABELS], 3, [TRUTH])
 
 

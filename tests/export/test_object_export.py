@@ -123,7 +123,7 @@ def test_a_bad_number_of_the_image(masks):
 
 
 def test_records(found):
-    lamp, table, sofa, hidden, skipped = records(found)
+    lamp, table, _sofa, hidden, skipped = records(found)
     assert lamp == {
         "number": 1,
         "phrase": "lamp",
@@ -201,7 +201,7 @@ def test_a_record_never_stands_beside_pictures_of_another_run(found, tmp_path, m
         raise OSError("no space left on device")
 
     monkeypatch.setattr(objectexport, "overlay_objects", full_disk)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no space left"):
         save_objects(replace(found, phrases=PHRASES[::-1]), tmp_path, record={}, seconds=0)
     assert not (tmp_path / RECORD).exists()
 

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_pip_is_asked_for_one_hash_and_never_installs(cache, monkeypatch):
 
     def run(command, **keywords):
         requirement = command[command.index("-r") + 1]
-        seen.update(command=command, keywords=keywords, requirement=open(requirement).read())
+        seen.update(command=command, keywords=keywords, requirement=Path(requirement).read_text())
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(faces.subprocess, "run", run)

@@ -71,7 +71,7 @@ def examine(data: bytes, path: Path, watch: files.Watch, canary: Path) -> tuple[
     elif checkpoint is not None:  # last: the second reader may take memory and import
         try:
             wrong = second_reader.disagreement(data, checkpoint)
-        except second_reader.Unconfirmed:
+        except second_reader.UnconfirmedError:
             outcome = "read, unconfirmed"
     return outcome, wrong
 

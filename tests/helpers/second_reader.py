@@ -21,7 +21,7 @@ from stylemixseg.generators.checkpoints import Checkpoint
 from stylemixseg.generators.checkpoints.layout import NOISE_DRAWN
 
 
-class Unconfirmed(Exception):
+class UnconfirmedError(Exception):
     """This reader cannot read the file."""
 
 
@@ -127,12 +127,12 @@ def disagreement(data: bytes, checkpoint: Checkpoint) -> str | None:
     """What the package read from a file and this reader does not find under the same name; None: they agree.
 
     Raises:
-        Unconfirmed: Python or torch objects to the file, such as to a field that the package does not look at.
+        UnconfirmedError: Python or torch objects to the file, such as to a field that the package does not look at.
     """
     try:
         found = tensors(data)
     except Exception as error:  # of many types, as the file may be damaged anywhere
-        raise Unconfirmed(f"{type(error).__name__}: {error}") from error
+        raise UnconfirmedError(f"{type(error).__name__}: {error}") from error
     weights = checkpoint.weights
     if checkpoint.format == "rosinality":
         named, latent_avg = files.rosinality_state(weights)

@@ -236,6 +236,7 @@ def photos(count: int = 1, side: int = 256) -> Tensor:
 def test_names_and_shapes_are_the_published_ones(name):
     backbone, pyramid, progressive, inputs = PUBLISHED[name]
     kind = ENCODERS[name]
+    assert kind.backbone == {"ir": "IR-SE50", "resnet": "ResNet34"}[backbone]
     assert (kind.pyramid, kind.progressive, kind.inputs) == (pyramid, progressive, inputs)
     for num_ws in (14, 18):
         with torch.device("meta"):

@@ -42,10 +42,13 @@ def photos_of(generator, seeds, truncation=0.3):
 
 def counted(monkeypatch, generator):
     """How often the generator paints from now on."""
-    calls = []
-    monkeypatch.setattr(
-        type(generator), "synthesis", lambda self, ws, real=type(generator).synthesis: calls.append(1) or real(self, ws)
-    )
+    calls, real = [], type(generator).synthesis
+
+    def synthesis(self, ws):
+        calls.append(1)
+        return real(self, ws)
+
+    monkeypatch.setattr(type(generator), "synthesis", synthesis)
     return calls
 
 
@@ -92,7 +95,7 @@ def test_steps_go_from_the_start_to_the_result(tiny):
     torch.testing.assert_close(found.steps[0], start)  # through whitened coordinates and back
     assert torch.equal(found.steps[-1], found.ws)
     assert torch.equal(found.steps[1], seen[4][1]) and torch.equal(found.steps[2], seen[8][1])  # after 4 and 8 updates
-    step, ws, image = seen[5]
+    _, ws, image = seen[5]
     torch.testing.assert_close(image, shrunk(tiny.synthesis(ws), 32))
     assert not image.requires_grad and not ws.requires_grad
     best = min(range(12), key=lambda i: found.losses[0][i])

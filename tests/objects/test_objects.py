@@ -400,7 +400,7 @@ def test_learnt_generators_and_engines(tiny, make):
     found = ObjectSegmenter(generator, detector, replace(CONFIG, cutoff=3, n=4), margin=0.0)(ws, ["hair"])
     consistent(found)
     images = style_mixed_images(generator, ws, draw_style_latents(generator, 4, 2023), MixPlan(3))
-    rows, columns, mask = by_hand(images, (4, 6, 25, 26), 0.0, CONFIG)
+    *_, mask = by_hand(images, (4, 6, 25, 26), 0.0, CONFIG)
     np.testing.assert_array_equal(found.objects[0].mask, mask)
 
 

@@ -574,7 +574,7 @@ def test_frechet_distance_agrees_with_a_matrix_root():
     assert frechet.frechet_distance(a, b) == pytest.approx(expected)
     assert frechet.frechet_distance(b, a) == pytest.approx(expected)
     assert frechet.frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
-    assert frechet.frechet_distance(a, a + [3, 0, 0, 4, 0]) == pytest.approx(25)
+    assert frechet.frechet_distance(a, a + np.array([3, 0, 0, 4, 0])) == pytest.approx(25)
     few = a[:3]  # singular
     assert frechet.frechet_distance(few, few) == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match=r"\(M, D\) and \(M', D\)"):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.modules import is_network, named_tensors
@@ -82,7 +81,7 @@ def locate(saved: object) -> Located:
         found = saved if place is None else saved.get(place)
         if is_network(found) or (isinstance(found, dict) and _generators(found)):
             return _inside(found, saved, (NOT_AVERAGED,) if place in TRAINED else ())
-    _refuse(saved)
+    raise _nothing_in(saved)
 
 
 def _inside(found: object, saved: object, notes: tuple[str, ...] = ()) -> Located:
@@ -118,8 +117,8 @@ def _generators(names: Iterable[object]) -> dict[str, str]:
     return found
 
 
-def _refuse(saved: dict) -> NoReturn:
-    """Raise CheckpointError with what the dictionary is instead of a StyleGAN2 generator."""
+def _nothing_in(saved: dict) -> CheckpointError:
+    """The error that says what a dictionary is instead of a StyleGAN2 generator."""
     for place in PLACES:
         found = saved if place is None else saved.get(place)
         if not isinstance(found, dict):
@@ -127,12 +126,12 @@ def _refuse(saved: dict) -> NoReturn:
         names = [name.removeprefix("module.") for name in found if isinstance(name, str)]
         for start, words in OTHERS.items():
             if any(name.startswith(start) for name in names):
-                raise CheckpointError(f"no StyleGAN2 generator in the file: it is {words}")
+                return CheckpointError(f"no StyleGAN2 generator in the file: it is {words}")
     for place, average in (("d", "g_ema"), ("D", "G_ema")):
         if saved.get(place) is not None and saved.get(average) is None:
-            raise CheckpointError(f"no StyleGAN2 generator in the file: {average} is missing (a discriminator only?)")
+            return CheckpointError(f"no StyleGAN2 generator in the file: {average} is missing (a discriminator only?)")
     keys = ", ".join(shown(key, 30) for key in list(saved)[:5]) or "none"
-    raise CheckpointError(f"no StyleGAN2 generator in the file (its first keys: {keys})")
+    return CheckpointError(f"no StyleGAN2 generator in the file (its first keys: {keys})")
 
 
 def _kind(value: object) -> str:

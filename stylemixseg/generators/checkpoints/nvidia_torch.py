@@ -28,6 +28,7 @@ def read_nvidia_torch(network: object, tensors: Mapping[str, object], prefix: st
     Args:
         network: the object, whose states hold the settings.
         tensors: its tensors below `prefix`, by name.
+        prefix: of the generator's names inside the network, "" where the network is the generator.
         file: where the storages are; None: inside the pickle.
 
     Raises:

@@ -64,20 +64,13 @@ ROSINALITY_MODULES = [
     f"{package}{name}" for package in ("", "stylegan2.", "models.stylegan2.") for name in ("model", "op.fused_act")
 ]
 ROSINALITY_CLASSES = [
-    "Blur",
-    "ConstantInput",
-    "EqualConv2d",
-    "EqualLinear",
-    "FusedLeakyReLU",
-    "Generator",
-    "ModulatedConv2d",
-    "NoiseInjection",
-    "PixelNorm",
-    "ScaledLeakyReLU",
-    "StyledConv",
-    "ToRGB",
-    "Upsample",
-]
+    "Blur", "ConstantInput", "EqualConv2d", "EqualLinear", "FusedLeakyReLU", "Generator", "ModulatedConv2d",
+    "NoiseInjection", "PixelNorm", "ScaledLeakyReLU", "StyledConv", "ToRGB", "Upsample",
+]  # fmt: skip
+STORAGES = ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
+TORCH_VALUES = [
+    "Size", "device", "float16", "bfloat16", "float32", "float64", "int32", "int64", "uint8", "bool",
+]  # fmt: skip
 
 
 def _names() -> dict[tuple[str, str], Name]:
@@ -94,25 +87,8 @@ def _names() -> dict[tuple[str, str], Name]:
         "tensor": ["torch._utils._rebuild_tensor_v2"],
         "parameter": ["torch._utils._rebuild_parameter"],
         "storage": ["torch.storage._load_from_bytes"],
-        "storage type": [
-            f"torch.{kind}Storage"
-            for kind in ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
-        ],
-        "torch value": [
-            f"torch.{name}"
-            for name in [
-                "Size",
-                "device",
-                "float16",
-                "bfloat16",
-                "float32",
-                "float64",
-                "int32",
-                "int64",
-                "uint8",
-                "bool",
-            ]
-        ],
+        "storage type": [f"torch.{kind}Storage" for kind in STORAGES],
+        "torch value": [f"torch.{name}" for name in TORCH_VALUES],
         "module": ["torch_utils.persistence._reconstruct_persistent_obj"],
         "network": ["dnnlib.tflib.network.Network"],
         "plain module": [
@@ -148,7 +124,9 @@ def parse_pickle(
 
     Args:
         data: bytes that outlive the result: long byte strings in it are views into them.
+        start: index into `data` of the pickle's first byte.
         persistent: whether persistent ids may occur, as they do in files of torch.save.
+        max_opcodes: how many instructions the pickle may have.
 
     Returns:
         None, bool, int, float, str, memoryview, tuple, list, dict, set, `Name`, `Call`, `PersistentId` in any nesting.

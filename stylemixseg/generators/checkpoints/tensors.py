@@ -23,6 +23,7 @@ def tensor_view(value: object, file: TorchFile | None = None) -> np.ndarray:
     """A torch tensor or parameter as a read-only array of its shape; bfloat16 as `storages.BFLOAT16`.
 
     Args:
+        value: of `parse_pickle`, the call that builds the tensor.
         file: where its storage is; None: inside the pickle itself, as in NVIDIA's files.
 
     Raises:

@@ -31,8 +31,10 @@ State = list[np.ndarray]  # what a run of layers hands on: features, for StyleGA
 
 @cache
 def _core() -> openvino.Core:
-    """One for the process. When the last user of a core goes, its CPU plugin is unloaded; a signal, Ctrl-C for one, then
-    ended the process with a segmentation fault (OpenVINO 2026.4).
+    """The core that the whole process shares.
+
+    When the last user of a core goes, its CPU plugin is unloaded; a signal, Ctrl-C for example, then ended the process
+    with a segmentation fault (OpenVINO 2026.4).
     """
     return openvino.Core()
 

@@ -49,6 +49,7 @@ class FullyConnected(nn.Module):
         self.weight_gain, self.bias_gain = rate / inputs**0.5, rate
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (N, I) -> (N, O), without an activation."""
         return F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
 
 
@@ -60,6 +61,7 @@ class MappingNetwork(nn.Module):
         self.fc = nn.ModuleList(FullyConnected(z_dim if i == 0 else w_dim, w_dim, MAPPING_RATE) for i in range(layers))
 
     def forward(self, z: Tensor) -> Tensor:
+        """Input latents z (N, z_dim) -> latents w (N, w_dim), not truncated."""
         x = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.fc:
             x = F.leaky_relu(layer(x), LEAK) * GAIN
@@ -116,6 +118,7 @@ class ToRGB(nn.Module):
         self.conv_clamp = conv_clamp
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Features x (N, C, h, w) and latents w (N, w_dim) -> colours (N, 3, h, w), clamped to +-`conv_clamp`."""
         style = self.affine(w) / self.weight.shape[1] ** 0.5
         # Three output channels: modulating the kernel (N, 3, C) costs less than modulating the features.
         kernel = style[:, None] * self.weight[:, :, 0, 0]
@@ -209,7 +212,9 @@ class StyleGAN2(nn.Module):
         """A generator from a checkpoint in any format that `checkpoints.read_checkpoint` knows; nothing in it is run.
 
         Args:
+            path: the checkpoint.
             name: what to call it; None: the file's name without its ending.
+            noise_mode: "const", "none" or "random", as in the class.
 
         Raises:
             CheckpointError: not a StyleGAN2 checkpoint, or damaged. FileNotFoundError: no such file.
@@ -235,6 +240,7 @@ class StyleGAN2(nn.Module):
         """z (N, z_dim) -> ws (N, num_ws, w_dim): w_avg + truncation (w - w_avg) for every layer.
 
         Args:
+            z: input latents (N, z_dim), floating point, finite.
             truncation: psi in 0..1.
             truncation_cutoff: pull only the first so many layers, 0..num_ws; None: all.
 
@@ -255,6 +261,7 @@ class StyleGAN2(nn.Module):
         """ws (N, num_ws, w_dim) -> images (N, 3, R, R) float32, RGB, about [-1, 1].
 
         Args:
+            ws: latents (N, num_ws, w_dim); their type and device are brought to the network's.
             resolution: stop at this power of two and return the sum of the RGB images up to it: a cheap, paler
                 substitute that lacks what later layers add. None: the network's own.
         """
@@ -269,6 +276,7 @@ class StyleGAN2(nn.Module):
         """Features after the convolutions that read ws[:, i], for each i of `layers`: (N, C, side, side) each.
 
         Args:
+            ws: latents (N, num_ws, w_dim); their type and device are brought to the network's.
             layers: 0..num_ws - 2, rising; layer i has 4 * 2^((i + 1) // 2) px. The last w feeds no convolution.
         """
         ws = fit_latents("ws", ws, self)

@@ -32,9 +32,8 @@ class Canvas:
 
     Attributes:
         maps: (len(MAPS) + slots, R, R) float32, MAPS and then one paint weight a slot. A slot is what is
-            painted
-            as one: slot 0 wall, 1 floor, then one a thing. Weights hold coverage times tone (how light the
-                part is within its thing), so paints times weights is the picture before light and texture.
+            painted as one: slot 0 wall, 1 floor, then one for each thing. Weights hold coverage times tone (how light
+            the part is within its thing), so paints times weights is the picture before light and texture.
         local: (2, R, R) float32, place within the frontmost part, -1..1 along x and y, for highlights.
         glow: (R, R) float32, light of the lamps.
         semantic, instance: (R, R) int32, the exact masks.
@@ -201,7 +200,7 @@ def draw_room(canvas: Canvas, plan: Plan) -> None:
         _polygon_part(canvas, *clockwise, tone=0.9, bulge=0.0, gloss=0.02, facing=(facing, 0.0))
     _box_part(canvas, left, h - 0.022, right, h + 0.01, tone=1.07, bulge=0.0, gloss=0.0)
 
-    def planks(x, y):
+    def planks(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         row = (x - vx) / np.maximum(y - vy, 1e-3)
         plank = np.floor(row * 3.2)
         across = row * 3.2 - plank
@@ -219,6 +218,10 @@ def draw_room(canvas: Canvas, plan: Plan) -> None:
 
 
 def draw_rug(canvas: Canvas, thing: Thing) -> None:
+    """Border, band and striped field, flat on the floor.
+
+    Knobs: shape 0 oval or trapezoid, 1 how much the far edge is shorter; detail 0 number of stripes, 1 band's width.
+    """
     x0, y0, x1, y1 = thing.box
     cx, cy, hx, hy = 0.5 * (x0 + x1), 0.5 * (y0 + y1), 0.5 * (x1 - x0), 0.5 * (y1 - y0)
     stripes = 3 + int(4 * thing.detail[0])
@@ -226,7 +229,7 @@ def draw_rug(canvas: Canvas, thing: Thing) -> None:
         (1.0, 0.94, 0.0), (0.9 - 0.06 * thing.detail[1], 1.06, 0.0), (0.74, 0.98, 1.0),
     )  # fmt: skip
     for size, tone, wave in looks:
-        look = dict(tone=tone, bulge=0.05, gloss=0.0, wave=(wave, stripes / (2 * hx), 0.0))
+        look = {"tone": tone, "bulge": 0.05, "gloss": 0.0, "wave": (wave, stripes / (2 * hx), 0.0)}
         if thing.shape[0] > 0.5:
             _ellipse_part(canvas, cx, cy, size * hx, size * hy, **look)
         else:
@@ -238,6 +241,11 @@ def draw_rug(canvas: Canvas, thing: Thing) -> None:
 
 
 def draw_sofa(canvas: Canvas, thing: Thing) -> None:
+    """Feet, back, cushions, seat, arms and throw pillows; the second of a room (number 1) is an armchair.
+
+    Knobs: shape 0 width of the arms, 1 roundness of the back; detail 0 height of the arms, 1 two or three cushions,
+    2 size of the pillows.
+    """
     x0, y0, x1, y1 = thing.box
     w, h = x1 - x0, y1 - y0
     arm = (0.10 + 0.05 * thing.shape[0]) * w * (1.5 if thing.number else 1.0)
@@ -261,11 +269,15 @@ def draw_sofa(canvas: Canvas, thing: Thing) -> None:
         _box_part(canvas, a, arm_top, a + arm, y1 - 0.06 * h, 0.5 * arm, tone=0.96, bulge=0.7)
     size = (0.15 + 0.05 * thing.detail[2]) * h
     for cx in (x0 + arm + 0.8 * size, x1 - arm - 0.8 * size)[: 1 if thing.number else 2]:
-        look = dict(tone=1.12, bulge=0.4, wave=(0.8, 0.0, 26.0))
+        look = {"tone": 1.12, "bulge": 0.4, "wave": (0.8, 0.0, 26.0)}
         _box_part(canvas, cx - size, seat - 1.5 * size, cx + size, seat + 0.35 * size, 0.35 * size, **look)
 
 
 def draw_table(canvas: Canvas, thing: Thing) -> None:
+    """Four legs under a wooden top, seen from a little above.
+
+    Knobs: shape 0 round or rectangular top, 1 its depth; detail 0 thickness of the legs, 1 their distance, 2 the grain.
+    """
     x0, y0, x1, y1 = thing.box
     w, h, cx = x1 - x0, y1 - y0, 0.5 * (x0 + x1)
     depth = (0.22 + 0.06 * thing.shape[1]) * h  # half the depth of the top, as seen
@@ -295,6 +307,10 @@ def _wood(knob: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def draw_lamp(canvas: Canvas, thing: Thing) -> None:
+    """Foot, pole and a shade that glows.
+
+    Knobs: shape 0 height of the shade, 1 width of its top; detail 0 thickness of the pole, 1 width of the foot.
+    """
     x0, y0, x1, y1 = thing.box
     w, h, cx = x1 - x0, y1 - y0, 0.5 * (x0 + x1)
     shade = (0.36 + 0.12 * thing.shape[0]) * h
@@ -309,6 +325,11 @@ def draw_lamp(canvas: Canvas, thing: Thing) -> None:
 
 
 def draw_plant(canvas: Canvas, thing: Thing) -> None:
+    """A fan of leaves over a pot, or, where it is `hanging`, leaves in all directions out of a corner of the image.
+
+    Knobs: shape 0 height of the pot, 1 width of its base; detail 0 number of leaves, 1 how far they spread, 2 their
+    width.
+    """
     x0, y0, x1, y1 = thing.box
     w, h, cx = x1 - x0, y1 - y0, 0.5 * (x0 + x1)
     if thing.hanging:  # leaves fan out from a corner of the image
@@ -342,6 +363,10 @@ def draw_plant(canvas: Canvas, thing: Thing) -> None:
 
 
 def draw_picture(canvas: Canvas, thing: Thing) -> None:
+    """A frame around a landscape with a sun and a hill.
+
+    Knobs: shape 0 height of the hill, 1 place of its peak; detail 0 width of the frame, 1 place of the sun.
+    """
     x0, y0, x1, y1 = thing.box
     frame = (0.06 + 0.05 * thing.detail[0]) * (x1 - x0)
     _box_part(canvas, x0, y0, x1, y1, tone=0.8, bulge=0.15, gloss=0.2)
@@ -355,6 +380,10 @@ def draw_picture(canvas: Canvas, thing: Thing) -> None:
 
 
 def draw_window(canvas: Canvas, thing: Thing) -> None:
+    """Panes in a frame, over a sill.
+
+    Knobs: shape 0 two or three columns of panes, 1 one or two rows; detail 0 width of the bars.
+    """
     x0, y0, x1, y1 = thing.box
     w, h = x1 - x0, y1 - y0
     bar = (0.045 + 0.025 * thing.detail[0]) * w

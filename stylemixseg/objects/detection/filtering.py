@@ -167,8 +167,8 @@ def advice(phrases: Sequence[str], found: Sequence[Detection], kept: Sequence[De
         )
     if unseen := [phrase for phrase in missing if phrase not in best]:
         sentences.append(
-            f"The detector gave no box at all for {_listed(unseen)}: the image may not show it; else try other, plainer "
-            "English nouns."
+            f"The detector gave no box at all for {_listed(unseen)}: the image may not show it; else try other, "
+            "plainer English nouns."
         )
     if strong := [phrase for phrase in missing if best.get(phrase, -1.0) >= threshold]:
         sentences.append(

@@ -16,39 +16,11 @@ from functools import lru_cache
 MAX_PROMPT = 1000  # characters
 MAX_PHRASES = 80
 
-PREPOSITIONS = frozenset(
-    [
-        "above",
-        "against",
-        "along",
-        "among",
-        "around",
-        "at",
-        "behind",
-        "below",
-        "beneath",
-        "beside",
-        "between",
-        "by",
-        "for",
-        "from",
-        "in",
-        "inside",
-        "into",
-        "near",
-        "next",
-        "of",
-        "on",
-        "outside",
-        "over",
-        "through",
-        "to",
-        "under",
-        "with",
-        "within",
-        "without",
-    ]
-)
+PREPOSITIONS = {
+    "above", "against", "along", "among", "around", "at", "behind", "below", "beneath", "beside", "between", "by",
+    "for", "from", "in", "inside", "into", "near", "next", "of", "on", "outside", "over", "through", "to", "under",
+    "with", "within", "without",
+}  # fmt: skip
 SEPARATORS = re.compile(r"[,;.\n\r]")
 AND = re.compile(r"(?:^| )and(?= |$)")
 LEADING = re.compile(r"(?:(?:an?|the|some|(?:photo|picture|image)s? of)(?: |$))+")

@@ -51,7 +51,7 @@ _ATTENTION = {"grounding-dino": "eager", "owlv2": "sdpa"}
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-class DetectorUnavailable(RuntimeError):
+class DetectorUnavailableError(RuntimeError):
     """A detector's files could not be had, or are not what they should be."""
 
 
@@ -99,11 +99,15 @@ class ZeroShotDetector:
         700 MB for "grounding-dino") into the cache of `transformers`.
 
         Args:
+            model: a short name, a folder, or owner/name on the hub.
+            threshold: boxes with a higher score are given, 0..1.
+            text_threshold: Grounding DINO only, 0..1, as in the class.
+            device: where the network runs, "cpu" or a CUDA device.
             revision: branch, tag or commit on the hub; None is its main branch.
 
         Raises:
             ModuleNotFoundError: the extra `detectors` is not installed.
-            DetectorUnavailable: no network, no such model, no safetensors, damaged files.
+            DetectorUnavailableError: no network, no such model, no safetensors, damaged files.
             TypeError, ValueError: an argument that does not fit, not a name, folder or id, another kind of network.
 
         Warns:
@@ -118,7 +122,7 @@ class ZeroShotDetector:
         is_folder = model not in KNOWN and folder.is_dir()
         if is_folder:
             if not any(folder.glob("*.safetensors")):
-                raise DetectorUnavailable(
+                raise DetectorUnavailableError(
                     f"{folder} has no *.safetensors file: weights in other formats (pytorch_model.bin) are pickles, "
                     "which can run any code, and are not read"
                 )
@@ -270,14 +274,14 @@ def _read(name: str, source: str, revision: str | None, is_folder: bool):
 
 @contextmanager
 def _errors_explained(source: str, is_folder: bool) -> Iterator[None]:
-    """Turn what transformers, tokenizers and safetensors raise into `DetectorUnavailable` that says what to do."""
+    """Turn what transformers, tokenizers and safetensors raise into `DetectorUnavailableError` that says what to do."""
     try:
         yield
     except Exception as error:  # each has classes of its own for damaged files, and OSError for no network
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if is_folder:
-            raise DetectorUnavailable(f"{source} is not a whole model: {reason}") from error
-        raise DetectorUnavailable(
+            raise DetectorUnavailableError(f"{source} is not a whole model: {reason}") from error
+        raise DetectorUnavailableError(
             f"{source} could not be had from the hub: {reason} On a machine with a network run `hf download {source} "
             "--local-dir FOLDER`, copy the folder here and load it by its path"
         ) from error

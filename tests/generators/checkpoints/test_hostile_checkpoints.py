@@ -803,8 +803,8 @@ def test_flipped_bits_of_anything_else(which, valid, tmp_path):
     data, random = valid[which], np.random.default_rng(0)
     original = read_or_refuse(data, tmp_path / "whole").weights
     inside = np.zeros(len(data), bool)
-    for place, array in numbers_of(data, which):
-        inside[place : place + array.nbytes] = True
+    for place, numbers in numbers_of(data, which):
+        inside[place : place + numbers.nbytes] = True
     outcomes = {"same": 0, "other": 0, "refused": 0}
     for place in random.choice(np.flatnonzero(~inside), 100, replace=False):
         flipped = bytearray(data)
@@ -817,7 +817,7 @@ def test_flipped_bits_of_anything_else(which, valid, tmp_path):
         outcomes["same" if same else "other"] += 1
         try:
             assert (wrong := second_reader.disagreement(bytes(flipped), checkpoint)) is None, wrong
-        except second_reader.Unconfirmed:
+        except second_reader.UnconfirmedError:
             assert same
     assert outcomes["refused"] >= 10 and outcomes["other"] <= 5, outcomes
     assert which == "stylemixseg" or outcomes["same"] >= 5, outcomes  # there, nearly every byte is a name or a place

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from stylemixseg.objects.detection import zeroshot
 from stylemixseg.objects.detection.base import Detector
-from stylemixseg.objects.detection.zeroshot import KNOWN, DetectorUnavailable, ZeroShotDetector
+from stylemixseg.objects.detection.zeroshot import KNOWN, DetectorUnavailableError, ZeroShotDetector
 
 KINDS = ("grounding-dino", "owlv2")
 ROOM = ["sofa", "coffee table", "side table"]
@@ -305,12 +305,12 @@ def test_nothing_that_comes_with_a_model_is_run(hostile, folders, kind, image):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pickle_in_place_of_safetensors_is_refused(hostile, folders, kind):
     folder, proof = hostile(kind, without=".safetensors")
-    with pytest.raises(DetectorUnavailable, match=r"has no \*\.safetensors file: .*pickles"):
+    with pytest.raises(DetectorUnavailableError, match=r"has no \*\.safetensors file: .*pickles"):
         ZeroShotDetector.load(folder)
     # nor with some other safetensors file beside it, even where the pickle is a harmless one of the right weights
     torch.save(load_file(folders[kind] / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "other.safetensors").write_bytes(b"")
-    with pytest.raises(DetectorUnavailable, match="is not a whole model: .*safetensors"):
+    with pytest.raises(DetectorUnavailableError, match="is not a whole model: .*safetensors"):
         ZeroShotDetector.load(folder)
     assert not proof.exists()
 
@@ -319,11 +319,11 @@ def test_damaged_files(hostile):
     folder, _ = hostile("owlv2")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:5000])
-    with pytest.raises(DetectorUnavailable, match="is not a whole model: "):
+    with pytest.raises(DetectorUnavailableError, match="is not a whole model: "):
         ZeroShotDetector.load(folder)
     for name in ("tokenizer.json", "config.json"):
         (folder / name).write_text("{")
-        with pytest.raises(DetectorUnavailable, match="is not a whole model: "):
+        with pytest.raises(DetectorUnavailableError, match="is not a whole model: "):
             ZeroShotDetector.load(folder)
 
 
@@ -351,7 +351,7 @@ def test_without_a_network_the_error_says_how_to_get_the_model(transformers, mon
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", from_pretrained)
     hub_id = KNOWN[name].hub_id if name in KNOWN else name
-    with pytest.raises(DetectorUnavailable, match=f"couldn't connect .*`hf download {hub_id} --local-dir FOLDER`"):
+    with pytest.raises(DetectorUnavailableError, match=f"couldn't connect .*`hf download {hub_id} --local-dir FOLDER`"):
         ZeroShotDetector.load(name, revision="abc")
 
 
@@ -359,9 +359,9 @@ def test_a_short_name_comes_before_a_folder(transformers, tmp_path, monkeypatch)
     (tmp_path / "owlv2").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", lambda source, **options: {}[source])
-    with pytest.raises(DetectorUnavailable, match=f"hf download {KNOWN['owlv2'].hub_id}"):
+    with pytest.raises(DetectorUnavailableError, match=f"hf download {KNOWN['owlv2'].hub_id}"):
         ZeroShotDetector.load("owlv2")
-    with pytest.raises(DetectorUnavailable, match="owlv2 has no"):
+    with pytest.raises(DetectorUnavailableError, match="owlv2 has no"):
         ZeroShotDetector.load("./owlv2")
 
 
