@@ -53,7 +53,7 @@ test: env
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,notebooks,photos,references,test]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,notebooks,objects,photos,references,test]'
 	sed '/^[^#]/d' $(LOCK) > $(LOCK).new
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(LOCK).new
 	mv $(LOCK).new $(LOCK)

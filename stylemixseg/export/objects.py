@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
-from pycocotools import mask as run_length
 
 from stylemixseg._util.checks import check_int
 from stylemixseg._util.outputs import write_picture, write_record
+from stylemixseg._util.optional import extra
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.export.images import RECORD, write_latent
 from stylemixseg.objects.segmenter import ObjectSegmentation
@@ -20,6 +21,17 @@ from stylemixseg.viz.compositing import PALETTE, in_bands, overlay_objects
 
 OBJECT_FILES = ("image.png", "objects.png", "semantic.png", "instance.png", "objects.coco.json")
 PHOTO_OBJECT_FILES = (*OBJECT_FILES, "crop.png", "reconstruction.png", "latent.npy")
+
+
+def run_lengths() -> ModuleType:
+    """The module of pycocotools that encodes masks. A command asks for it before it computes what needs encoding.
+
+    Raises:
+        ModuleNotFoundError: pycocotools is not installed; names the extra that brings it.
+    """
+    with extra("objects", "The COCO file of objects needs pycocotools"):
+        from pycocotools import mask
+    return mask
 
 
 def coco(result: ObjectSegmentation, file_name: str, image_id: int = 1) -> dict:
@@ -32,21 +44,25 @@ def coco(result: ObjectSegmentation, file_name: str, image_id: int = 1) -> dict:
         result: the objects of one image of (H, W) pixels.
         file_name: of the image, for the entry "images".
         image_id: of the image; annotations are numbered image by image only if you shift them.
+
+    Raises:
+        ModuleNotFoundError: pycocotools is not installed (the extra `objects`). TypeError, ValueError: image_id.
     """
     check_int("image_id", image_id, 0)
+    encoder = run_lengths()
     height, width = result.instance.shape
     annotations = []
     for item in result.objects:
         visible = result.visible(item.number)
         if not visible.any():
             continue
-        encoded = run_length.encode(np.asfortranarray(visible.astype(np.uint8)))
+        encoded = encoder.encode(np.asfortranarray(visible.astype(np.uint8)))
         annotations.append(
             {
                 "id": item.number,
                 "image_id": image_id,
                 "category_id": result.phrases.index(item.detection.label) + 1,
-                "bbox": run_length.toBbox(encoded).tolist(),
+                "bbox": encoder.toBbox(encoded).tolist(),
                 "area": int(visible.sum()),
                 "segmentation": {"size": encoded["size"], "counts": encoded["counts"].decode("ascii")},
                 "iscrowd": 0,
@@ -96,8 +112,12 @@ def save_objects(result: ObjectSegmentation, folder: str | Path, *, record: Mapp
         folder: where to write; it is made where it is absent.
         record: what else segmentation.json is to say, plain values.
         seconds: wall time of the whole, loading included.
+
+    Raises:
+        ModuleNotFoundError: pycocotools is not installed (the extra `objects`); nothing is written.
     """
     folder = Path(folder)
+    annotated = coco(result, "image.png")
     (folder / RECORD).unlink(missing_ok=True)
     pictures = {  # made one after the other: a photo may be large
         "image.png": lambda: result.image,
@@ -108,7 +128,7 @@ def save_objects(result: ObjectSegmentation, folder: str | Path, *, record: Mapp
     for name, picture in pictures.items():
         write_picture(folder / name, picture())
     with atomic_write(folder / "objects.coco.json") as temporary:
-        temporary.write_text(json.dumps(coco(result, "image.png")) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(annotated) + "\n", encoding="utf-8")
     described = {"phrases": list(result.phrases), "objects": records(result)}
     write_record(folder / RECORD, {**record, **described, "seconds": {**result.seconds, "total": seconds}})
     return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylemixseg._util.checks import check_int
+from stylemixseg._util.optional import extra
 from stylemixseg._util.paths import data_file, sha256_file
 
 if TYPE_CHECKING:
@@ -42,13 +43,8 @@ def open_model(parts: tuple[str, ...], sha256: str, threads: int) -> Interpreter
     """
     threads = check_int("threads", threads, 1)
     path = known_file(parts, sha256)
-    try:
+    with extra("references", f"{path.name} needs ai-edge-litert"):
         from ai_edge_litert.interpreter import Interpreter
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"ai-edge-litert runs {path.name} and is not installed: pip install 'stylemixseg[references]'",
-            name=error.name,
-        ) from error
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     interpreter.allocate_tensors()
     return interpreter

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from stylemixseg._util.checks import check_image, check_int
+from stylemixseg._util.optional import extra
 from stylemixseg.photos.sharpening import resized_soft
 
 SIDE = 256  # px; the cut is made at this size: the outline that an inversion misses is coarse
@@ -39,7 +40,8 @@ def graph_cut(soft: np.ndarray, photo: np.ndarray, iterations: int = ITERATIONS)
     check_int("iterations", iterations, 1)
     if np.shape(soft) != photo.shape[:2] or photo.shape[0] != photo.shape[1]:
         raise ValueError(f"soft and photo must be square and of one size, got {np.shape(soft)} and {photo.shape[:2]}")
-    cv2 = _opencv()
+    with extra("photos", "GrabCut needs OpenCV"):
+        import cv2
     side = min(SIDE, len(photo))
     small = cv2.resize(photo, (side, side), interpolation=cv2.INTER_AREA)
     labels = np.where(resized_soft(soft, side) > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
@@ -48,13 +50,3 @@ def graph_cut(soft: np.ndarray, photo: np.ndarray, iterations: int = ITERATIONS)
         models = np.zeros((1, 65)), np.zeros((1, 65))
         cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
     return resized_soft(labels == cv2.GC_PR_FGD, len(photo))
-
-
-def _opencv():
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "GrabCut needs OpenCV, which is not installed: pip install 'stylemixseg[photos]'", name="cv2"
-        ) from error
-    return cv2

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
+
+from stylemixseg._util.optional import extra
+
+with extra("notebooks", "Plotting needs Matplotlib"):
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
 COLUMN = 1.75  # inches an image takes; the book's text is about 7 wide
 

@@ -11,13 +11,16 @@ import html
 import io
 from collections.abc import Sequence
 
-import ipywidgets
 import numpy as np
-from IPython.display import HTML
 from PIL import Image
 
 from stylemixseg._util.checks import check_image
+from stylemixseg._util.optional import extra
 from stylemixseg.viz.compositing import overlay_objects
+
+with extra("notebooks", "A widget needs ipywidgets"):
+    import ipywidgets
+    from IPython.display import HTML
 
 
 def picture_slider(

@@ -19,6 +19,7 @@ from bookbuild.imports import (
     DEPENDENCIES,
     EXTRA,
     EXTRA_DEPENDENCIES,
+    PROJECT,
     imports,
     installed_modules,
     notebook_imports,
@@ -48,7 +49,7 @@ def test_the_first_cell_installs_what_the_notebook_imports(notebooks: dict[str, 
 
 
 class _OnImport(ast.NodeTransformer):
-    """Leaves of a module what runs when it is imported, and not what only its functions do."""
+    """Leaves of a module what runs when it is imported, and not what only its functions do or only an extra needs."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         return None
@@ -56,13 +57,35 @@ class _OnImport(ast.NodeTransformer):
     def visit_If(self, node: ast.If) -> ast.If | None:
         return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
 
+    def visit_With(self, node: ast.With) -> ast.With | None:
+        return None if _extra(node) else self.generic_visit(node)
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+
+def _extra(node: ast.With) -> str | None:
+    """The extra that a block `with extra("name", ...)` imports from."""
+    call = node.items[0].context_expr
+    return call.args[0].value if isinstance(call, ast.Call) and ast.unparse(call.func) == "extra" else None
+
+
+MODULES = pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+
+
+@MODULES
 def test_a_module_of_the_package_imports_mandatory_dependencies_only(path: Path) -> None:
-    """Extras are imported inside the functions that need them, which can then say which extra is missing."""
+    """What an extra brings is imported where it is needed, in a block that says which extra is missing."""
     on_import = _OnImport().visit(ast.parse(path.read_text(encoding="utf-8")))
     brought = installed_modules(DEPENDENCIES) | {"tomli"}  # a dependency that newer Pythons do without
     assert imports(on_import) - brought - {"stylemixseg"} == set()
+
+
+@MODULES
+def test_the_extra_that_is_named_brings_what_is_imported(path: Path) -> None:
+    extras = PROJECT["optional-dependencies"]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.With) and (name := _extra(node)):
+            assert imports(ast.Module(node.body, [])) <= installed_modules(extras[name]), f"line {node.lineno}"
 
 
 slow = pytest.mark.skipif(

@@ -26,6 +26,7 @@ import torch
 from PIL import Image
 
 from stylemixseg._util.checks import check_image, check_real, suggest
+from stylemixseg._util.optional import extra
 from stylemixseg._util.quiet import HUB_TELEMETRY
 from stylemixseg._util.tensors import check_device
 from stylemixseg.objects.detection.base import Detection
@@ -247,11 +248,8 @@ def _check_kind(name: str, config) -> str:
 def _read(name: str, source: str, revision: str | None, is_folder: bool):
     """Model and processor of a folder or hub id `source`."""
     os.environ.setdefault(HUB_TELEMETRY, "1")
-    try:
+    with extra("detectors", "A zero-shot detector needs transformers"):
         import transformers
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{error.name} is needed by the zero-shot detectors and is not installed: "
-                                  "pip install 'stylemixseg[detectors]'", name=error.name) from error  # fmt: skip
     safe = {"revision": revision, "trust_remote_code": False, "local_files_only": is_folder}
     with _errors_explained(source, is_folder):
         config = transformers.AutoConfig.from_pretrained(source, **safe)
