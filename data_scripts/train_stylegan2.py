@@ -26,7 +26,6 @@ import json
 import math
 import os
 import platform
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,9 +34,7 @@ import torch
 from PIL import Image
 from stylegan2_training.data import Images, import_photos, make_rooms
 from stylegan2_training.frechet import Metric
-from stylegan2_training.stopping import Stopping
 from stylegan2_training.trainer import Settings, Trainer
-from tqdm.auto import tqdm
 
 from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg._util.tensors import check_device
@@ -45,6 +42,7 @@ from stylemixseg.generators.base import mean_latent, seeded_z, weights_digest
 from stylemixseg.generators.checkpoints import Checkpoint, save_checkpoint
 from stylemixseg.generators.stylegan2.network import W_AVG_SAMPLES, W_AVG_SEED
 from stylemixseg.mixing import to_uint8
+from stylemixseg.training import Stopping, Training, has_fast_bfloat16
 
 SHEET = (4, 8)  # rows and columns of a sheet of samples
 SAVE_SECONDS = 180
@@ -64,51 +62,34 @@ class Run:
 
     def __init__(self, work: Path, trainer: Trainer, images: Images, metric_images: int):
         self.work, self.trainer, self.images = work, trainer, images
-        self.checkpoint, self.log = work / "checkpoint.pt", work / "log.jsonl"
         self.metric_images = min(metric_images, len(images) // 2)
         if self.metric_images < 2:
             raise ValueError(
                 f"two sets of at least 2 real images are compared, got {len(images)} images and "
                 f"--metric-images {metric_images}"
             )
-        self.seconds, self._metric = 0.0, None  # of training alone, without sheets, metric and saving
+        self._metric: Metric | None = None
         work.mkdir(parents=True, exist_ok=True)
         described = work / "images.json"
         if described.exists() and (kept := json.loads(described.read_text())) != images.record:
             raise ValueError(f"{work} was trained on other images ({kept}, now {images.record}): give another --work")
         with atomic_write(described) as path:
             path.write_text(json.dumps(images.record, indent=1) + "\n")
-        if self.checkpoint.exists():
-            trainer.load(self.checkpoint)
-            self._rewind_log()
-        elif self.log.exists():
-            self.log.unlink()  # of a run that ended before its first checkpoint
+        self.training = Training(
+            trainer, work / "checkpoint.pt", settings=asdict(trainer.settings), save_seconds=SAVE_SECONDS
+        )
+        self._write_log()  # without what a run wrote after its last checkpoint: those steps will be taken again
 
-    def _rewind_log(self) -> None:
-        """Drop entries that are later than the checkpoint: those steps will be taken again."""
-        lines = self.log.read_text().splitlines(keepends=True) if self.log.exists() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]  # the last may have been cut off
-        kept = [entry for entry in whole if entry["step"] <= self.trainer.step]
-        self.seconds = kept[-1]["seconds"] if kept else 0.0
-        with atomic_write(self.log) as path:
-            path.write_text("".join(json.dumps(entry) + "\n" for entry in kept))
+    def record(self, entry: dict) -> None:
+        """Add an entry to the log, which is kept with the state and stands in `log.jsonl` for reading."""
+        trainer = self.trainer
+        where = {"step": trainer.step, "kimg": round(trainer.images_seen / 1000, 3)}
+        self.training.log.append({**where, **entry, "seconds": round(self.training.seconds, 1)})
+        self._write_log()
 
-    def record(self, entry: dict) -> dict:
-        """Append to the log, and return what was written."""
-        entry = {
-            "step": self.trainer.step,
-            "kimg": round(self.trainer.images_seen / 1000, 3),
-            **entry,
-            "seconds": round(self.seconds, 1),
-        }
-        with open(self.log, "a") as file:
-            file.write(json.dumps(entry) + "\n")
-        return entry
-
-    def save(self) -> None:
-        """Keep the state. An entry of the log goes with it, so that the seconds are kept, too."""
-        self.trainer.save(self.checkpoint)
-        self.record({"saved": True})
+    def _write_log(self) -> None:
+        with atomic_write(self.work / "log.jsonl") as path:
+            path.write_text("".join(json.dumps(entry) + "\n" for entry in self.training.log))
 
     def train(self, kimg: float, stop: Stopping, *, report_kimg: float, sheet_kimg: float, metric_kimg: float) -> bool:
         """Take steps until D has seen `kimg` thousand images; True when that is done.
@@ -117,40 +98,30 @@ class Run:
             report_kimg, sheet_kimg, metric_kimg: how often losses are written, samples drawn, the distance measured
                 (0: never).
         """
-        trainer, batch = self.trainer, self.trainer.settings.batch
-        steps = math.ceil(1000 * kimg / batch)
-        saved, reported = time.monotonic(), (self.seconds, trainer.images_seen)
-        bar = tqdm(total=steps * batch, initial=trainer.images_seen, desc="train", unit="img", mininterval=5)
-        while trainer.step < steps and not stop.asked:
-            before, began = trainer.images_seen, time.monotonic()
-            trainer.take_step(self.images.draw)
-            seen, losses = trainer.images_seen, {}
+        trainer, training, batch = self.trainer, self.training, self.trainer.settings.batch
+        reported = (training.seconds, trainer.images_seen)
+
+        def after_step() -> None:
+            nonlocal reported
+            seen = trainer.images_seen
+            before = seen - batch
             if crossed(before, seen, report_kimg):
-                losses = {name: round(value, 5) for name, value in trainer.take_losses().items()}
-            self.seconds += time.monotonic() - began  # with the losses, which wait for the device
-            bar.update(batch)
-            if losses:
-                pace = 1000 * (self.seconds - reported[0]) / (seen - reported[1])
-                reported = (self.seconds, seen)
-                self.record(
-                    {
-                        **losses,
-                        "p": round(trainer.adaptation.p, 5),
-                        "r": round(trainer.adaptation.r, 4),
-                        "sec_per_kimg": round(pace, 3),
-                    }
-                )
-                bar.set_postfix(p=f"{trainer.adaptation.p:.3f}", **{k: f"{v:.2f}" for k, v in losses.items()})
-            if crossed(before, seen, sheet_kimg):
-                self.write_sheet()
-            if crossed(before, seen, metric_kimg):
-                self.record(self.measure())
-            if time.monotonic() - saved > SAVE_SECONDS:
-                self.save()
-                saved = time.monotonic()
-        bar.close()
-        self.save()
-        return trainer.step >= steps
+                losses = {
+                    name: round(value, 5) for name, value in trainer.take_losses().items()
+                }  # waits for the device
+                pace = 1000 * (training.seconds - reported[0]) / (seen - reported[1])
+                reported = (training.seconds, seen)
+                ada = {"p": round(trainer.adaptation.p, 5), "r": round(trainer.adaptation.r, 4)}
+                self.record({**losses, **ada, "sec_per_kimg": round(pace, 3)})
+                training.shown = {"p": f"{ada['p']:.3f}", **{name: f"{value:.2f}" for name, value in losses.items()}}
+            with training.paused():
+                if crossed(before, seen, sheet_kimg):
+                    self.write_sheet()
+                if crossed(before, seen, metric_kimg):
+                    self.record(self.measure())
+
+        steps = math.ceil(1000 * kimg / batch)
+        return training.run(steps, stop, after_step=after_step, unit="img", unit_scale=batch) == "finished"
 
     def write_sheet(self) -> Path:
         """A PNG of samples of the averaged generator, the same latents every time, psi = 1."""
@@ -196,7 +167,7 @@ class Run:
             "date": datetime.date.today().isoformat(),
             "images": self.images.record,
             "kimg": kimg,
-            "seconds": round(self.seconds),
+            "seconds": round(self.training.seconds),
             "hardware": hardware(trainer.device),
             "precision": str(trainer.dtype).removeprefix("torch."),
             "settings": asdict(trainer.settings),
@@ -396,7 +367,7 @@ def prepare_images(args: argparse.Namespace, stop: Stopping) -> Images | None:
 def main(arguments: list[str] | None = None) -> int:
     args = parse(arguments)
     settings, device = settings_of(args), check_device("--device", args.device)
-    fast = torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    fast = torch.device(device).type == "cuda" and has_fast_bfloat16(device)
     precision = ("bfloat16" if fast else "float32") if args.precision == "auto" else args.precision
     torch.backends.cudnn.benchmark = True  # all batches have one shape: let it try which algorithm is fastest
     with Stopping(args.minutes) as stop:
@@ -404,7 +375,8 @@ def main(arguments: list[str] | None = None) -> int:
         if images is None:
             print("stopped before all images were made")
             return 1
-        run = Run(args.work, Trainer(settings, device, getattr(torch, precision)), images, args.metric_images)
+        trainer = Trainer(settings, images.draw, device, getattr(torch, precision))
+        run = Run(args.work, trainer, images, args.metric_images)
         whole = run.train(
             args.kimg, stop, report_kimg=args.report_kimg, sheet_kimg=args.sheet_kimg, metric_kimg=args.metric_kimg
         )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,8 +22,8 @@ from stylegan2_training.losses import (
     squared_gradients,
 )
 from stylemixseg._util.checks import check_int, check_real
-from stylemixseg._util.paths import atomic_write
 from stylemixseg.generators.stylegan2.architecture import Architecture
+from stylemixseg.training import WeightAverage, seed_step
 
 PATH_INTERVAL, R1_INTERVAL = 4, 16  # steps between two evaluations of a regulariser
 RAMP_UP = 0.05  # the averaged weights look back over this share of the training so far, at most
@@ -89,12 +87,10 @@ class Settings:
 
 
 class Trainer:
-    """Generator, discriminator, averaged generator, optimisers and controller.
-
-    Step t seeds torch's global generators with (seed, t), so it depends on the state and its number alone: a run that
-    was interrupted takes the same steps as one that was not (on the CPU to the last bit).
+    """Generator, discriminator, averaged generator, optimisers and controller: what `training.Training` runs.
 
     Args:
+        draw_images: (count, device) -> training images (count, 3, R, R) in [-1, 1], drawn with torch's generator.
         device: where the networks are.
         dtype: torch.bfloat16 runs the convolutions of the main losses in it. It has the range of float32, so losses
             need no scaling. The regularisers are gradients of gradients: they stay in float32.
@@ -104,14 +100,22 @@ class Trainer:
             to keep. step: steps taken. losses: what each loss was since `take_losses`.
     """
 
-    def __init__(self, settings: Settings, device: str | torch.device, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self,
+        settings: Settings,
+        draw_images: Callable[[int, torch.device], Tensor],
+        device: str | torch.device,
+        dtype: torch.dtype = torch.float32,
+    ):
         self.settings, self.device, self.dtype = settings, torch.device(device), dtype
+        self._draw_images = draw_images
         torch.manual_seed(settings.seed)
         self.generator = new_generator(settings.architecture, settings.seed)
         self.discriminator = Discriminator(settings.architecture.channels)
         for network in (self.generator, self.discriminator):
             network.to(self.device, memory_format=torch.channels_last).train()
-        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self._weight_average = WeightAverage(self.generator, self._decay)
+        self.average = self._weight_average.network
         self.average.noise_mode = "const"
         path_interval = PATH_INTERVAL if settings.path_weight > 0 else None
         self.optimiser_g = lazy_adam(self.generator.parameters(), settings.learning_rate, path_interval)
@@ -128,15 +132,11 @@ class Trainer:
         """Real images shown to D so far."""
         return self.step * self.settings.batch
 
-    def take_step(self, draw_images: Callable[[int, torch.device], Tensor]) -> None:
-        """G and its path lengths, D and its R1, then the averaged weights.
-
-        Args:
-            draw_images: (count, device) -> training images (count, 3, R, R) in [-1, 1], drawn with torch's generator.
-        """
+    def take_step(self) -> None:
+        """G and its path lengths, D and its R1, then the averaged weights."""
         settings = self.settings
-        torch.manual_seed(settings.seed * 1_000_003 + self.step)
-        real = draw_images(settings.batch, self.device)
+        seed_step(settings.seed, self.step)
+        real = self._draw_images(settings.batch, self.device)
         self.discriminator.requires_grad_(False)
         self._generator_step()
         if settings.path_weight > 0 and self.step % PATH_INTERVAL == 0:
@@ -145,7 +145,7 @@ class Trainer:
         self._discriminator_step(real)
         if settings.gamma > 0 and self.step % R1_INTERVAL == 0:
             self._r1_step(real)
-        self._follow()
+        self._weight_average.follow(self.step)
         self.step += 1
 
     def take_losses(self) -> dict[str, float]:
@@ -154,47 +154,24 @@ class Trainer:
         self.losses.clear()
         return means
 
-    def check_finite(self) -> None:
-        """Raise RuntimeError when a weight is NaN or infinite: such a state must not take the place of a good one."""
-        parameters = [*self.generator.parameters(), *self.discriminator.parameters()]
-        if not torch.isfinite(torch.stack([parameter.abs().max() for parameter in parameters])).all():
-            raise RuntimeError(
-                f"the weights became NaN or infinite before step {self.step}. The last checkpoint is "
-                "kept: go on with --precision float32, or begin anew with a lower --learning-rate"
-            )
-
     @torch.no_grad()
     def sample(self, z: Tensor) -> Tensor:
         """Images (N, 3, R, R) of the averaged generator for z (N, z_dim), on the CPU."""
         return self.average.synthesis(self.average.mapping(z.to(self.device))).cpu()
 
-    # ------------------------------------------------------------------------------------------------- on disk
+    # --------------------------------------------------------------------------------------------------- its state
 
-    def save(self, path: Path) -> None:
-        """Write everything that the next step depends on, in one piece."""
-        self.check_finite()
-        state = {
-            "settings": asdict(self.settings),
+    def state_dict(self) -> dict:
+        """Everything that the next step depends on."""
+        return {
             "step": self.step,
             "path_mean": self.path_mean,
             "adaptation": self.adaptation.state_dict(),
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
-        with atomic_write(path) as temporary:
-            torch.save(state, temporary)
 
-    def load(self, path: Path) -> None:
-        """Go on from a file of `save`.
-
-        Raises:
-            ValueError: it belongs to a training with other settings, which are named.
-        """
-        state = torch.load(path, map_location="cpu", weights_only=True)  # Adam's counters belong on the CPU
-        ours, kept = asdict(self.settings), state["settings"]
-        if different := [f"{name} {kept.get(name)}, now {ours[name]}" for name in ours if kept.get(name) != ours[name]]:
-            raise ValueError(
-                f"{path} belongs to a run with {'; '.join(different)}: give the same settings, or another --work"
-            )
+    def load_state_dict(self, state: Mapping) -> None:
+        """Take over a state of `state_dict`."""
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
         self.adaptation.load_state_dict(state["adaptation"], self.device)
@@ -263,13 +240,10 @@ class Trainer:
         loss.backward()
         optimiser.step()
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The averaged weights take a step towards the generator's (StyleGAN2; the ramp-up is ADA's)."""
-        half_life = min(1000 * self.settings.average_kimg, RAMP_UP * self.images_seen)
-        keep = 0.5 ** (self.settings.batch / half_life) if half_life > 0 else 0.0
-        for mean, value in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(value, 1 - keep)
+    def _decay(self, step: int) -> float:
+        """What the averaged weights keep of themselves at `step` (StyleGAN2; the ramp-up is ADA's)."""
+        half_life = min(1000 * self.settings.average_kimg, RAMP_UP * step * self.settings.batch)
+        return 0.5 ** (self.settings.batch / half_life) if half_life > 0 else 0.0
 
 
 def lazy_adam(parameters: Iterable[nn.Parameter], learning_rate: float, interval: int | None) -> torch.optim.Adam:

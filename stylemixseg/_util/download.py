@@ -3,6 +3,9 @@
 A download is written to `<target>.part`; beside it `<target>.part.json` says which version of which file it is a part
 of (RFC 9110: `ETag`, `Last-Modified`). The next run asks for the rest of that version (`Range` with `If-Range`). Only
 a whole file gets the name `<target>`. What is in it is for the caller to check: by hash, and by reading it.
+
+The library `pooch` does not serve: it begins a file that was cut off from its first byte again (version 1.9 sends no
+`Range`), bounds no sizes, and follows redirects from https to http.
 """
 
 from __future__ import annotations

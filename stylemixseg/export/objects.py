@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from stylemixseg._util.checks import check_int
-from stylemixseg._util.outputs import write_picture, write_record
 from stylemixseg._util.optional import extra
+from stylemixseg._util.outputs import write_picture, write_record
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.export.images import RECORD, write_latent
 from stylemixseg.objects.segmenter import ObjectSegmentation

@@ -68,16 +68,16 @@ def test_encoder_starts_as_deeplab(photo, monkeypatch):
     """The encoder with the start weights, and DeepLab's own last layer behind it, sees what the TFLite file sees."""
     litert = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "data_scripts")
-    import train_face_parser
+    from face_parser_training import start
 
-    network = train_face_parser.new_network(seed=0).eval()
-    weight, bias = train_face_parser.stored_convolutions()[-1]
+    network = start.new_network(seed=0).eval()
+    weight, bias = start.stored_convolutions()[-1]
     image = references.resized(photo[0], (513, 513))
     whole = (image * 127.5 + 127.5).round()
     with torch.inference_mode():
         scores = torch.nn.functional.conv2d(network.encoder(whole / 128 - 1)[0], weight, bias)
         found = torch.nn.functional.interpolate(scores, size=(513, 513), mode="bilinear", align_corners=True).argmax(1)
-    original = litert.Interpreter(str(paths.data_file(*train_face_parser.START_FILE)))
+    original = litert.Interpreter(str(paths.data_file(*start.START_FILE)))
     original.allocate_tensors()
     original.set_tensor(original.get_input_details()[0]["index"], whole.byte().permute(0, 2, 3, 1).contiguous().numpy())
     original.invoke()

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -38,12 +34,26 @@ def making(monkeypatch, tiny):
 
 
 @pytest.fixture
-def training(monkeypatch):
-    """The script that trains, with two pairs held out."""
-    import train_encoder
+def data(monkeypatch):
+    """What is trained on, with two pairs held out."""
+    from encoder_training import data
 
-    monkeypatch.setattr(train_encoder, "HELD_OUT", 2)
-    return train_encoder
+    monkeypatch.setattr(data, "HELD_OUT", 2)
+    return data
+
+
+@pytest.fixture
+def steps():
+    from encoder_training import steps
+
+    return steps
+
+
+@pytest.fixture
+def results():
+    from encoder_training import results
+
+    return results
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +98,7 @@ def test_half_of_the_latents_are_crossed(making, tiny):
     assert set(sources) == {1, 2, 3}
     assert 70 < sum(source > 1 for source in sources) < 130
     for latent in latents:  # low layers from one, then at most two changes
-        assert sum(not torch.equal(a, b) for a, b in pairwise(latent)) <= 2
+        assert sum(not torch.equal(a, b) for a, b in zip(latent, latent[1:])) <= 2
     spread = torch.stack([latent[0] - tiny.w_avg for latent in latents]).norm(dim=1)
     whole = (tiny.mapping(seeded_z(range(200), 8))[:, 0] - tiny.w_avg).norm(dim=1)
     assert 0.6 < (spread.mean() / whole.mean()).item() < 0.9  # psi between 0.5 and 1
@@ -129,30 +139,30 @@ def test_a_folder_of_other_pairs_is_left_alone(making, tmp_path, count, seed):
 # -------------------------------------------------------------------------------------------- what is trained on
 
 
-def test_pairs_are_read_as_they_were_made(making, training, tiny, tmp_path):
+def test_pairs_are_read_as_they_were_made(making, data, tiny, tmp_path):
     making.make_pairs(tmp_path, 6, seed=1)
-    pairs = training.Pairs(tmp_path, tiny)
+    pairs = data.Pairs(tmp_path, tiny)
     assert pairs.count == 6 and pairs.training.tolist() == [0, 1, 2, 3] and pairs.held_out.tolist() == [4, 5]
     images, ws = pairs.batch([5, 0])
     stored_ws, stored_images, _ = read_pairs(tmp_path)
     assert images.shape == (2, 3, 128, 128) and -1 <= images.min() < images.max() <= 1
     assert np.array_equal(to_uint8(images), stored_images[[0, 5]])
     assert ws.dtype == torch.float32 and np.array_equal(ws.numpy(), stored_ws[[0, 5]])
-    drawn = training.choose(pairs.training, 500, torch.Generator().manual_seed(0))
+    drawn = data.choose(pairs.training, 500, torch.Generator().manual_seed(0))
     assert set(drawn.tolist()) == {0, 1, 2, 3}
 
 
-def test_pairs_that_do_not_serve(making, training, tiny, generator, tmp_path):
+def test_pairs_that_do_not_serve(making, data, tiny, generator, tmp_path):
     with pytest.raises(FileNotFoundError, match="no pairs in .*: run data_scripts/make_inversion_pairs.py"):
-        training.Pairs(tmp_path, tiny)
+        data.Pairs(tmp_path, tiny)
     making.make_pairs(tmp_path, 2, seed=1)
     with pytest.raises(ValueError, match="holds 2 pairs; make more than 2"):
-        training.Pairs(tmp_path, tiny)
+        data.Pairs(tmp_path, tiny)
     with pytest.raises(ValueError, match="pairs of another generator"):
-        training.Pairs(tmp_path, generator)
+        data.Pairs(tmp_path, generator)
 
 
-def test_validation_photos_are_never_looked_at(training, monkeypatch, tmp_path):
+def test_validation_photos_are_never_looked_at(data, monkeypatch, tmp_path):
     validation = json.loads(datasets.SPLIT_FILE.read_text())["validation"]
     seen = []
 
@@ -163,132 +173,39 @@ def test_validation_photos_are_never_looked_at(training, monkeypatch, tmp_path):
             seen.append(name)
             return np.full((256, 256, 3), 10 * len(seen), np.uint8), None
 
-    monkeypatch.setattr(training, "read_celebamask", Photos)
-    photos = training.training_photos()
+    monkeypatch.setattr(data, "read_celebamask", Photos)
+    photos = data.training_photos()
     assert seen == ["a", "b", "c"] and not set(seen) & set(validation)
     assert photos.shape == (3, 128, 128, 3) and photos.dtype == torch.uint8
     assert photos[:, 0, 0, 0].tolist() == [10, 20, 30]
-    assert len(training.training_photos(limit=2)) == 2
+    assert len(data.training_photos(limit=2)) == 2
 
 
-def test_images_are_made_a_little_less_clean(training):
+def test_images_are_made_a_little_less_clean(data):
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    given = training.as_a_photo(images, torch.Generator().manual_seed(1))
-    assert torch.equal(given, training.as_a_photo(images, torch.Generator().manual_seed(1)))
+    given = data.as_a_photo(images, torch.Generator().manual_seed(1))
+    assert torch.equal(given, data.as_a_photo(images, torch.Generator().manual_seed(1)))
     assert given.shape == images.shape and given.abs().max() <= 1
     change = (given - images).square().mean((1, 2, 3)).sqrt()
     assert (change > 1e-3).all() and change.std() > 1e-3  # each by another amount
     assert given.mean() == pytest.approx(images.mean().item(), abs=0.02)
 
 
-def test_losses_by_hand(training):
+def test_losses_by_hand(steps):
     rng = np.random.default_rng(0)
     ws, target, spread = rng.normal(size=(2, 4, 6)), rng.normal(size=(2, 4, 6)), rng.uniform(0.5, 2, 6)
     d = np.abs((ws - target) / spread)
     expected = np.where(d < 1, d**2 / 2, d - 0.5).mean()
-    assert training.latent_loss(*map(torch.from_numpy, (ws, target, spread))).item() == pytest.approx(expected)
+    assert steps.latent_loss(*map(torch.from_numpy, (ws, target, spread))).item() == pytest.approx(expected)
 
     image, wanted = rng.uniform(-1, 1, (2, 2, 3, 128, 128))
     levels = []
-    for side in training.SIDES:
+    for side in steps.SIDES:
         a, b = (x.reshape(2, 3, side, 128 // side, side, 128 // side).mean((3, 5)) for x in (image, wanted))
         d = np.abs(a - b)
         levels.append(np.where(d < 0.2, d**2 / 0.4, d - 0.1).mean())
-    found = training.image_loss(torch.from_numpy(image), torch.from_numpy(wanted))
+    found = steps.image_loss(torch.from_numpy(image), torch.from_numpy(wanted))
     assert len(levels) == 3 and found.item() == pytest.approx(np.mean(levels))
-
-
-# ------------------------------------------------------------------------------------------------ the training loop
-
-
-def small_run(training, file):
-    """A network with batch statistics, its optimiser, and steps on noise that depend on their number alone."""
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
-    run = training.Run(file, network, torch.optim.AdamW(network.parameters(), weight_decay=0.01))
-
-    def one_step(rng):
-        x = torch.randn(16, 4, generator=rng)
-        loss = F.mse_loss(network(x), x[:, :1].sin())
-        loss.backward()
-        return loss.item()
-
-    return run, one_step
-
-
-class StopAfter:
-    """Asks for a stop when it has been looked at so many times."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    @property
-    def asked(self):
-        self.left -= 1
-        return self.left < 0
-
-
-NEVER = SimpleNamespace(asked=False)
-
-
-def test_a_stopped_training_goes_on_as_if_it_had_not_been(training, tmp_path):
-    whole, step = small_run(training, tmp_path / "whole.pt")
-    assert training.train(whole, 60, 1e-2, step, NEVER, "whole") is True
-    part, step = small_run(training, tmp_path / "part.pt")
-    assert training.train(part, 60, 1e-2, step, StopAfter(40), "part") is False
-    assert 0 < part.step < 60
-    later, step = small_run(training, tmp_path / "part.pt")
-    assert later.step == part.step and later.log == part.log
-    assert training.train(later, 60, 1e-2, step, NEVER, "part") is True
-    assert later.step == whole.step == 60 and later.log == whole.log and len(whole.log) == 3  # steps 0, 25, 50
-    for name, value in whole.network.state_dict().items():
-        assert torch.equal(value, later.network.state_dict()[name]), name
-    for name, value in whole.average.items():
-        assert torch.equal(value, later.average[name]), name
-    assert whole.log[-1][1] < whole.log[0][1]
-
-
-def test_a_finished_training_takes_no_step(training, tmp_path):
-    run, step = small_run(training, tmp_path / "run.pt")
-    training.train(run, 3, 1e-2, step, NEVER, "run")
-    again, _ = small_run(training, tmp_path / "run.pt")
-    assert training.train(again, 3, 1e-2, None, NEVER, "run") is True and again.step == 3
-
-
-def test_weights_are_averaged_over_the_steps(training, tmp_path):
-    network = nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        network.weight.fill_(0.0)
-    run = training.Run(tmp_path / "run.pt", network, torch.optim.AdamW(network.parameters()))
-    expected = 0.0
-    for step, value in enumerate((1.0, 3.0, -2.0), 1):
-        with torch.no_grad():
-            network.weight.fill_(value)
-        run.advance()
-        share = 1 - (1 + step) / (10 + step)
-        expected += share * (value - expected)
-        assert run.average["weight"].item() == pytest.approx(expected) and network.weight.item() == value
-    assert run.step == 3
-
-
-STOPPING = """
-import os, signal, train_encoder
-stop = train_encoder.Stop()
-assert not stop.asked
-os.kill(os.getpid(), signal.SIGINT)
-assert stop.asked
-try:
-    os.kill(os.getpid(), signal.SIGINT)
-except KeyboardInterrupt:
-    print("stopped")
-"""
-
-
-def test_ctrl_c_asks_and_a_second_one_stops():
-    """In a process of its own: a signal reaches whatever other tests have loaded, too."""
-    scripts = Path(__file__).parents[2] / "data_scripts"
-    done = subprocess.run([sys.executable, "-c", STOPPING], cwd=scripts, capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.split("\n")[-2] == "stopped", done.stderr
 
 
 # ------------------------------------------------------------------------------------------------- its two stages
@@ -320,10 +237,10 @@ class SomePairs:
 
 
 @pytest.fixture
-def stage(training, generator, monkeypatch):
+def stage(steps, generator, monkeypatch):
     """Network, preview and pairs for one step, computed in fp32 so that gradients compare."""
     torch.manual_seed(0)
-    monkeypatch.setattr(training, "seen", lambda network, photos, current: network(torch.cat([photos, current], 1)))
+    monkeypatch.setattr(steps, "seen", lambda network, photos, current: network(torch.cat([photos, current], 1)))
     return SmallNet(generator), Preview(generator), SomePairs(generator)
 
 
@@ -333,62 +250,58 @@ def gradients(network):
     return found
 
 
-def test_the_first_stage_learns_the_latents(training, stage, generator):
+def test_the_first_stage_learns_the_latents(data, steps, stage, generator):
     network, preview, pairs = stage
-    run = SimpleNamespace(step=0)
-    step = training.latents_step(network, preview, pairs, batch=4, own_from=1, run=run)
+    step = steps.latents_step(network, preview, pairs, batch=4, own_from=1)
     rng = torch.Generator().manual_seed(7)
-    loss, found = step(rng), gradients(network)
+    loss, found = step(0, rng), gradients(network)
 
     rng = torch.Generator().manual_seed(7)
-    images, target = pairs.batch(training.choose(pairs.training, 4, rng))
-    photos = training.as_a_photo(images, rng)
+    images, target = pairs.batch(data.choose(pairs.training, 4, rng))
+    photos = data.as_a_photo(images, rng)
     start = generator.w_avg.expand(4, generator.num_ws, -1)
     ws = start + network(torch.cat([photos, preview.synthesis(start)], 1))
-    first = training.latent_loss(ws, target, network.w_std)
+    first = steps.latent_loss(ws, target, network.w_std)
     first.backward()
     expected = gradients(network)
     assert loss == pytest.approx(first.item())
     torch.testing.assert_close(found, expected)
 
-    run.step = 1  # from here on, from its own estimate too
-    step(torch.Generator().manual_seed(7))
+    step(1, torch.Generator().manual_seed(7))  # from here on, from its own estimate too
     both = gradients(network)
     half = ws[:2].detach()
     better = half + network(torch.cat([photos[:2], preview.synthesis(half)], 1))
-    training.latent_loss(better, target[:2], network.w_std).backward()
+    steps.latent_loss(better, target[:2], network.w_std).backward()
     torch.testing.assert_close([b - a for a, b in zip(expected, both)], gradients(network), atol=1e-5, rtol=1e-3)
 
 
-def test_the_second_stage_learns_from_images(training, stage, generator):
+def test_the_second_stage_learns_from_images(data, steps, stage, generator):
     network, preview, pairs = stage
     photos = torch.randint(0, 256, (3, 128, 128, 3), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
-    step = training.images_step(network, preview, pairs, photos, batch=4)
-    loss, found = step(torch.Generator().manual_seed(9)), gradients(network)
+    step = steps.images_step(network, preview, pairs, photos, batch=4)
+    loss, found = step(0, torch.Generator().manual_seed(9)), gradients(network)
 
     rng = torch.Generator().manual_seed(9)  # the same draws, in order
-    real = training.to_range(photos[torch.randint(3, (2,), generator=rng)])
+    real = data.to_range(photos[torch.randint(3, (2,), generator=rng)])
     mirrored = torch.rand(2, 1, 1, 1, generator=rng) < 0.5
     real = torch.where(mirrored, real.flip(3), real)
-    images, target = pairs.batch(training.choose(pairs.training, 2, rng))
-    given, wanted = torch.cat([real, training.as_a_photo(images, rng)]), torch.cat([real, images])
+    images, target = pairs.batch(data.choose(pairs.training, 2, rng))
+    given, wanted = torch.cat([real, data.as_a_photo(images, rng)]), torch.cat([real, images])
     ws = generator.w_avg.expand(4, generator.num_ws, -1)
     for _ in range(2):
         ws = ws.detach() + network(torch.cat([given, preview.synthesis(ws).detach()], 1))
-        looks = training.image_loss(preview.synthesis(ws), wanted)
+        looks = steps.image_loss(preview.synthesis(ws), wanted)
         prior = ((ws[:2] - generator.w_avg) / network.w_std).square().mean()
-        known = training.latent_loss(ws[2:], target, network.w_std)
-        (looks + training.LATENT_WEIGHT * known + training.PRIOR_WEIGHT * prior).backward()
+        known = steps.latent_loss(ws[2:], target, network.w_std)
+        (looks + steps.LATENT_WEIGHT * known + steps.PRIOR_WEIGHT * prior).backward()
     torch.testing.assert_close(found, gradients(network), atol=1e-6, rtol=1e-3)
     assert loss == pytest.approx(looks.item(), rel=1e-4)  # of the last refinement
 
 
-def test_bfloat16_is_near_enough(generator):
-    import train_encoder
-
+def test_bfloat16_is_near_enough(steps, generator):
     torch.manual_seed(0)
     network, photos = SmallNet(generator), torch.rand(2, 3, 128, 128) * 2 - 1
-    found = train_encoder.seen(network, photos, -photos)
+    found = steps.seen(network, photos, -photos)
     assert found.dtype == torch.float32
     expected = network(torch.cat([photos, -photos], 1))
     torch.testing.assert_close(found, expected, atol=0.03 * expected.abs().max().item(), rtol=0)
@@ -397,13 +310,13 @@ def test_bfloat16_is_near_enough(generator):
 # ------------------------------------------------------------------------------------------------------ results
 
 
-def test_what_is_written_can_be_loaded_and_is_measured(training, generator, tmp_path):
+def test_what_is_written_can_be_loaded_and_is_measured(results, generator, tmp_path):
     torch.manual_seed(0)
     network = EncoderNet(generator.num_ws, generator.w_dim)
-    network.w_std.copy_(training.latent_spread(generator, samples=500))
+    network.w_std.copy_(results.latent_spread(generator, samples=500))
     pairs = SomePairs(generator)
     encoder = Encoder(network, Preview(generator), refinements=1)
-    measured = training.measure_encoder(encoder, pairs)
+    measured = results.measure_encoder(encoder, pairs)
     assert measured["pairs"] == 2 and len(measured["after_refinements"]) == 2
     found = encoder(pairs.images)
     for entry, ws in zip(measured["after_refinements"], found.steps):
@@ -413,7 +326,7 @@ def test_what_is_written_can_be_loaded_and_is_measured(training, generator, tmp_
         assert entry["psnr_db"] == pytest.approx((10 * torch.log10(4 / error)).mean().item(), abs=0.01)
 
     path = tmp_path / "weights" / "encoder.safetensors"
-    training.write(path, network.state_dict(), generator, {"photos": 7})
+    results.write(path, network.state_dict(), generator, {"photos": 7})
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["photos"] == 7 and record["generator"] == {"name": "small", "sha256": generator.digest}
     count = sum(value.numel() for value in network.state_dict().values() if value.is_floating_point())
@@ -423,7 +336,62 @@ def test_what_is_written_can_be_loaded_and_is_measured(training, generator, tmp_
     assert (loaded(pairs.images).ws - found.ws).abs().mean() < 0.02 * moved
 
 
-def test_the_spread_of_latents(training, generator):
+def test_a_stage_of_the_script_goes_on_and_logs(generator, steps, stage, tmp_path):
+    """The script's settings of the loop: stopped in between, the stage gives the same weights, log and record."""
+    import train_encoder
+
+    _, preview, pairs = stage
+
+    class Stop:
+        def __init__(self, steps):
+            self.left = steps
+
+        @property
+        def asked(self):
+            self.left -= 1
+            return self.left < 0
+
+    def run(work, stops):
+        for stop in (*map(Stop, stops), Stop(100)):
+            torch.manual_seed(0)
+            network = SmallNet(generator)
+            gradients = steps.latents_step(network, preview, pairs, batch=2, own_from=14)
+            found = train_encoder.Stage("latents", work, network, gradients, 28)
+            whole = found.run(stop)
+        assert whole
+        return found
+
+    whole, part = run(tmp_path / "whole", []), run(tmp_path / "part", [10])
+    for name, value in whole.learner.average.state_dict().items():
+        assert torch.equal(value, part.learner.average.state_dict()[name]), name
+    assert whole.losses == part.losses and [step for step, _ in whole.losses] == [0, 25]
+    assert part.record["steps"] == 28 and part.record["batch"] == 16
+    assert part.learner.optimiser.param_groups[0]["lr"] == pytest.approx(
+        1e-3 * 0.28 * 0.5 * (1 + np.cos(np.pi * 27 / 28))
+    )
+
+
+def test_every_photo_comes_once_an_epoch():
+    """The face parser's batches: an order per epoch, known from the step alone, changed at random."""
+    from face_parser_training.data import batches_of
+
+    images = torch.arange(5, dtype=torch.uint8)[:, None, None, None].expand(5, 3, 16, 16) * 50
+    labels = torch.arange(5, dtype=torch.uint8)[:, None, None].expand(5, 16, 16)
+    draw = batches_of(images, labels, 2, seed=3)
+
+    def labels_of(step):
+        inputs, targets = draw(step, torch.Generator().manual_seed(step))
+        assert inputs.shape == (2, 3, 321, 321) and targets.shape == (2, 161, 161) and inputs.abs().max() <= 1
+        found = [set(target.unique().tolist()) - {255} for target in targets]  # 255: outside of the photo
+        assert all(len(classes) == 1 for classes in found)
+        return [classes.pop() for classes in found]
+
+    epochs = [labels_of(0) + labels_of(1), labels_of(2) + labels_of(3), labels_of(4) + labels_of(5)]
+    assert all(len(set(epoch)) == 4 for epoch in epochs) and len({tuple(epoch) for epoch in epochs}) > 1
+    assert labels_of(1) == epochs[0][2:]  # a step depends on its number alone
+
+
+def test_the_spread_of_latents(results, generator):
     z = np.random.RandomState(123).randn(300, generator.z_dim)
     w = generator.mapping(torch.from_numpy(z).float())[:, 0].numpy()
-    np.testing.assert_allclose(training.latent_spread(generator, samples=300), w.std(0, ddof=1), rtol=1e-4)
+    np.testing.assert_allclose(results.latent_spread(generator, samples=300), w.std(0, ddof=1), rtol=1e-4)

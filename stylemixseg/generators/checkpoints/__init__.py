@@ -55,16 +55,16 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         OSError: the path is absent or unreadable.
     """
     contents = _read(Path(path))
-    data, stated = memoryview(contents), None
-    if is_safetensors(data):
-        kind, (found, stated) = "stylemixseg", read_own(data)
+    stated = None
+    if is_safetensors(contents):
+        kind, (found, stated) = "stylemixseg", read_own(contents)
     elif torch_file := _torch_file(contents):
         kind, found = _read_saved(torch_file.value, torch_file)
     elif contents.startswith(b"\x80"):
-        kind, found = _read_saved(parse_pickle(data).value, None)
+        kind, found = _read_saved(parse_pickle(memoryview(contents)).value, None)
     else:
         raise CheckpointError(f"not a StyleGAN2 checkpoint: {_what_is(contents)}")
-    architecture, weights, notes = assemble(found, len(data))
+    architecture, weights, notes = assemble(found, len(contents))
     if stated is not None and stated != architecture:
         raise CheckpointError("the architecture in the metadata is not that of the tensors")
     notes = found.notes + notes

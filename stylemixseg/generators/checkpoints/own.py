@@ -1,8 +1,10 @@
 """Our own files: safetensors with the canonical names, and what is known about the network in the metadata.
 
 The format is that of the `safetensors` package: 8 bytes with the length of a JSON header, the header (type, shape and
-place of every tensor), the numbers. It is read and written here, so that every length of an untrusted file is checked
-before anything is made of it, and so that the same network always gives the same bytes.
+place of every tensor), the numbers. The package reads the tensors and checks their places. What is ours: the header is
+bounded before it is parsed, and the metadata in it, which the package does not give for bytes in memory, are checked.
+The file is written here, because the package puts the metadata in another order at every call (up to version 0.8, its
+newest so far), and the same network must always give the same bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, deserialize
 
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.generators.checkpoints.checkpoint import Checkpoint, CheckpointError, shown
@@ -26,19 +29,18 @@ MAX_HEADER_BYTES = 1 << 20  # about 25,000 for a network of 1024 px
 MAX_TEXT = 4000
 
 
-def is_safetensors(data: memoryview) -> bool:
+def is_safetensors(contents: bytes) -> bool:
     """Whether the bytes begin as a safetensors file does."""
-    return bytes(data[8:9]) == b"{" and len(data) > 9 and data[:8].tolist()[5:] == [0, 0, 0]
+    return len(contents) > 9 and contents[5:9] == b"\0\0\0{"
 
 
-def read_own(data: memoryview) -> tuple[Found, Architecture]:
+def read_own(contents: bytes) -> tuple[Found, Architecture]:
     """What is in the file, and the architecture that it states, which may differ from that of the tensors.
 
     Raises:
         CheckpointError: malformed, out of bounds, another safetensors file than one of `save_checkpoint`.
     """
-    header, numbers = _header(data)
-    metadata = header.pop("__metadata__", None)
+    metadata = _header(contents).get("__metadata__")
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise CheckpointError("a safetensors file, but not one that stylemixseg wrote: its metadata lacks our format")
     if metadata.get("version") != VERSION:
@@ -55,7 +57,7 @@ def read_own(data: memoryview) -> tuple[Found, Architecture]:
     if (source := _printable("source_format", metadata.get("source_format"))) != "stylemixseg":
         notes += (f"converted from {source}, SHA-256 {_printable('source_sha256', metadata.get('source_sha256'))}",)
     licence = _printable("licence", metadata["licence"]) if "licence" in metadata else None
-    found = Found(_tensors(header, numbers), conv_clamp=architecture.conv_clamp, notes=notes, licence=licence)
+    found = Found(_tensors(contents), conv_clamp=architecture.conv_clamp, notes=notes, licence=licence)
     return found, architecture
 
 
@@ -96,39 +98,32 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
             file.write(checkpoint.weights[name].detach().cpu().contiguous().numpy().astype("<f4", copy=False).data)
 
 
-def _header(data: memoryview) -> tuple[dict, memoryview]:
-    length = int.from_bytes(data[:8], "little")
-    if length > min(MAX_HEADER_BYTES, len(data) - 8):
-        raise CheckpointError(f"malformed safetensors: a header of {length} bytes in a file of {len(data)}")
-    header = _json(bytes(data[8 : 8 + length]), "header")
+def _header(contents: bytes) -> dict:
+    length = int.from_bytes(contents[:8], "little")
+    if length > min(MAX_HEADER_BYTES, len(contents) - 8):
+        raise CheckpointError(f"malformed safetensors: a header of {length} bytes in a file of {len(contents)}")
+    header = _json(contents[8 : 8 + length], "header")
     if not isinstance(header, dict):
         raise CheckpointError("malformed safetensors: the header is not a dictionary")
-    return header, data[8 + length :]
+    return header
 
 
-def _tensors(header: dict, numbers: memoryview) -> dict[str, np.ndarray]:
-    views: dict[str, np.ndarray] = {}
-    total = 0
-    for name, entry in header.items():
-        entry = entry if isinstance(entry, dict) else {}
-        shape, place = entry.get("shape"), entry.get("data_offsets")
-        if entry.get("dtype") != "F32" or not _whole(shape, 1) or not _whole(place, 0) or len(place) != 2:
-            raise CheckpointError(f"malformed safetensors: tensor {shown(name)} is not a float32 tensor with a place")
-        begin, end = place
-        if not begin <= end <= len(numbers) or end - begin != 4 * math.prod(shape):
-            raise CheckpointError(f"malformed safetensors: {shown(name)} of shape {shape} at {begin}..{end}")
-        views[name] = np.ndarray(shape, "<f4", numbers, begin)
-        total += end - begin
-    if total != len(numbers):
-        raise CheckpointError(f"malformed safetensors: {len(numbers)} bytes of numbers, tensors of {total}")
-    return views
-
-
-def _whole(values: object, least: int) -> bool:
-    """Whether this is a list of up to MAX_DIMS whole numbers, none below `least`."""
-    if not isinstance(values, list) or len(values) > MAX_DIMS:
-        return False
-    return all(type(value) is int and least <= value < 2**62 for value in values)
+def _tensors(contents: bytes) -> dict[str, np.ndarray]:
+    """Copies of the tensors, which together are no larger than the file: their places do not overlap."""
+    try:
+        stored = deserialize(contents)
+    except SafetensorError as error:
+        raise CheckpointError(f"malformed safetensors: {shown(str(error), 200)}") from error
+    arrays: dict[str, np.ndarray] = {}
+    for name, tensor in stored:
+        shape = tensor["shape"]
+        if tensor["dtype"] != "F32" or len(shape) > MAX_DIMS or 0 in shape:
+            raise CheckpointError(
+                f"malformed safetensors: {shown(name)} is {tensor['dtype']} of shape {shown(str(shape))}, "
+                f"not a float32 tensor with 1 or more elements and up to {MAX_DIMS} dimensions"
+            )
+        arrays[name] = np.frombuffer(tensor["data"], "<f4").reshape(shape)
+    return arrays
 
 
 def _json(text: object, what: str) -> object:
