@@ -56,7 +56,8 @@ def main() -> None:
     generator = load_generator(profile.generator)
     seeds = profile.queries.development_seeds
     recorder = RunRecorder("rules", profile.name, args.out, generator, seed=seeds[0])
-    sizes = f"n = {profile.method.n}, {profile.method.resolution or generator.resolution} px, {profile.method.color_space.upper()}"
+    method = profile.method
+    sizes = f"n = {method.n}, {method.resolution or generator.resolution} px, {method.color_space.upper()}"
     best = {}
     for cutoff, k in product(CUTOFFS, KS):
         maps = make_cluster_maps(

@@ -23,8 +23,8 @@ try:
     import faiss
 except ModuleNotFoundError as error:
     raise ImportError(
-        "faiss is not installed: pip install faiss-cpu, or faiss-gpu for an NVIDIA GPU (never both, since both bring the "
-        "module faiss)"
+        "faiss is not installed: pip install faiss-cpu, or faiss-gpu for an NVIDIA GPU (never both, since both bring "
+        "the module faiss)"
     ) from error
 
 PIXELS_AT_ONCE = 4096  # of n = 50 images: 2.5 MB of numbers, which stay in the cache from one step to the next
@@ -205,7 +205,7 @@ def _fit_on_device(points: Tensor, k: int, seed: int, restarts: int, iterations:
 def largest_first(
     distances: np.ndarray, centroids: np.ndarray, objective: float, size: tuple[int, int]
 ) -> KMeansResult:
-    """Clusters numbered by size, from distances (H W, k) and centroids (k, D): K-means itself numbers them by chance."""
+    """Number the clusters by size, from distances (H W, k) and centroids (k, D): K-means numbers them by chance."""
     labels, k = distances.argmin(1), len(centroids)
     order = np.argsort(-np.bincount(labels, minlength=k), kind="stable")
     rank = np.empty(k, np.int32)

@@ -56,6 +56,7 @@ def draw_style_latents(generator: Generator, n: int, seed: int, truncation: floa
     can be compared across images. The first m of n styles are the m styles of the same seed.
 
     Args:
+        generator: whose latents they are.
         n: number of styles, at least 1 (the paper: 50).
         seed: of `numpy.random.RandomState`.
         truncation: psi in 0..1; 1.0, the whole variety of styles, works best.

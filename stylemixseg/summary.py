@@ -4,9 +4,9 @@ X_s (H, W, 3n) concatenates the style-mixed images at each pixel. Pixels of one 
 together when the style changes, so their 3n numbers agree; K-means finds the groups.
 
 `summary_from_images` gives the tensor itself, as an array. At 1024 px and n = 50 that is 0.63 GB, so the method keeps a
-`StyleSummary` in its place: on the CPU a `StyleStack`, which holds the images as bytes and computes the colours of those
-pixels that are asked for (memory traffic is what a CPU waits for), on a GPU `SummaryColumns`, X_s itself, which does
-not leave the device until it has become clusters. All are clustered and projected by the same two methods.
+`StyleSummary` in its place: on the CPU a `StyleStack`, which holds the images as bytes and computes the colours of
+those pixels that are asked for (memory traffic is what a CPU waits for), on a GPU `SummaryColumns`, X_s itself, which
+does not leave the device until it has become clusters. All are clustered and projected by the same two methods.
 """
 
 from __future__ import annotations

@@ -62,6 +62,9 @@ class ObjectOptions:
         """The method with the detector that is meant.
 
         Args:
+            generator: whose images are segmented.
+            config: of the method in the boxes.
+            device: where a detector that is a network runs.
             ws: the query's latent, from which the toy world tells its exact boxes; None for photos.
 
         Raises:

@@ -105,7 +105,7 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
     failed = {}
     announced = False
     with tqdm(total=len(photos), initial=len(photos) - len(todo), desc="photos", unit="photo", disable=alone) as bar:
-        for name, (path, folder, request) in todo.items():
+        for path, folder, request in todo.values():
             try:
                 written = {*PHOTO_FILES, COMPOSITION, *PHOTO_OBJECT_FILES}
                 if os.path.realpath(path.parent) == os.path.realpath(folder) and path.name in written:
@@ -285,6 +285,8 @@ def choose_method(generator: Generator, rule: str, settings: dict) -> tuple[Styl
     """The method under a rule of the command line, and that rule's name.
 
     Args:
+        generator: whose images are segmented.
+        settings: of the method, by the names of `SegmenterConfig`.
         rule: "saliency", "corner", "discriminant", or "best": the discriminant where one was fitted for this generator
             and these settings, else saliency.
 

@@ -102,8 +102,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|PATH",
         help="what finds the boxes: truth (toy world), face-parts (face parser), coco-ssd (80 classes), "
         "grounding-dino, grounding-dino-base or owlv2 (any words; extra `detectors`), a folder with such a model, or a "
-        ".json file of boxes in the pixels of image.png, of a photo crop.png (truth in the toy world, face-parts for parts of a "
-        "face, else grounding-dino)",
+        ".json file of boxes in the pixels of image.png, of a photo crop.png (truth in the toy world, "
+        "face-parts for parts of a face, else grounding-dino)",
     )
     objects.add_argument(
         "--threshold", type=float, metavar="T", help=f"least score of a box, 0..1 ({DetectionFilter().threshold})"

@@ -128,7 +128,7 @@ def _record(
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval of 95 % of a proportion: unlike the usual one it has a width at 0 and 1, and stays inside.
+    """Wilson's score interval of 95 % of a proportion; unlike the usual one it has a width at 0 and 1.
 
     Args:
         successes: in 0..n.
@@ -156,7 +156,8 @@ def score_photos(results: Path, profile: Profile, names: Sequence[str] | None = 
         The path of the result file.
 
     Raises:
-        FileNotFoundError: no photos or no COCO-SSD on this machine. ModuleNotFoundError: ai-edge-litert is not installed.
+        FileNotFoundError: no photos or no COCO-SSD on this machine. ModuleNotFoundError: no ai-edge-litert.
+        ValueError: more photos than there are. KeyError: an unknown name.
     """
     horses = read_horses()
     if names is None:

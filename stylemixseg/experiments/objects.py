@@ -1,4 +1,4 @@
-"""Objects in scenes, section 3.3, where the truth is known: rooms of the toy world, and what makes the method fail there.
+"""Objects in scenes, section 3.3, where the truth is known: rooms of the toy world, and what makes the method fail.
 
 Every room is segmented in its exact boxes, in boxes moved at random, and by one clustering of the whole image; then the
 toy world's failure modes are switched on, one at a time. One small file per room is kept in the cache folder, so an
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -81,6 +82,7 @@ def score_room(masks: Mapping[int, np.ndarray], semantic: np.ndarray, truth: Toy
     Args:
         masks: {instance: mask (H, W) bool}; an instance without a mask scores 0.
         semantic: (H, W), indices into `CLASS_NAMES`.
+        truth: of the room.
 
     Returns:
         {"instances": [[class name, IoU], ...], "classes": {class name: [tp, fp, fn, tn]}}, plain values for a file.
@@ -156,12 +158,12 @@ def _mode(profile: Profile, failures: ToyFailures, seed: int) -> dict:
 def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]:
     """`score_room` of the rooms of some seeds, from disk or made now: {variant or failure mode: [one per seed]}."""
     digest = ToyWorld("room", resolution=RESOLUTION).digest
-    rooms = _kept_rooms(profile, "rooms", digest, seeds, lambda seed: _variants(profile, seed))
+    rooms = _kept_rooms(profile, "rooms", digest, seeds, partial(_variants, profile))
     found = {name: [room[name] for room in rooms] for name in VARIANTS}
     for name in MODES:
         failures = FAILURE_MODES[name]
         digest = ToyWorld("room", resolution=RESOLUTION, failures=failures).digest
-        found[name] = _kept_rooms(profile, name, digest, seeds, lambda seed: _mode(profile, failures, seed))
+        found[name] = _kept_rooms(profile, name, digest, seeds, partial(_mode, profile, failures))
     return found
 
 
@@ -215,7 +217,7 @@ def _kept_rooms(
     }
     folder = kept_folder("objects") / f"{name}-{cache_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
-    return [kept(folder / f"{seed_name(seed)}.json", lambda: make(seed)) for seed in bar]
+    return [kept(folder / f"{seed_name(seed)}.json", partial(make, seed)) for seed in bar]
 
 
 def instance_ious(rooms: list[dict], name: str | None = None) -> list[list[float]]:

@@ -1,15 +1,18 @@
-"""Parts of a face as objects: the method inside the boxes of hair, eyes, brows, nose and mouth, and the paper's other way,
-k = 8 on the whole face (section 4.1, Figure 1).
+"""Parts of a face as objects (section 4.1, Figure 1).
+
+The method works inside the boxes of hair, eyes, brows, nose and mouth, or, the paper's other way, with k = 8 on the whole
+face.
 
 Boxes and truth come from the reference that knows the parts: the face parser, or the toy world itself. So the numbers
-say what the masking does when the boxes are good; they say nothing about a detector. One small file per face is kept in the
-cache folder.
+say what the masking does when the boxes are good; they say nothing about a detector. One small file per face is kept in
+the cache folder.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -45,6 +48,9 @@ def parts_of(
     """Boxes of the parts of one query, and the mask (h, w) bool of each part that it shows, from the reference.
 
     Args:
+        generator: drew the query.
+        profile: its reference, and the truncation of the query.
+        seed: of the query.
         image: the query (h, w, 3) uint8.
     """
     if profile.reference == "truth":
@@ -66,7 +72,9 @@ def score_parts(
     A part is the union of its objects' masks, before overlaps are settled: each part is judged by itself.
 
     Args:
-        objects: of `segment_boxes`. whole: cluster map (h, w) of the whole image. truths: the parts' masks (h, w).
+        objects: of `segment_boxes`.
+        whole: cluster map (h, w) of the whole image.
+        truths: the parts' masks (h, w).
         boxes: what the objects were found in.
     """
     scores = {}
@@ -127,7 +135,7 @@ def score_faces(generator: Generator, profile: Profile, seeds: Sequence[int]) ->
     }
     folder = kept_folder("parts") / f"{generator.name}-{cache_key(depends)}"
     return [
-        kept(folder / f"{seed_name(seed)}.json", lambda: _one(generator, profile, seed))
+        kept(folder / f"{seed_name(seed)}.json", partial(_one, generator, profile, seed))
         for seed in tqdm(seeds, desc="parts", unit="image")
     ]
 

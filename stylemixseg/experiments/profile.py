@@ -1,8 +1,8 @@
 """Profiles: how large a run is, as data. One code path serves them all; a notebook never asks which one it is in.
 
 `smoke` draws the toy world in seconds, `cpu` is the book's default on real faces, `full` is the committed run,
-`paper` has the paper's sizes for a GPU. Each is one file, `stylemixseg/experiments/profiles/<name>.toml`, with a section
-for the method, one for the query images, and one for each experiment that has sizes of its own.
+`paper` has the paper's sizes for a GPU. Each is one file, `stylemixseg/experiments/profiles/<name>.toml`, with a
+section for the method, one for the query images, and one for each experiment that has sizes of its own.
 """
 
 from __future__ import annotations

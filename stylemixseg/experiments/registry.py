@@ -33,7 +33,9 @@ class Run(Protocol):
     `generator` None: the profile's own, loaded anew.
     """
 
-    def __call__(self, profile: Profile, results: Path, generator: Generator | None = None) -> Path: ...
+    def __call__(self, profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+        """Run it."""
+        ...
 
 
 # Measures a few of the images again that stand in `scores`, drawn by `draw`, and writes them below the folder.

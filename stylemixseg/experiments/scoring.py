@@ -38,9 +38,12 @@ REFERENCES = {
 def reference_masks(
     name: str, generator: Generator, profile: Profile, seeds: Sequence[int], maps: Sequence[Mapping[str, np.ndarray]]
 ) -> list[np.ndarray]:
-    """Reference foreground masks (h, w) bool at the maps' size, one a query.
+    """Reference foreground masks (h, w) bool at the maps' size, one per query.
 
     Args:
+        generator: drew the queries.
+        profile: the truncation of the queries.
+        seeds: of the queries.
         name: "truth" (the generator knows its own masks), "face_parser" (19 CelebAMask-HQ classes, background or not)
             or "deeplab" (PASCAL VOC's class person).
         maps: what `cluster_maps` gave for the seeds; their images are what the references see.
@@ -64,7 +67,10 @@ def reference_parts(
 
     Args:
         name: as in `reference_masks`; "deeplab" knows two parts, person and the rest.
-        seed: of the query. image: the query (h, w, 3) uint8, which a network looks at.
+        generator: drew the query.
+        profile: the truncation of the query.
+        seed: of the query.
+        image: the query (h, w, 3) uint8, which a network looks at.
     """
     if name == "truth":
         return generator.truth(query_latent(generator, profile, seed))[0].semantic, generator.class_names
@@ -113,7 +119,7 @@ def score_rules(
 
 
 def second_reference(profile: Profile) -> str | None:
-    """ "deeplab" where a run on learnt images can score against DeepLabV3 too (file and run time at hand), else None."""
+    """The name "deeplab" where a run on learnt images can score against DeepLabV3 too (it is at hand), else None."""
     if profile.reference == "truth" or profile.reference == "deeplab" or not find_spec("ai_edge_litert"):
         return None
     try:

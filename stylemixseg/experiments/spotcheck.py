@@ -1,8 +1,8 @@
 """Do the committed numbers still come out? A few images of a large run, computed again from nothing.
 
-The run of the profile `full` takes hours, so no build repeats it. But the scores of each of its images are committed, so
-any image can be computed again by itself, at the full settings, and compared. Which images that are is drawn from a key,
-the commit: another commit tests other images, and one commit always the same.
+The run of the profile `full` takes hours, so no build repeats it. But the scores of each of its images are committed,
+so any image can be computed again by itself, at the full settings, and compared. Which images that are is drawn from a
+key, the commit: another commit tests other images, and one commit always the same.
 """
 
 from __future__ import annotations

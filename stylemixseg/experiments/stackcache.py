@@ -20,7 +20,8 @@ def cached_stack(
 ) -> np.ndarray:
     """`mixing.style_mixed_images`, computed at most once: (n, h, w, 3) uint8, read-only.
 
-    The key covers all that the images depend on: the generator's digest, both latents, and of the plan what the images show (colours are not computed yet).
+    The key covers all that the images depend on: the generator's digest, both latents, and the plan but for its colour
+    space and batch size, of which images do not depend.
     A file that cannot be read, or has another shape, is made again. Where the cache cannot be written, the images are
     given all the same, with a note.
     """

@@ -31,7 +31,7 @@ WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_discrim
 SHRINKAGE = 0.01  # of the covariance towards a sphere of the same size
 
 
-class NoDiscriminant(ValueError):
+class NoDiscriminantError(ValueError):
     """No discriminant was fitted for this generator, n and settings; the message says for what there is one."""
 
 
@@ -53,10 +53,13 @@ class StyleDiscriminant:
         """One that was fitted before, for exactly this generator, n and settings.
 
         Args:
+            generator: whose pixels it judges.
+            n: number of styles.
+            path: the file of fitted discriminants.
             settings: the cutoff, colour space and styles, as in the file.
 
         Raises:
-            FileNotFoundError: no such file. NoDiscriminant: fitted for something else; the message says for what.
+            FileNotFoundError: no such file. NoDiscriminantError: fitted for something else; the message says for what.
             ValueError: the file is damaged.
         """
         try:
@@ -72,9 +75,9 @@ class StyleDiscriminant:
         wanted = {"generator": generator.digest, **settings}
         if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
             words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
-            raise NoDiscriminant(f"{Path(path).name} does not fit: {words}")
+            raise NoDiscriminantError(f"{Path(path).name} does not fit: {words}")
         if str(n) not in fits:
-            raise NoDiscriminant(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
+            raise NoDiscriminantError(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
         return fits[str(n)]
 
     def is_finite(self) -> bool:
@@ -99,7 +102,7 @@ def fitted_discriminant(generator: Generator, config: SegmenterConfig) -> StyleD
     settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
     try:
         return StyleDiscriminant.load(generator, config.n, settings)
-    except NoDiscriminant:
+    except NoDiscriminantError:
         return None
 
 

@@ -1,6 +1,6 @@
 """The paper's claims about its settings, as tests on measured numbers.
 
-Each claim is computed from the names of `stylemixseg.evaluation.results` alone, so the same test runs on our numbers and on the
+Each claim is computed from the names of `evaluation.results` alone, so the same test runs on our numbers and on the
 paper's own printed ones. Where the text is vague ("generally", "low"), the statement here says how it is read, and the
 test follows it.
 
@@ -66,7 +66,7 @@ OURS_CORNER_GRID = Names(grid="table4_corner")
 PAPER = Names(method="table1.ffhq.ours")
 
 
-class _Missing(KeyError):
+class _MissingError(KeyError):
     """A number that a claim needs was not measured."""
 
 
@@ -98,7 +98,7 @@ class _Numbers:
 def _printed(values: Mapping[str, float], names: Names) -> _Numbers:
     def get(name: str) -> float:
         if name not in values:
-            raise _Missing(name)
+            raise _MissingError(name)
         return values[name]
 
     return _Numbers(get, names)
@@ -116,7 +116,7 @@ def _drawn(scores: Mapping[str, ImageScores], peers: Mapping[str, float], names:
             return peers[name]
         score = name.removesuffix(".miou")
         if score not in scores:
-            raise _Missing(f"images' scores of {score}")
+            raise _MissingError(f"images' scores of {score}")
         item = scores[score]
         if score.startswith(names.grid):  # Table 4: mean over images
             return draws(item.images) @ item.values / len(item.images)
@@ -148,7 +148,7 @@ class Claim:
         numbers = _printed(measurements, names)
         try:
             return Verdict(bool(self.holds(numbers)), self.evidence(numbers))
-        except _Missing as missing:
+        except _MissingError as missing:
             return Verdict(None, f"{missing.args[0]} has not been measured")
 
     def judge(
@@ -162,7 +162,9 @@ class Claim:
         """Judge the claim by a paired bootstrap over images.
 
         Args:
-            measurements: means by name, for the evidence. scores: the images' scores behind them.
+            measurements: means by name, for the evidence.
+            scores: the images' scores behind them.
+            names: how the settings are called.
             paper: printed numbers; that of DatasetGAN is compared with as it stands.
             samples: resampled sets of images.
 
@@ -176,7 +178,7 @@ class Claim:
             return point
         try:
             share = float(np.mean(self.holds(_drawn(scores, peers, names, samples))))
-        except _Missing as missing:
+        except _MissingError as missing:
             return Verdict(point.holds, f"{point.evidence} (point values: {missing.args[0]} were not kept)")
         holds = True if share >= SURE else False if share <= 1 - SURE else None
         return Verdict(holds, point.evidence, share)

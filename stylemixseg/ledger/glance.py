@@ -62,7 +62,9 @@ def glance_table(judged: Judged, paper: Mapping[str, float], title: str) -> str:
     """The first table of the ledger as Markdown: one row per headline number and per claim.
 
     Args:
-        judged: the profile whose numbers are shown. title: what its column is called.
+        judged: the profile whose numbers are shown.
+        paper: the printed numbers.
+        title: what its column is called.
     """
     rows = []
     for words, (name, printed) in HEADLINES.items():

@@ -15,7 +15,7 @@ from stylemixseg import summary as summary_module
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
-from stylemixseg.joint.discriminant import DiscriminantFit, NoDiscriminant, StyleDiscriminant, centred, soft_mask
+from stylemixseg.joint.discriminant import DiscriminantFit, NoDiscriminantError, StyleDiscriminant, centred, soft_mask
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.summary import StyleStack, SummaryColumns
@@ -175,9 +175,9 @@ def test_other_settings(stored, changes, words):
 
 
 def test_another_generator_or_n_or_no_file(stored):
-    with pytest.raises(NoDiscriminant, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
+    with pytest.raises(NoDiscriminantError, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
         StyleDiscriminant.load(SimpleNamespace(digest="b" * 64), N, SETTINGS, stored)
-    with pytest.raises(NoDiscriminant, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
+    with pytest.raises(NoDiscriminantError, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
         StyleDiscriminant.load(GENERATOR, 5, SETTINGS, stored)
     with pytest.raises(FileNotFoundError):
         StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored.with_name("absent.json"))
@@ -203,7 +203,7 @@ def test_a_damaged_file_is_no_missing_fit(stored, damage):
         ValueError, match="some_discriminant.json is not a file of fitted discriminants, or damaged"
     ) as caught:
         StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored)
-    assert not isinstance(caught.value, NoDiscriminant)
+    assert not isinstance(caught.value, NoDiscriminantError)
 
 
 def test_the_shipped_one(real_faces):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_half_of_the_latents_are_crossed(making, tiny):
     assert set(sources) == {1, 2, 3}
     assert 70 < sum(source > 1 for source in sources) < 130
     for latent in latents:  # low layers from one, then at most two changes
-        assert sum(not torch.equal(a, b) for a, b in zip(latent, latent[1:])) <= 2
+        assert sum(not torch.equal(a, b) for a, b in pairwise(latent)) <= 2
     spread = torch.stack([latent[0] - tiny.w_avg for latent in latents]).norm(dim=1)
     whole = (tiny.mapping(seeded_z(range(200), 8))[:, 0] - tiny.w_avg).norm(dim=1)
     assert 0.6 < (spread.mean() / whole.mean()).item() < 0.9  # psi between 0.5 and 1
