@@ -5,8 +5,8 @@ image behind a mean stand in a file of the same name in the folder `images` besi
 with a schema and a size limit, since they may come from elsewhere.
 
 The schema is checked here and not by `msgspec` or `pydantic`: the checks of `Measurement` serve recording as well,
-where numbers of NumPy come in and `msgspec` checks nothing. A library would replace about 25 lines, with one more compiled
-package for every user and messages that no longer say what was found.
+where numbers of NumPy come in and `msgspec` checks nothing. A library would replace about 25 lines, with one more
+compiled package for every user and messages that no longer say what was found.
 """
 
 from __future__ import annotations

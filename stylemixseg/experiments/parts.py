@@ -1,7 +1,7 @@
 """Parts of a face as objects (section 4.1, Figure 1).
 
-The method works inside the boxes of hair, eyes, brows, nose and mouth, or, the paper's other way, with k = 8 on the whole
-face.
+The method works inside the boxes of hair, eyes, brows, nose and mouth, or, the paper's other way, with k = 8 on the
+whole face.
 
 Boxes and truth come from the reference that knows the parts: the face parser, or the toy world itself. So the numbers
 say what the masking does when the boxes are good; they say nothing about a detector. One small file per face is kept in

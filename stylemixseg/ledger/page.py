@@ -180,8 +180,8 @@ def _noise_text() -> str:
     variants = noise()["variants"][1:]
     largest = max(variants, key=lambda item: item["means"]["largest"])
     return (
-        f"`data_scripts/measure_noise.py`: {len(variants)} repetitions under other conditions, in which a mean moved by "
-        f"{largest['means']['largest']:.4f} at most: {largest['words']}"
+        f"`data_scripts/measure_noise.py`: {len(variants)} repetitions under other conditions, in which a mean moved "
+        f"by {largest['means']['largest']:.4f} at most: {largest['words']}"
     )
 
 
@@ -283,7 +283,7 @@ def _checks(rows: list[Row], profile: _Profile) -> list[str]:
         for row in means
     ]
     return [
-        f"{kept} of {len(means)} means are within their tolerance, and {sum(row.ok for row in images)} of {len(images)} "
-        "scores of single images.",
+        f"{kept} of {len(means)} means are within their tolerance, and {sum(row.ok for row in images)} of "
+        f"{len(images)} scores of single images.",
         table(["measurement", "expected", "tolerance", "measured", "n", "within", "made by"], cells),
     ]
