@@ -180,6 +180,7 @@ def fit_centroids(
         max_points_per_centroid=len(points),  # all: which ones they are was the caller's choice
     )
     model.train(np.ascontiguousarray(points))
+    assert model.obj is not None  # the objective after every iteration
     return np.asarray(model.centroids).reshape(k, points.shape[1]), float(model.obj[-1])
 
 
@@ -191,12 +192,12 @@ def _fit_on_device(points: Tensor, k: int, seed: int, restarts: int, iterations:
     norms = columns.square().sum(0)  # (P,)
     objective = norms.new_zeros(restarts)
     for _ in range(iterations):
-        distances = device_distances(centroids.flatten(0, 1), columns, norms).unflatten(0, (restarts, k))  # (R, k, P)
+        distances = device_distances(centroids.flatten(0, 1), columns, norms).reshape(restarts, k, -1)  # (R, k, P)
         nearest, label = distances.min(1)
         objective = nearest.sum(1)
         member = torch.zeros_like(distances).scatter_(1, label[:, None], 1.0)
         count = member.sum(2, keepdim=True)
-        sums = (member.flatten(0, 1) @ points).unflatten(0, (restarts, k))
+        sums = (member.flatten(0, 1) @ points).reshape(restarts, k, -1)
         centroids = torch.where(count > 0, sums / count.clamp(min=1), centroids)
     best = int(objective.argmin())
     return centroids[best].cpu().numpy(), float(objective[best])
@@ -226,7 +227,7 @@ def training_pixels(pixels: int, limit: int, seed: int) -> slice | np.ndarray:
 def permutation(count: int, seed: int) -> np.ndarray:
     """faiss's own random order of 0..count - 1, (count,) int32."""
     order = np.empty(count, np.int32)
-    faiss.rand_perm(faiss.swig_ptr(order), count, seed)
+    faiss.rand_perm(faiss.swig_ptr(order), count, seed)  # type: ignore[attr-defined]  # made by SWIG at run time
     return order
 
 
@@ -234,10 +235,11 @@ def squared_distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances (P, k) float32 of points (P, D) to centroids (k, D)."""
     # |x - m|^2 = |x|^2 - 2 x.m + |m|^2; rounding may leave a tiny negative number.
     # Not through BLAS: with so few columns it is no faster, and its threads cost more than they bring in small blocks.
-    result = np.einsum("pd,kd->pk", points, -2 * centroids)
+    result: np.ndarray = np.einsum("pd,kd->pk", points, -2 * centroids)
     result += np.einsum("pd,pd->p", points, points)[:, None]
     result += (centroids**2).sum(1)
-    return np.maximum(result, 0, out=result)
+    np.maximum(result, 0, out=result)
+    return result
 
 
 def device_distances(centroids: Tensor, columns: Tensor, norms: Tensor) -> Tensor:

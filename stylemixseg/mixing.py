@@ -38,7 +38,8 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
     """
     layered = isinstance(ws_structure, Tensor) and ws_structure.ndim == 3
     # Names in place of sizes: then the check fails, and says what shape is right.
-    num_ws, w_dim = ws_structure.shape[1:] if layered else ("num_ws", "w_dim")
+    num_ws: int | str = ws_structure.shape[1] if layered else "num_ws"
+    w_dim: int | str = ws_structure.shape[2] if layered else "w_dim"
     check_latents("ws_structure", ws_structure, num_ws, w_dim)
     check_latents("ws_style", ws_style, num_ws, w_dim)
     n, m = ws_structure.shape[0], ws_style.shape[0]
@@ -80,7 +81,9 @@ def iter_mixed_images(generator: Generator, w0: Tensor, styles: Tensor, plan: Mi
     if isinstance(generator, MixesStyles):
         batches = generator.iter_mixed_synthesis(w0, mixes, plan.cutoff, plan.batch_size)
     else:
-        batches = (generator.synthesis(mix_styles(w0, some, plan.cutoff)) for some in mixes.split(plan.batch_size))
+        batches = (
+            generator.synthesis(mix_styles(w0, some, plan.cutoff)) for some in torch.split(mixes, plan.batch_size)
+        )
     for images in batches:
         yield _resize(images, side)
 
@@ -129,12 +132,14 @@ def query_image(generator: Generator, w0: Tensor, resolution: int | None = None)
     """The query image X_0 itself, (h, w, 3) uint8, at the side `resolution` (None: the generator's)."""
     resolution = check_resolution(resolution, generator.resolution)
     with torch.no_grad():
-        return to_uint8(_resize(generator.synthesis(fit_latents("w0", w0, generator)), resolution))[0]
+        image: np.ndarray = to_uint8(_resize(generator.synthesis(fit_latents("w0", w0, generator)), resolution))[0]
+    return image
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """(N, 3, H, W) float in [-1, 1] to (N, H, W, 3) uint8, clipped and rounded: what an image file would hold."""
-    return byte_levels(images.detach().permute(0, 2, 3, 1)).to(torch.uint8).cpu().numpy()
+    pixels: np.ndarray = byte_levels(images.detach().permute(0, 2, 3, 1)).to(torch.uint8).cpu().numpy()
+    return pixels
 
 
 def byte_levels(images: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -47,7 +48,7 @@ class Segmentation:
     generator_digest: str
     seconds: dict[str, float]
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         """Settings, generator, mask share and timings, as plain values for a JSON file."""
         return {
             "settings": self.config.describe(),
@@ -78,7 +79,7 @@ class StyleMixSegmenter:
         TypeError: an unknown setting. ValueError: a setting out of range (the cutoff above num_ws, for example).
     """
 
-    def __init__(self, generator: Generator, config: SegmenterConfig | None = None, **overrides):
+    def __init__(self, generator: Generator, config: SegmenterConfig | None = None, **overrides: Any):
         self.generator = generator
         self.config = replace(config or SegmenterConfig(), **overrides)
         check_int("cutoff", self.config.cutoff, 0, generator.num_ws)
@@ -186,7 +187,8 @@ def confidence(distances: np.ndarray, foreground: np.ndarray) -> np.ndarray:
         return np.full(distances.shape[:2], float(foreground.all()), np.float32)
     near_fg = np.sqrt(distances[..., foreground].min(-1))
     near_bg = np.sqrt(distances[..., ~foreground].min(-1))
-    return near_bg / np.maximum(near_fg + near_bg, np.finfo(np.float32).tiny)
+    soft: np.ndarray = near_bg / np.maximum(near_fg + near_bg, np.finfo(np.float32).tiny)
+    return soft
 
 
 def enlarge(array: np.ndarray, side: int) -> np.ndarray:

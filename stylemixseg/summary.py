@@ -184,9 +184,9 @@ class SummaryColumns(StyleSummary):
 
     def rows(self, which: slice | np.ndarray) -> Tensor:
         """Rows (P, 3n) float32 on the device, by a slice of row numbers or an array of them (P)."""
-        if not isinstance(which, slice):
-            which = torch.from_numpy(which).long().to(self.columns.device)
-        return self.columns[:, which].T
+        if isinstance(which, slice):
+            return self.columns[:, which].T
+        return self.columns[:, torch.from_numpy(which).long().to(self.columns.device)].T
 
     def squared_distances(self, centroids: np.ndarray) -> np.ndarray:
         """Squared Euclidean distances (H W, k) float32 of all pixels to centroids (k, 3n)."""
@@ -200,7 +200,7 @@ class SummaryColumns(StyleSummary):
 
     def crop(self, rows: slice, columns: slice) -> SummaryColumns:
         """X_s of a rectangle of the pixels, copied."""
-        cut = self.columns.unflatten(1, self.size)[:, rows, columns]
+        cut = self.columns.reshape(-1, *self.size)[:, rows, columns]
         return SummaryColumns(cut.flatten(1), (cut.shape[1], cut.shape[2]))
 
     def on(self, device: str | torch.device) -> SummaryColumns:

@@ -47,7 +47,7 @@ def _unusable(name: str, value, reason: Exception | str) -> ValueError:
     return ValueError(f"{name} must be a device that PyTorch can use here, got {str(value)!r}: {reason}")
 
 
-def check_latents(name: str, ws: torch.Tensor, num_ws: int, w_dim: int) -> torch.Tensor:
+def check_latents(name: str, ws: torch.Tensor, num_ws: int | str, w_dim: int | str) -> torch.Tensor:
     """Return layered latents `ws (N, num_ws, w_dim)` when shape, type and values are right.
 
     Raises:

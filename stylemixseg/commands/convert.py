@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", type=Path, metavar="OUT.safetensors", help="file to write")
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     from stylemixseg.generators.checkpoints import read_checkpoint, save_checkpoint
 
     if args.target.suffix != ".safetensors":
@@ -33,3 +33,4 @@ def run(args: argparse.Namespace) -> int | None:
     for note in checkpoint.notes:
         print(f"note: {note}", file=sys.stderr)
     print(args.target)
+    return 0

@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", action="store_true", help="keep the downloaded checkpoint beside the converted one")
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     from stylemixseg._util.checks import check_choice
     from stylemixseg.generators import faces, official
     from stylemixseg.generators.zoo import CATALOGUE
@@ -47,3 +47,4 @@ def run(args: argparse.Namespace) -> int | None:
         print(official.fetch_official(args.name, **given))
     else:
         print(faces.fetch_faces(args.wheel))
+    return 0

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     from dataclasses import asdict
 
     from stylemixseg.generators.checkpoints import read_checkpoint
@@ -43,9 +43,10 @@ def run(args: argparse.Namespace) -> int | None:
     }
     if args.json:
         print(json.dumps(facts, indent=1))
-        return
+        return 0
     facts["channels"] = ", ".join(f"{count} at {4 << i} px" for i, count in enumerate(architecture.channels))
     facts["licence"] = facts["licence"] or "unknown; ask whoever published the file"
     for name, value in facts.items():
         for line in value if isinstance(value, list) else [value]:
             print(textwrap.fill(str(line), 100, initial_indent=f"{name:15}", subsequent_indent=" " * 15))
+    return 0

@@ -32,7 +32,7 @@ def _run(argv: list[str]) -> int:
     usual = warnings.formatwarning
     warnings.formatwarning = lambda message, *_: f"note: {message}\n"  # no place in the code: users look for advice
     try:
-        return args.run(args) or 0
+        return args.run(args)
     except KeyboardInterrupt:
         print("stylemixseg: interrupted; what was finished is kept, run the command again to go on", file=sys.stderr)
         return 130
@@ -83,7 +83,7 @@ def _example(text: str) -> str:
 
 def _boxes_joined(argv: list[str]) -> list[str]:
     """`--box -20,...` as `--box=-20,...`: a value that begins with a minus is taken for an option otherwise."""
-    joined = []
+    joined: list[str] = []
     for argument in argv:
         if joined and joined[-1] in ("--box", "--bo") and re.match(r"-[\d.]", argument):
             joined[-1] += f"={argument}"

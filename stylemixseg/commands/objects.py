@@ -14,7 +14,7 @@ from torch import Tensor
 from stylemixseg._util.checks import check_choice
 from stylemixseg._util.paths import sha256_file
 from stylemixseg.foreground import Saliency
-from stylemixseg.generators.base import Generator
+from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.objects.detection.base import Detector
 from stylemixseg.objects.detection.cocossd import CocoSSD
 from stylemixseg.objects.detection.faceparts import WORDS, FaceParts
@@ -117,7 +117,7 @@ def announce(folder: Path, result: ObjectSegmentation) -> str:
 
 def best_detector(generator: Generator, phrases: Sequence[str]) -> str:
     """The detector that needs least: the toy world's boxes, the parser for parts of a face, else Grounding DINO."""
-    if hasattr(generator, "truth"):
+    if isinstance(generator, KnowsTheTruth):
         return "truth"
     if generator.name == "faces" and all(best_label(phrase, WORDS) for phrase in phrases):
         return "face-parts"
@@ -132,7 +132,7 @@ def load_detector(name: str, generator: Generator, device: str = "cpu", ws: Tens
         return ZeroShotDetector.load(name, device=device, threshold=LOWEST, text_threshold=LOWEST)
     check_choice("detector", name, NAMES)
     if name == "truth":
-        if ws is None or not hasattr(generator, "truth"):
+        if ws is None or not isinstance(generator, KnowsTheTruth):
             raise ValueError(
                 f"detector 'truth' is for images of the toy world, which knows its boxes, got {generator.name}"
             )

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
-from torch import nn
 from tqdm.auto import tqdm
 
 from stylemixseg import __version__
@@ -26,11 +25,13 @@ from stylemixseg.export.images import COMPOSITION, PHOTO_FILES, read_record, sav
 from stylemixseg.export.objects import PHOTO_OBJECT_FILES, save_photo_objects
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import Generator
+from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.generators.zoo import check_engine, load_generator, with_engine
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.base import Inverter
 from stylemixseg.inversion.kinds import INVERSIONS, PROJECTOR_STEPS, REFINE_STEPS
-from stylemixseg.inversion.official_encoders import load_official_encoder
+from stylemixseg.inversion.official_encoders import OfficialEncoder, load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.inversion.ways import inverters
 from stylemixseg.joint.discriminant import fitted_discriminant
@@ -128,8 +129,8 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
         print(f"{len(todo) - len(failed)} segmented, {len(photos) - len(todo)} finished before, {len(failed)} failed")
     if failed:
         print(f"stylemixseg: {len(failed)} of {len(photos)} photos could not be segmented:", file=sys.stderr)
-        for name, error in failed.items():
-            print(f"  {name}: {error}", file=sys.stderr)
+        for name, problem in failed.items():
+            print(f"  {name}: {problem}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -141,7 +142,7 @@ class PhotoJob:
     """
 
     def __init__(self, options: PhotoOptions):
-        self._background = options.background and read_photo(options.background).pixels
+        self._background = None if options.background is None else read_photo(options.background).pixels
         generator, official = load_for_photos(options)
         self._inverter, self._in_words, inversion = choose_inverter(generator, official, options)
         fast = with_engine(generator, options.engine, options.device)
@@ -195,8 +196,9 @@ class PhotoJob:
         """Segment one photo into its folder; what was found, in one line."""
         folder.mkdir(parents=True, exist_ok=True)  # now: at the end it would cost the work to hear that it may not be
         state = folder / STATE
-        resumable = isinstance(self._inverter, (Projector, EncoderThenProjector))
-        inverter = partial(self._inverter, resume=state) if resumable else self._inverter
+        inverter = self._inverter
+        if isinstance(inverter, Projector | EncoderThenProjector):
+            inverter = partial(inverter, resume=state)
         if self._objects:
             found = PhotoObjectSegmenter(inverter, self._objects)(photo.pixels, self._prompt, frame, progress=True)
             record = record | {"method": found.inversion.method}
@@ -221,16 +223,18 @@ def default_edges(rule: str) -> str:
     return "grabcut" if find_spec("cv2") else "guided"
 
 
-def load_for_photos(options: PhotoOptions) -> tuple[Generator, Inverter | None]:
+def load_for_photos(options: PhotoOptions) -> tuple[MobileStyleGAN | StyleGAN2, Inverter | None]:
     """The generator in PyTorch on its device, and the official encoder where there is one."""
     check_engine(options.engine, options.device)  # the one of the mixes; inversion runs in PyTorch
     load = partial(load_generator, engine="torch", device=options.device)
+    official: OfficialEncoder | None = None
     if options.encoder is None:
-        generator, official = load(options.generator or "faces"), None
+        generator = load(options.generator or "faces")
     else:
-        official = load_official_encoder(options.encoder, options.generator and load(options.generator))
+        given = None if options.generator is None else load(options.generator)
+        official = load_official_encoder(options.encoder, given)
         generator = official.generator.to(options.device)
-    if not isinstance(generator, nn.Module):
+    if not isinstance(generator, MobileStyleGAN | StyleGAN2):
         raise ValueError(
             f"a photo is inverted with gradients, and {generator.name} is drawn, it has none: take faces, "
             "or toy-stylegan to try things out"
@@ -258,11 +262,16 @@ def choose_inverter(
         steps = 0
     elif steps is None:
         steps = PROJECTOR_STEPS if name == "projector" else REFINE_STEPS
+    chosen: Inverter
     if official is not None and name == "encoder":
         chosen = official
     else:
         found = inverters(generator, steps, steps) if steps else inverters(generator)
-        chosen = EncoderThenProjector(official, found["projector"]) if official is not None else found[name]
+        chosen = found[name]
+        if official is not None:
+            projector = found["projector"]
+            assert isinstance(projector, Projector)
+            chosen = EncoderThenProjector(official, projector)
     words = INVERSIONS[name] + (f", {steps} steps" if steps else "")
     return (
         chosen,
@@ -374,6 +383,6 @@ def _folded(name: str) -> str:
 
 def is_finished(folder: Path, request: dict) -> bool:
     """Whether a folder has the results that are asked for, all of them."""
-    files = PHOTO_OBJECT_FILES if request["objects"] else PHOTO_FILES
+    files: tuple[str, ...] = PHOTO_OBJECT_FILES if request["objects"] else PHOTO_FILES
     files += (COMPOSITION,) if request["background"] else ()
     return read_record(folder).get("request") == request and all(os.path.isfile(folder / name) for name in files)

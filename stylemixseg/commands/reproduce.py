@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile_and_results(parser)
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     from stylemixseg.evaluation.results import measurements
     from stylemixseg.evaluation.tables import measured_text
     from stylemixseg.experiments.reproduce import reproduce
@@ -34,3 +34,4 @@ def run(args: argparse.Namespace) -> int | None:
     for item in measurements(path).values():
         print(f"{item.name:50} {measured_text(item)}")
     print(path)
+    return 0

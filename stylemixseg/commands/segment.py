@@ -139,10 +139,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     _check_segment(args)
-    names = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
+    names: tuple[str, ...] = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
     settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     objects = None
     if args.objects is not None:

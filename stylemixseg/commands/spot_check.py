@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile_and_results(parser, profile="full")
 
 
-def run(args: argparse.Namespace) -> int | None:
-    """Run the command; gives the exit status, None for 0."""
+def run(args: argparse.Namespace) -> int:
+    """Run the command; gives the exit status."""
     from stylemixseg.evaluation.provenance import revision
     from stylemixseg.evaluation.spotcheck import write_spot_check
     from stylemixseg.experiments.spotcheck import spot_check

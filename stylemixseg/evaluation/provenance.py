@@ -42,8 +42,15 @@ def code_address(path: str | Path, lines: tuple[int, int] | None = None) -> str:
 class Source(Protocol):
     """Where a function stands: its file, and the first and last line."""
 
-    file: Path
-    lines: tuple[int, int]
+    @property
+    def file(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """First and last line."""
+        ...
 
 
 def made_by(experiment: str, sources: Mapping[str, Source]) -> tuple[str, str]:

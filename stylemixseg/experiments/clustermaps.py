@@ -25,6 +25,7 @@ from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.summary import StyleStack
 
 
 def map_key(color_space: str, k: int) -> str:
@@ -58,6 +59,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     segmenter = StyleMixSegmenter(generator, replace(profile.method, cutoff=cutoff))
     w0 = query_latent(generator, profile, seed)
     summary = segmenter.summary(w0)
+    assert isinstance(summary, StyleStack)  # a profile clusters on the CPU
     maps = {"image": query_image(generator, w0, profile.method.resolution)}
     for space in spaces:
         in_space = summary.in_color_space(space)

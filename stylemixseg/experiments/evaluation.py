@@ -40,9 +40,9 @@ def score_queries(
     scores = {f"{METHOD}.{rule}": found for rule, found in score_rules(labels[method.k], method.k, truths).items()}
     for k in profile.table4.ks:  # the text names k = 3 and k = 4; the others are at hand
         scores[f"{METHOD}.saliency.k{k}"] = score_rules(labels[k], k, truths)["saliency"]
-    for name, rule in RULES.items():
+    for name, of_clusters in RULES.items():
         scores[f"{METHOD}.{name}.trimap"] = [
-            trimap_confusion(rule_mask(map_, method.k, rule), truth, TRIMAP_WIDTH)
+            trimap_confusion(rule_mask(map_, method.k, of_clusters), truth, TRIMAP_WIDTH)
             for map_, truth in zip(labels[method.k], truths)
         ]
     if second_reference:
@@ -89,6 +89,6 @@ def run_evaluation(profile: Profile, results: Path, generator: Generator | None 
         if name.startswith(METHOD) and not first:  # a rule against the profile's reference: in both averages
             recorder.add_both(f"{profile.prefix}{name}", confusions, images, note)
         else:
-            note = note if name.startswith(METHOD) else None
-            recorder.add_ious(f"{profile.prefix}{name}", confusions, average="dataset", images=images, note=note)
+            about = note if name.startswith(METHOD) else None
+            recorder.add_ious(f"{profile.prefix}{name}", confusions, average="dataset", images=images, note=about)
     return recorder.write()

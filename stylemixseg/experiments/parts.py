@@ -27,7 +27,7 @@ from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import reference_parts
+from stylemixseg.experiments.scoring import known, reference_parts
 from stylemixseg.experiments.words import FACE_PARTS, WAYS, WHOLE_K
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator
@@ -54,9 +54,10 @@ def parts_of(
         image: the query (h, w, 3) uint8.
     """
     if profile.reference == "truth":
-        truth = generator.truth(query_latent(generator, profile, seed))[0]
+        world = known(generator)
+        truth = world.truth(query_latent(generator, profile, seed))[0]
         names = dict.fromkeys(box.label for box in truth.boxes)
-        masks = {name: truth.semantic == generator.class_names.index(name) for name in names}
+        masks = {name: truth.semantic == world.class_names.index(name) for name in names}
         return KnownBoxes.from_toy(truth)(image, list(masks)), masks
     detections = FaceParts()(image, FACE_PARTS)
     labels, _ = reference_parts("face_parser", generator, profile, seed, image)

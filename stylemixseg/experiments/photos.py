@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
+from stylemixseg.generators.mobilestylegan import MobileStyleGAN
+from stylemixseg.generators.stylegan2.network import StyleGAN2
 from stylemixseg.generators.zoo import load_generator, with_engine
 from stylemixseg.inversion import encoder
 from stylemixseg.inversion.encoder import REFINEMENTS
@@ -127,7 +130,10 @@ class PhotoRun:
     def __init__(self, profile: Profile, names: Sequence[str] | None = None):
         self.profile = profile
         self._names = names
-        self.generator = load_generator(profile.photos.generator, engine="torch")
+        generator = load_generator(profile.photos.generator, engine="torch")
+        if not isinstance(generator, MobileStyleGAN | StyleGAN2):
+            raise ValueError(f"photos.generator must be a learnt one, with gradients, got {generator.name}")
+        self.generator = generator
         self.inverters = inverters(self.generator, profile.photos.projector_steps, profile.photos.refine_steps)
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
         judge = fitted_discriminant(self.segmenter.generator, self.segmenter.config)
@@ -161,7 +167,7 @@ class PhotoRun:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
             pass  # not there yet, or damaged
         made = self._make(photo, inversion)
-        arrays = {"ws": made.ws.numpy(), "labels": made.labels, **made.numbers}
+        arrays: dict[str, Any] = {"ws": made.ws.numpy(), "labels": made.labels, **made.numbers}
         if made.probability is not None:
             arrays["probability"] = made.probability
         write_cached(path, lambda temporary: np.savez_compressed(temporary, **arrays))
@@ -263,14 +269,14 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
         scores: dict[str, list[Confusion]] = {}
         for photo in photos:
             result = found[inversion, photo]
-            confusions = score_masks(photo, result, config.k)
-            for name, item in confusions.items():
+            of_photo = score_masks(photo, result, config.k)
+            for name, item in of_photo.items():
                 scores.setdefault(name, []).append(item)
             rows.append(
                 {"photo": photo.name, "inversion": inversion, **result.numbers}
                 | {
                     f"{name}.{iou}": getattr(item, iou)
-                    for name, item in confusions.items()
+                    for name, item in of_photo.items()
                     for iou in ("fg_iou", "bg_iou", "miou")
                 }
             )
@@ -290,9 +296,9 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
     return recorder.write()
 
 
-def _supervised(profile: Profile) -> dict:
+def _supervised(profile: Profile) -> dict[str, FaceParser | DeepLabPerson]:
     """The networks trained on human masks: what supervision reaches on the same photos."""
-    networks = {"face_parser": FaceParser.load()}
+    networks: dict[str, FaceParser | DeepLabPerson] = {"face_parser": FaceParser.load()}
     if "deeplab" in (profile.reference, second_reference(profile)):
         networks["deeplab"] = DeepLabPerson()
     return networks

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
 from stylemixseg.colors import COLOR_SPACES
@@ -199,7 +200,7 @@ class Profile:
 
     def changed(self, **changes: object) -> Profile:
         """The profile with other settings: `changed(generator="faces", method={"n": 20}, queries={"count": 6})`."""
-        parts = {
+        parts: dict[str, Any] = {
             name: replace(getattr(self, name), **change) if isinstance(change, Mapping) else change
             for name, change in changes.items()
         }
@@ -302,7 +303,7 @@ def _same_names(what: str, settings: Mapping, names: list[str] | tuple[str, ...]
 
 def described_profile(profile: Profile) -> dict[str, object]:
     """All settings of a profile by their names in its file, "generator", "method.n", "queries.count" and so on."""
-    found = {}
+    found: dict[str, object] = {}
     for item in fields(Profile):
         value = getattr(profile, item.name)
         if item.name in _SECTIONS:

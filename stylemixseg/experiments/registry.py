@@ -113,6 +113,7 @@ def listed() -> dict[str, Listed]:
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "experiment":
                     name, words = (ast.literal_eval(argument) for argument in call.args)
                     measures = next(item.value for item in call.keywords if item.arg == "measured_by")
+                    assert isinstance(measures, ast.Name)
                     node = functions[measures.id]
                     found[name] = Listed(words, path, (node.lineno, node.end_lineno or node.lineno))
     return dict(sorted(found.items()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
 import numpy as np
@@ -19,7 +19,7 @@ from stylemixseg.foreground import (
     Saliency,
     foreground_clusters,
 )
-from stylemixseg.generators.base import Generator
+from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models.references import CLASS_NAMES, DeepLabPerson, FaceParser
@@ -33,6 +33,17 @@ REFERENCES = {
     "face_parser": "the face parser of this package, trained on photos of faces with masks drawn by people",
     "deeplab": "DeepLabV3, trained on photos of PASCAL VOC; its class *person* is the foreground",
 }
+
+
+def known(generator: Generator) -> KnowsTheTruth:
+    """The generator, when it knows what its images show.
+
+    Raises:
+        ValueError: it does not.
+    """
+    if not isinstance(generator, KnowsTheTruth):
+        raise ValueError(f"reference 'truth' needs a generator that knows its own masks, got {generator.name}")
+    return generator
 
 
 def reference_masks(
@@ -52,8 +63,11 @@ def reference_masks(
         ValueError: a name that is none of these. FileNotFoundError, ImportError: DeepLabV3 is not at hand.
     """
     if name == "truth":
-        return [generator.truth(query_latent(generator, profile, seed))[0].foreground for seed in seeds]
-    loaders = {"face_parser": FaceParser.load, "deeplab": DeepLabPerson}
+        return [known(generator).truth(query_latent(generator, profile, seed))[0].foreground for seed in seeds]
+    loaders: dict[str, Callable[[], FaceParser | DeepLabPerson]] = {
+        "face_parser": FaceParser.load,
+        "deeplab": DeepLabPerson,
+    }
     if name not in loaders:
         raise ValueError(f"reference must be one of truth, {', '.join(loaders)}, got {name!r}")
     reference = loaders[name]()
@@ -73,7 +87,8 @@ def reference_parts(
         image: the query (h, w, 3) uint8, which a network looks at.
     """
     if name == "truth":
-        return generator.truth(query_latent(generator, profile, seed))[0].semantic, generator.class_names
+        world = known(generator)
+        return world.truth(query_latent(generator, profile, seed))[0].semantic, world.class_names
     if name == "face_parser":
         return FaceParser.load()(to_generator_range(image))[0].numpy(), CLASS_NAMES
     person = reference_masks(name, generator, profile, [seed], [{"image": image}])[0]

@@ -76,7 +76,13 @@ class KnowsItsMemory(Protocol):
 
 @runtime_checkable
 class KnowsTheTruth(Protocol):
-    """A generator that knows what its images show, as the toy world does."""
+    """A generator that knows what its images show, as the toy world does.
+
+    Attributes:
+        class_names: of the classes, which the semantic maps of the truth index.
+    """
+
+    class_names: tuple[str, ...]
 
     def truth(self, ws: torch.Tensor) -> list:
         """Exact masks and boxes of the images of ws (N, num_ws, w_dim), one entry per image."""

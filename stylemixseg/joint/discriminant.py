@@ -127,7 +127,7 @@ class DiscriminantFit:
         """One image: X_s (H, W, 3n) and the masks (H, W) bool of two rules; where they differ, pixels are left out."""
         summary = as_summary(summary)
         for side, inside in enumerate((~one & ~other, one & other)):
-            rows = centred(summary.rows(np.flatnonzero(inside))).astype(np.float64)
+            rows = centred(np.asarray(summary.rows(np.flatnonzero(inside)))).astype(np.float64)
             self.count[side] += len(rows)
             self.sums[side] += rows.sum(0)
             self.products += rows.T @ rows

@@ -52,8 +52,7 @@ class _Profile:
             return ""
         words = f"computed {standing(self.run_of[name].created, self.since)}"
         score = next((key for key in _score_names(name) if key in self.judged.scores), None)
-        again = self.spot.images(score) if self.spot is not None and score is not None else []
-        if again:
+        if self.spot is not None and score is not None and (again := self.spot.images(score)):
             count = len(self.judged.scores[score].images)
             words += f"; {len(again)} of {count} images again {standing(self.spot.created, self.since)}"
         return words
@@ -202,7 +201,7 @@ def _comparison(title: str, lines: list[Line], profiles: Mapping[str, _Profile],
     rows = []
     for line in lines:
         reported = "not reported" if line.paper is None else f"{paper[line.paper]:.2f}"
-        ours = [measured_text(item.judged.found.get(line.measured)) for item in profiles.values()]
+        ours = [measured_text(item.judged.found.get(line.measured or "")) for item in profiles.values()]
         rows.append([line.setting, reported, *ours, *_origin(line, profiles)])
     generator = PAPER_GENERATOR.get(title)
     column = "paper reported" if generator is None else f"paper reported ({generator})"
@@ -211,8 +210,8 @@ def _comparison(title: str, lines: list[Line], profiles: Mapping[str, _Profile],
 
 def _origin(line: Line, profiles: Mapping[str, _Profile]) -> list[str]:
     """How a line's numbers stand, and a link to the code that makes them, named by its command."""
-    stands = [f"{name}: {how}" for name, item in profiles.items() if (how := item.standing(line.measured))]
-    run = next((item.run_of[line.measured] for item in profiles.values() if line.measured in item.run_of), None)
+    stands = [f"{name}: {how}" for name, item in profiles.items() if (how := item.standing(line.measured or ""))]
+    run = next((item.run_of[name] for item in profiles.values() if (name := line.measured or "") in item.run_of), None)
     if run is None:
         return ["", ""]
     return ["; ".join(stands), _link(run)]
@@ -226,7 +225,7 @@ def _link(run: Run) -> str:
 
 def _notes(lines: list[Line], profiles: Mapping[str, _Profile]) -> list[str]:
     """What the runs noted about the numbers of a table, each note once."""
-    items = [item.judged.found.get(line.measured) for line in lines for item in profiles.values()]
+    items = [item.judged.found.get(line.measured or "") for line in lines for item in profiles.values()]
     notes = dict.fromkeys(item.note for item in items if item is not None and item.note)
     return ["Notes of the runs:\n\n" + "\n".join(f"- {' '.join(note.split())}" for note in notes)] if notes else []
 

@@ -186,7 +186,8 @@ def segment_boxes(
     height, width = image.shape[:2]
     summary = None if summary is None else summary.on(config.device)
     factor = height // summary.shape[0] if summary is not None else 1
-    objects, skipped = [], []
+    objects: list[ObjectMask] = []
+    skipped: list[tuple[Detection, str]] = []
     for detection in sorted(detections, key=lambda item: (-item.score, item.area)):
         rows, columns = _crop(detection.box, (height // factor, width // factor), factor, margin)
         h, w = rows.stop - rows.start, columns.stop - columns.start
@@ -197,6 +198,7 @@ def segment_boxes(
         sides = {"top": rows.start == 0, "bottom": rows.stop == height // factor}
         sides |= {"left": columns.start == 0, "right": columns.stop == width // factor}
         cut = tuple(side for side, touches in sides.items() if touches)
+        assert summary is not None  # there are boxes
         clusters = summary.crop(rows, columns).cluster(config.k, **config.kmeans_options).labels
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
