@@ -10,9 +10,9 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from stylemixseg.clustering import kmeans, squared_distances
+from stylemixseg.clustering import fit_centroids, kmeans, largest_first, squared_distances
 from stylemixseg.settings import MAX_POINTS_PER_CLUSTER
-from stylemixseg.summary import StyleStack
+from stylemixseg.summary import StyleStack, as_summary
 
 SIZES = (900, 400, 236, 64)  # of four blobs; 40 x 40 pixels together
 
@@ -172,3 +172,28 @@ def test_nan_and_infinity_are_refused(value):
     summary[7, 8, 2] = value
     with pytest.raises(ValueError, match="summary must be finite, got NaN or infinite values"):
         kmeans(summary, 3)
+
+
+def test_centroids_of_many_images_cluster_each_of_them_alike():
+    """Fit on pixels of two images, then distances and order image by image: the steps of `kmeans`, taken apart."""
+    summaries = [StyleStack(picture_stack()).tensor(), StyleStack(picture_stack()[..., ::-1].copy()).tensor()]
+    points = np.concatenate([summary.reshape(-1, summary.shape[2]) for summary in summaries])
+    centroids, objective = fit_centroids(points, 3, seed=1, restarts=3)
+    assert centroids.shape == (3, summaries[0].shape[2]) and objective > 0
+    found = []
+    for summary in summaries:
+        size = summary.shape[:2]
+        result = largest_first(as_summary(summary).squared_distances(centroids), centroids, objective, size)
+        near = ((summary[:, :, None] - result.centroids) ** 2).sum(-1).argmin(-1)
+        assert (result.labels == near).mean() > 0.999
+        assert sorted(map(tuple, result.centroids)) == sorted(map(tuple, centroids))
+        found.append(result)
+    alone = kmeans(summaries[0], 3, seed=1, restarts=3, max_points_per_cluster=10**9)
+    points = summaries[0].reshape(-1, summaries[0].shape[2])
+    again, _ = fit_centroids(points, 3, seed=1, restarts=3)
+    assert np.array_equal(np.sort(again, 0), np.sort(alone.centroids, 0))
+
+
+def test_bad_points():
+    with pytest.raises(ValueError, match=r"k must be in 2\.\.5, got 6"):
+        fit_centroids(np.zeros((5, 3), np.float32), 6)

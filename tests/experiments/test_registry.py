@@ -1,0 +1,41 @@
+"""Experiments register themselves; what their source text says of them is what they are."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from stylemixseg.experiments import registry
+from stylemixseg.experiments.registry import experiment, experiments, listed
+
+
+def test_the_tables_are_there():
+    assert set(experiments()) == {"detectors", "objects", "parts", "table1", "table1_photos", "table4"}
+
+
+def test_the_source_text_says_the_same():
+    assert list(listed()) == list(experiments())
+    for name, item in experiments().items():
+        lines, first = inspect.getsourcelines(item.measured_by)
+        found = listed()[name]
+        assert (found.words, found.lines) == (item.words, (first, first + len(lines) - 1))
+        assert str(found.file) == inspect.getsourcefile(item.measured_by)
+
+
+def test_all_have_one_signature():
+    for item in experiments().values():
+        assert list(inspect.signature(item.run).parameters) == ["profile", "results", "generator"]
+
+
+def test_a_name_is_given_once(monkeypatch):
+    monkeypatch.setattr(registry, "_REGISTERED", {})
+    register = experiment("mine", "a table of mine", measured_by=len)
+
+    @register
+    def run(profile, results, generator=None):
+        return results
+
+    assert registry._REGISTERED["mine"].run is run
+    with pytest.raises(ValueError, match="experiment mine is registered already"):
+        register(run)
