@@ -26,16 +26,16 @@ def revision() -> str:
     return done.stdout.strip()
 
 
-def code_address(source: Callable | str) -> str:
+def code_address(source: Callable[..., object] | str) -> str:
     """Address on the repository of a function's lines, or of a file given by its path from the repository's root."""
     if isinstance(source, str):
         return f"{REPOSITORY}/blob/{revision()}/{source}"
     lines, first = inspect.getsourcelines(source)
-    path = Path(inspect.getsourcefile(source)).resolve().relative_to(ROOT)
+    path = Path(inspect.getfile(source)).resolve().relative_to(ROOT)
     return f"{REPOSITORY}/blob/{revision()}/{path.as_posix()}#L{first}-L{first + len(lines) - 1}"
 
 
-def made_by(experiment: str, functions: Mapping[str, Callable]) -> tuple[str, str]:
+def made_by(experiment: str, functions: Mapping[str, Callable[..., object]]) -> tuple[str, str]:
     """The command that makes an experiment's numbers, and the address of the code that measures them.
 
     Args:

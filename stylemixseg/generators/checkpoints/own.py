@@ -11,6 +11,7 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -84,7 +85,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     }
     if checkpoint.licence is not None:
         metadata["licence"] = _printable("licence", checkpoint.licence)
-    header, end = {"__metadata__": metadata}, 0
+    header: dict[str, dict[str, object]] = {"__metadata__": dict(metadata)}
+    end = 0
     for name, shape in shapes.items():
         begin, end = end, end + 4 * math.prod(shape)
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}
@@ -124,7 +126,7 @@ def _tensors(header: dict, numbers: memoryview) -> dict[str, np.ndarray]:
     return views
 
 
-def _whole(values: object, least: int) -> bool:
+def _whole(values: object, least: int) -> TypeGuard[list[int]]:
     """Whether this is a list of up to MAX_DIMS whole numbers, none below `least`."""
     if not isinstance(values, list) or len(values) > MAX_DIMS:
         return False
