@@ -65,7 +65,7 @@ def test_a_module_of_the_package_imports_mandatory_dependencies_only(path: Path)
     assert imports(on_import) - brought - {"stylemixseg"} == set()
 
 
-slow = pytest.mark.skipif(
+asked_for = pytest.mark.skipif(
     not os.environ.get("STYLEMIXSEG_SLOW"),
     reason="installs an environment of 2 GB and runs all chapters in it: set STYLEMIXSEG_SLOW=1",
 )
@@ -104,7 +104,9 @@ def _run(*command: str | Path, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 
-@slow
+@pytest.mark.slow
+@pytest.mark.network
+@asked_for
 def test_a_bare_installation_segments(fresh: Path, source: Path, tmp_path: Path) -> None:
     _run(fresh / "python", "-m", "pip", "install", "--quiet", source, folder=tmp_path)
     _run(fresh / "stylemixseg", "segment", "--generator", "toy-portrait", "--seed", "3", "-o", "out", folder=tmp_path)
@@ -113,7 +115,9 @@ def test_a_bare_installation_segments(fresh: Path, source: Path, tmp_path: Path)
     _run(fresh / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "stylemixseg", folder=tmp_path)
 
 
-@slow
+@pytest.mark.slow
+@pytest.mark.network
+@asked_for
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_downloaded_notebook_runs(
     notebooks: dict[str, NotebookNode], name: str, fresh: Path, source: Path, tmp_path: Path
