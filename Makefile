@@ -19,7 +19,9 @@ INSTALLED := $(VENV)/.installed
 .PHONY: help
 help:
 	@echo "make book      run the notebooks and build the book into book/_build/html (PROFILE=$(PROFILE))"
+	@echo "make check     ruff (rules and format) and mypy; .pre-commit-config.yaml runs the same"
 	@echo "make test      run the tests; every notebook is run in the small profile 'smoke'"
+	@echo "make coverage  the tests of the method and of the evaluation, with the share of their lines that they run"
 	@echo "make env       only create the environment $(VENV)"
 	@echo "make lock      resolve the newest versions anew and write $(LOCK)"
 	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
@@ -45,15 +47,28 @@ $(INSTALLED): $(LOCK) pyproject.toml
 book: env
 	$(RUN) book/build.py all --profile $(PROFILE)
 
+# In this order, the quickest first; CI calls this before anything else. What fails is named.
+.PHONY: check
+check: env
+	@$(RUN) -m ruff check --quiet . || { echo "make check: ruff check found something" >&2; exit 1; }
+	@$(RUN) -m ruff format --quiet --check . || \
+	  { echo "make check: ruff format would change files, named by: $(RUN) -m ruff format --check ." >&2; exit 1; }
+	@$(RUN) -m mypy --no-error-summary || { echo "make check: mypy found something" >&2; exit 1; }
+
 .PHONY: test
 test: env
 	$(RUN) -m pytest
+
+# Which modules are measured, and the floor, stand in pyproject.toml.
+.PHONY: coverage
+coverage: env
+	$(RUN) -m pytest tests/test_*.py tests/evaluation --cov --cov-report=term-missing:skip-covered
 
 .PHONY: lock
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,notebooks,objects,photos,references,test]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,dev,notebooks,objects,photos,references,test]'
 	sed '/^[^#]/d' $(LOCK) > $(LOCK).new
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(LOCK).new
 	mv $(LOCK).new $(LOCK)

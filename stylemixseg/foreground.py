@@ -57,7 +57,7 @@ class CornerMinority:
     corners: tuple[str, ...] = ("top-left", "top-right")
     pooled: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("theta_corner", self.theta_corner, 0, 1)
         if not self.corners:
             raise ValueError("corners must name at least one corner, got none")
@@ -83,7 +83,8 @@ class CornerMinority:
     def scores(self, labels: np.ndarray, k: int) -> np.ndarray:
         """Share of a corner that each cluster fills, (k,) in 0..1: of all corners if pooled, else the fullest one."""
         counts, b = self.counts(labels, k)
-        return (counts.mean(0) if self.pooled else counts.max(0)) / b**2
+        shares: np.ndarray = (counts.mean(0) if self.pooled else counts.max(0)) / b**2
+        return shares
 
     def __call__(self, labels: np.ndarray, k: int) -> np.ndarray:
         """Apply the rule: labels (H, W) int in 0..k-1 -> (k,) bool, True for foreground.
@@ -95,7 +96,8 @@ class CornerMinority:
         areas = len(self.corners) * b * b if self.pooled else b * b
         held = counts.sum(0) if self.pooled else counts.max(0)
         # At least one pixel: in a tiny crop the product may round to 0, and then every cluster would be background.
-        return held < max(1, round(self.theta_corner * areas))
+        foreground: np.ndarray = held < max(1, round(self.theta_corner * areas))
+        return foreground
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,7 @@ class Saliency:
     sigma: tuple[float, float] = (0.5, 0.2)
     center: tuple[float, float] = (0.5, 0.5)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_real("theta_saliency", self.theta_saliency, 0, 1)
         if len(self.sigma) != 2 or not all(value > 0 for value in self.sigma):
             raise ValueError(f"sigma must be two positive fractions (vertical, horizontal), got {self.sigma}")

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from stylemixseg._util.checks import check_choice, check_int, check_mask, check_real
 
@@ -68,7 +69,7 @@ def _iou(agreed: int, differing: int) -> float:
     return agreed / (agreed + differing) if agreed + differing else 1.0
 
 
-def confusion(pred, truth, ignore=None) -> Confusion:
+def confusion(pred: ArrayLike, truth: ArrayLike, ignore: ArrayLike | None = None) -> Confusion:
     """Count how a predicted mask agrees with the truth.
 
     Args:
@@ -79,18 +80,18 @@ def confusion(pred, truth, ignore=None) -> Confusion:
     Raises:
         TypeError: not a mask. ValueError: wrong shape, unequal sizes, values other than 0 and 1.
     """
-    pred, truth = check_mask("pred", pred), check_mask("truth", truth)
-    if pred.shape != truth.shape:
-        raise ValueError(f"pred and truth must be of one size, got {pred.shape} and {truth.shape}")
+    said, true = check_mask("pred", pred), check_mask("truth", truth)
+    if said.shape != true.shape:
+        raise ValueError(f"pred and truth must be of one size, got {said.shape} and {true.shape}")
     if ignore is not None:
-        ignore = check_mask("ignore", ignore)
-        if ignore.shape != truth.shape:
-            raise ValueError(f"ignore must have the masks' size {truth.shape}, got {ignore.shape}")
-        pred, truth = pred[~ignore], truth[~ignore]
-    tp = np.count_nonzero(pred & truth)
-    fp = np.count_nonzero(pred) - tp
-    fn = np.count_nonzero(truth) - tp
-    return Confusion(int(tp), int(fp), int(fn), int(truth.size - tp - fp - fn))
+        left_out = check_mask("ignore", ignore)
+        if left_out.shape != true.shape:
+            raise ValueError(f"ignore must have the masks' size {true.shape}, got {left_out.shape}")
+        said, true = said[~left_out], true[~left_out]
+    tp = np.count_nonzero(said & true)
+    fp = np.count_nonzero(said) - tp
+    fn = np.count_nonzero(true) - tp
+    return Confusion(int(tp), int(fp), int(fn), int(true.size - tp - fp - fn))
 
 
 def total(confusions: Sequence[Confusion]) -> Confusion:
@@ -184,7 +185,8 @@ def _resampled(
     drawn = times_drawn(images, samples, seed)
     if average == "dataset":
         return ious_of_counts(drawn @ counts, statistic)
-    return drawn @ ious_of_counts(counts, statistic) / images
+    means: np.ndarray = drawn @ ious_of_counts(counts, statistic) / images
+    return means
 
 
 def times_drawn(images: int, samples: int = 2000, seed: int = 0) -> np.ndarray:
@@ -249,10 +251,11 @@ def ious_of_counts(counts: np.ndarray, statistic: str = "miou") -> np.ndarray:
         if statistic in (name, "miou"):
             union = agreed + fp + fn
             values.append(np.where(union == 0, 1.0, agreed / np.maximum(union, 1)))
-    return np.mean(values, axis=0)
+    ious: np.ndarray = np.mean(values, axis=0)
+    return ious
 
 
-def trimap_band(truth, width: int = 3, side: str = "both") -> np.ndarray:
+def trimap_band(truth: ArrayLike, width: int = 3, side: str = "both") -> np.ndarray:
     """Pixels in a narrow band round the truth's boundary (Kohli et al. 2009; the paper's Table 3: "3 pixels").
 
     The boundary runs between a foreground and a background pixel that touch by a side or a corner. A pixel's distance
@@ -269,11 +272,12 @@ def trimap_band(truth, width: int = 3, side: str = "both") -> np.ndarray:
     Returns:
         band (H, W) bool, True inside; all False where the truth has one class only.
     """
-    truth = check_mask("truth", truth)
+    true = check_mask("truth", truth)
     width = check_int("width", width, 1)
     check_choice("side", side, ("both", "per_side"))
     inside, outside = (width, width) if side == "per_side" else (width - width // 2, width // 2)
-    return (truth & _dilate(~truth, inside)) | (~truth & _dilate(truth, outside))
+    band: np.ndarray = (true & _dilate(~true, inside)) | (~true & _dilate(true, outside))
+    return band
 
 
 def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -283,7 +287,7 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     return maximum_filter(mask, size=2 * radius + 1, mode="constant")
 
 
-def trimap_confusion(pred, truth, width: int = 3, side: str = "both") -> Confusion:
+def trimap_confusion(pred: ArrayLike, truth: ArrayLike, width: int = 3, side: str = "both") -> Confusion:
     """Confusion over the pixels of `trimap_band` only: how precise the mask is along the truth's boundary.
 
     A truth without a boundary has no band; all counts are 0 then and, as defined above, every IoU is 1.0. Tossing a

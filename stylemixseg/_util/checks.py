@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def check_int(name: str, value, low: int, high: int | None = None) -> int:
+def check_int(name: str, value: object, low: int, high: int | None = None) -> int:
     """Return `value` as int when it is a whole number in low..high (both included).
 
     Raises:
@@ -17,17 +18,18 @@ def check_int(name: str, value, low: int, high: int | None = None) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < low or (high is not None and value > high):
+    number = int(value)
+    if number < low or (high is not None and number > high):
         allowed = f"at least {low}" if high is None else f"in {low}..{high}"
         raise ValueError(f"{name} must be {allowed}, got {value}")
-    return int(value)
+    return number
 
 
-def check_real(name: str, value, low: float, high: float) -> float:
+def check_real(name: str, value: object, low: float, high: float) -> float:
     """Return `value` as float when it is a number in low..high (both included)."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    if not low <= value <= high:  # False for NaN as well
+    if value < low or not value <= high:  # NaN is not at most anything
         raise ValueError(f"{name} must be in {low}..{high}, got {value}")
     return float(value)
 
@@ -47,7 +49,7 @@ def check_choice(name: str, value, choices: Iterable[str]) -> str:
     return value
 
 
-def check_mask(name: str, mask) -> np.ndarray:
+def check_mask(name: str, mask: ArrayLike) -> np.ndarray:
     """Return a binary mask `(H, W)` as a bool array; 0/1 integers are accepted, anything else is not."""
     array = np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
@@ -61,7 +63,7 @@ def check_mask(name: str, mask) -> np.ndarray:
     return array.astype(bool)
 
 
-def check_image(name: str, image) -> np.ndarray:
+def check_image(name: str, image: ArrayLike) -> np.ndarray:
     """Return an image `(H, W, 3)` uint8, or raise saying what was got."""
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or array.size == 0:

@@ -159,23 +159,24 @@ def _attempt(url: str, part: Path, max_bytes: int, spare: int, timeout: tuple[fl
     position = part.stat().st_size if known and known.url == url and part.exists() else 0
     if known and position and position == known.length:
         return
-    if not known or not known.validator or position > (known.length or max_bytes):
+    validator = known.validator if known else None
+    if not known or not validator or position > (known.length or max_bytes):
         position = 0
     headers = {"Accept-Encoding": "identity"}
-    if position:
-        headers |= {"Range": f"bytes={position}-", "If-Range": known.validator}
+    if position and validator:
+        headers |= {"Range": f"bytes={position}-", "If-Range": validator}
     try:
         with _get(url, headers, timeout) as response:
             if position and response.status_code == 416:  # that file ends before our part does
                 raise _changed(part)
             found = _check_answer(url, response, position)
-            if position and response.status_code == 200:
+            if known and position and response.status_code == 200:
                 why = "the server cannot resume" if found.agrees(known) else "the file on the server has changed"
                 _say(part, f"{why}; starting anew")
                 position = 0  # this answer is the whole file
-            elif position and not found.agrees(known):
+            elif known and position and not found.agrees(known):
                 raise _changed(part)
-            length = found.length if found.length is not None or not position else known.length
+            length = known.length if known and position and found.length is None else found.length
             _check_room(part.parent, length, position, max_bytes, spare)
             if not position:
                 _discard(part)  # before the new record, so that no old part can pass for a new one

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from stylemixseg._util.paths import cache_dir
 
@@ -20,16 +21,17 @@ def absent(name: str) -> Iterator[None]:
     Afterwards the table of modules is as it was: whoever imports the module later gets it, and whoever had imported it
     before keeps it.
     """
+    modules: dict[str, Any] = sys.modules
     missing = object()
-    before = sys.modules.get(name, missing)
-    sys.modules[name] = None  # Python's own mark for "not to be found"
+    before = modules.get(name, missing)
+    modules[name] = None  # Python's own mark for "not to be found"
     try:
         yield
     finally:
         if before is missing:
-            sys.modules.pop(name, None)
+            modules.pop(name, None)
         else:
-            sys.modules[name] = before
+            modules[name] = before
 
 
 def set_environment() -> None:

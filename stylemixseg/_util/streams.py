@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 
 class UnfailingStream:
@@ -24,7 +25,7 @@ class UnfailingStream:
         failure: the first error of the stream, after which its text is dropped; None so far.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: TextIO | None):
         # Open until the process ends, as the standard stream in whose place it stands.
         self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
         self.failure: Exception | None = None

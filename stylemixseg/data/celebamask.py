@@ -166,7 +166,7 @@ class OfficialPhotos:
     def _labels(self, number: int) -> np.ndarray:
         """Merged label map (H, W) uint8 of one photo."""
         stem = self.folder / "CelebAMask-HQ-mask-anno" / str(number // 2000) / f"{number:05d}"
-        labels = None
+        labels: np.ndarray | None = None
         for label, part in enumerate(PART_NAMES, start=1):
             path = Path(f"{stem}_{part}.png")
             if not path.is_file():

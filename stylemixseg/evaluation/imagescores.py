@@ -38,14 +38,20 @@ class ImageScores:
     numbers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        given = self.counts if self.numbers is None else self.numbers
-        if (self.counts is None) == (self.numbers is None):
-            raise ValueError("give counts or numbers, one of the two")
+        given = self._given
         if not self.images or len(set(self.images)) != len(self.images) or len(given) != len(self.images):
             raise ValueError(
                 f"images must be at least one name, each once, one per score, got {len(self.images)} names and "
                 f"{len(given)} scores"
             )
+
+    @property
+    def _given(self) -> np.ndarray:
+        """Counts or numbers, whichever is there."""
+        given = self.counts if self.numbers is None else self.numbers
+        if given is None or (self.counts is not None and self.numbers is not None):
+            raise ValueError("give counts or numbers, one of the two")
+        return given
 
     @classmethod
     def of_confusions(cls, confusions: Sequence[Confusion], images: Sequence[str] | None = None) -> ImageScores:
@@ -61,7 +67,11 @@ class ImageScores:
     @cached_property
     def values(self) -> np.ndarray:
         """One number per image (images,): its mIoU where counts are known, else the number itself."""
-        return ious_of_counts(self.counts, "miou") if self.numbers is None else self.numbers
+        return ious_of_counts(self._given, "miou") if self.numbers is None else self._given
+
+    def entries(self) -> dict[str, list[int] | float]:
+        """{image: its four counts, or its number}, as they stand in the file."""
+        return dict(zip(self.images, self._given.tolist()))
 
     def by_image(self) -> dict[str, float]:
         """{image: value}, as in `values`."""
@@ -79,9 +89,8 @@ def write_scores(path: Path, scores: Mapping[str, ImageScores]) -> None:
         return
     lines = []
     for name, item in scores.items():
-        entries = item.counts.tolist() if item.numbers is None else item.numbers.tolist()
-        entries = dict(zip(item.images, entries))
-        lines.append(f"{json.dumps(name)}: {json.dumps(entries, allow_nan=False, separators=(',', ':'))}")
+        entries = json.dumps(item.entries(), allow_nan=False, separators=(",", ":"))
+        lines.append(f"{json.dumps(name)}: {entries}")
     with atomic_write(path) as temporary:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
@@ -101,7 +110,7 @@ def read_scores(path: str | Path) -> dict[str, ImageScores]:
     return found
 
 
-def _scores(entries) -> ImageScores:
+def _scores(entries: object) -> ImageScores:
     if not isinstance(entries, dict):
         raise TypeError(f"must map images to scores, got {type(entries).__name__}")
     if all(isinstance(entry, list) for entry in entries.values()):

@@ -14,11 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.evaluation.imagescores import ImageScores, folder_scores, read_scores
 from stylemixseg.evaluation.resultfiles import ResultError, read_json
 from stylemixseg.evaluation.results import Measurement, measurements, profile_runs
+
+Expected = TypeVar("Expected")  # of a mean, or of all images of a set of scores
 
 FOLDER = Path(__file__).parent / "expectations"
 NOISE_FILE = FOLDER / "noise.json"
@@ -141,7 +144,7 @@ def _scores_of(folder: Path, experiment: str) -> dict[str, ImageScores]:
     return read_scores(path) if path.exists() else {}
 
 
-def _without_photos(expected: Mapping) -> dict:
+def _without_photos(expected: Mapping[str, Expected]) -> dict[str, Expected]:
     return {name: value for name, value in expected.items() if not name.startswith(PHOTOS)}
 
 
@@ -165,7 +168,7 @@ def read_expectations(path: Path) -> Expectations:
     return Expectations(means, images)
 
 
-def _expected(name: str, entry) -> tuple[float, float]:
+def _expected(name: str, entry: object) -> tuple[float, float]:
     if not isinstance(entry, list) or len(entry) != 2:
         raise ValueError(f"{name} must be [value, tolerance], got {entry!r:.80}")
     value, tolerance = (Measurement("a", number).value for number in entry)  # refuses what is no finite number
@@ -175,7 +178,7 @@ def _expected(name: str, entry) -> tuple[float, float]:
 
 
 @cache
-def noise() -> dict:
+def noise() -> dict[str, Any]:
     """What `data_scripts/measure_noise.py` measured.
 
     Returns:
@@ -186,12 +189,14 @@ def noise() -> dict:
 
 def mean_tolerance(name: str) -> float:
     """How far a mean over images may move: `MARGIN` times what was measured for it, and at least `MEAN_TOLERANCE`."""
-    return max(MEAN_TOLERANCE, round(MARGIN * noise()["means"].get(_plain(name), 0.0), 4))
+    movement: float = noise()["means"].get(_plain(name), 0.0)
+    return max(MEAN_TOLERANCE, round(MARGIN * movement, 4))
 
 
 def image_tolerance(name: str) -> float:
     """The same for a single image of a set of scores."""
-    return max(IMAGE_TOLERANCE, round(MARGIN * noise()["images"].get(_plain(name), 0.0), 4))
+    movement: float = noise()["images"].get(_plain(name), 0.0)
+    return max(IMAGE_TOLERANCE, round(MARGIN * movement, 4))
 
 
 def _plain(name: str) -> str:

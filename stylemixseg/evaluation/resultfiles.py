@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, NoReturn
 
 MAX_BYTES = 4 << 20  # the scores of all images of a full ablation are some 200 kB
 
@@ -12,7 +13,7 @@ class ResultError(ValueError):
     """A result or expectation file is missing, damaged, or does not hold what it should."""
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: str | Path) -> dict[str, Any]:
     """Read a JSON object from a file of at most MAX_BYTES.
 
     Raises:
@@ -32,5 +33,5 @@ def read_json(path: str | Path) -> dict:
     return content
 
 
-def _refuse(constant: str):
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a number")

@@ -17,12 +17,13 @@ import os
 import platform
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from pathlib import Path
+from typing import Any, Protocol
 
 from stylemixseg._util.checks import check_int
 from stylemixseg._util.paths import atomic_write
@@ -70,7 +71,7 @@ class Measurement:
             raise TypeError(f"note of {self.name} must be text or None, got {self.note!r}")
 
 
-def _finite(name: str, value) -> float:
+def _finite(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
@@ -108,6 +109,18 @@ class Run:
     measurements: tuple[Measurement, ...] = field(default=())
 
 
+class HasDigest(Protocol):
+    """What a result says of a generator.
+
+    Attributes:
+        name: short name, as in the catalogue.
+        digest: SHA-256 in hex of what fixes its output.
+    """
+
+    name: str
+    digest: str
+
+
 class RunRecorder:
     """Collects the measurements of one experiment and writes them as one file.
 
@@ -123,7 +136,16 @@ class RunRecorder:
         device: "cpu" or a CUDA device, for the record.
     """
 
-    def __init__(self, experiment, profile, out_path, generator=None, *, seed: int | None = None, device="cpu"):
+    def __init__(
+        self,
+        experiment: str,
+        profile: str,
+        out_path: str | Path,
+        generator: HasDigest | None = None,
+        *,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+    ):
         for name, value in (("experiment", experiment), ("profile", profile)):
             _check_plain(name, value)
         self.experiment, self.profile, self.out_path = experiment, profile, Path(out_path)
@@ -134,7 +156,15 @@ class RunRecorder:
         self._scores: dict[str, ImageScores] = {}
         self._started = time.perf_counter()
 
-    def add(self, name: str, value: float, *, n=None, interval=None, note=None) -> Measurement:
+    def add(
+        self,
+        name: str,
+        value: float,
+        *,
+        n: int | None = None,
+        interval: Iterable[float] | None = None,
+        note: str | None = None,
+    ) -> Measurement:
         """Record one number, unrounded.
 
         Raises:
@@ -142,8 +172,8 @@ class RunRecorder:
         """
         if name in self._measurements:
             raise ValueError(f"{name} has been recorded already, with value {self._measurements[name].value}")
-        interval = None if interval is None else tuple(interval)
-        self._measurements[name] = Measurement(name, value, n, interval, note)
+        ends: Any = None if interval is None else tuple(interval)  # a `Measurement` checks that they are two
+        self._measurements[name] = Measurement(name, value, n, ends, note)
         return self._measurements[name]
 
     def add_ious(
@@ -249,7 +279,7 @@ def scores_path(result_file: str | Path) -> Path:
     return path.parent / "images" / path.name
 
 
-def _check_plain(name: str, value) -> str:
+def _check_plain(name: str, value: object) -> str:
     if not isinstance(value, str) or not _PLAIN.fullmatch(value):
         raise ValueError(f"{name} must be a plain name of letters, digits, '_', '-' and '.', got {value!r}")
     return value
@@ -296,7 +326,7 @@ def load_run(path: str | Path) -> Run:
     return run
 
 
-def _measurement(item) -> Measurement:
+def _measurement(item: object) -> Measurement:
     if not isinstance(item, dict):
         raise TypeError(f"a measurement must be an object, got {item!r:.80}")
     return Measurement(**item)
@@ -320,7 +350,7 @@ def _check_run(run: Run) -> None:
         raise ValueError(f"{repeated[0]} is measured twice")
 
 
-def _is_texts(mapping) -> bool:
+def _is_texts(mapping: object) -> bool:
     return isinstance(mapping, dict) and all(isinstance(value, str) for value in mapping.values())
 
 

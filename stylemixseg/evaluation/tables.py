@@ -48,4 +48,4 @@ def measured_cells(item: Measurement | None) -> list[str]:
 
 def reported_text(paper: Mapping[str, float], name: str | None) -> str:
     """A number of the paper in one cell, with the two decimals that it prints; "not reported" where it has none."""
-    return f"{paper[name]:.2f}" if name in paper else "not reported"
+    return "not reported" if name is None or name not in paper else f"{paper[name]:.2f}"

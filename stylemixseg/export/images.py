@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -100,7 +101,9 @@ def save_photo_segmentation(
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
     line = outline_width(result.mask.shape)
-    pictures = {  # made one after the other, in bands: a photo may be large
+    pictures: dict[
+        str, Callable[[], np.ndarray | Image.Image]
+    ] = {  # made one after the other, in bands: a photo may be large
         "crop.png": lambda: result.crop,
         "reconstruction.png": lambda: result.segmentation.image,
         "clusters.png": lambda: clusters_to_color(result.segmentation.clusters),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -119,7 +119,7 @@ def save_objects(result: ObjectSegmentation, folder: str | Path, *, record: Mapp
     folder = Path(folder)
     annotated = coco(result, "image.png")
     (folder / RECORD).unlink(missing_ok=True)
-    pictures = {  # made one after the other: a photo may be large
+    pictures: dict[str, Callable[[], np.ndarray | Image.Image]] = {  # made one after the other: a photo may be large
         "image.png": lambda: result.image,
         "objects.png": lambda: in_bands(overlay_objects, result.image, result.instance, halo=1),
         "semantic.png": lambda: _in_palette(result.semantic),

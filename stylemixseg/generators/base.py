@@ -120,7 +120,7 @@ def mean_latent(mapping: torch.nn.Module, z_dim: int, samples: int, seed: int) -
     In double precision and rounded, so that every machine gets the same.
     """
     z = torch.from_numpy(np.random.RandomState(seed).randn(samples, z_dim))
-    w_avg = copy.deepcopy(mapping).double()(z).mean(0)
+    w_avg: torch.Tensor = copy.deepcopy(mapping).double()(z).mean(0)
     return (w_avg * 1e6).round().div(1e6).float()
 
 

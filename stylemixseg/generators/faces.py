@@ -186,7 +186,7 @@ def _synthesis_state(graph: IRGraph) -> dict[str, np.ndarray]:
 
     def affine(source: str, target: str, scaled: bool = True) -> None:
         weight, bias = graph.constant(f"{source}.modulation.weight"), graph.constant(f"{source}.modulation.bias")
-        scale = np.float32(1)
+        scale: np.ndarray | np.float32 = np.float32(1)
         if scaled:  # the equalised-learning-rate constant of the convolution, folded into its style
             added = graph.following(graph.following(f"{source}.modulation.weight", "MatMul"), "Add")
             shaped = graph.following(added, "Reshape")

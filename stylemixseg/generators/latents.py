@@ -15,6 +15,7 @@ import zipfile
 import zlib
 from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from stylemixseg.generators.checkpoints.tensors import is_call, numbers_view
 MAX_FILE_BYTES = 64 << 20  # rosinality's projector saves image and noise maps beside the latent
 MAX_LATENT_BYTES = 4 << 20  # 18 layers of 512 doubles take 74 kB
 NPY_MAGIC = b"\x93NUMPY"
+Key = TypeVar("Key")  # of a dictionary in a file: text, or anything else that a pickle may hold
 KEYS = ("w", "ws", "latent")  # of the latent, where there are other arrays beside it
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -121,9 +123,9 @@ def _view(value: object, file: TorchFile) -> np.ndarray:
     return numbers_view(value, file)
 
 
-def _choose(names: list) -> object:
+def _choose(names: list[Key]) -> Key:
     """The name of the latent among those of several arrays."""
-    if found := [key for key in KEYS if key in names]:
+    if found := [name for key in KEYS for name in names if name == key]:
         return found[0]
     if len(names) == 1:
         return names[0]

@@ -15,8 +15,9 @@ The module is differentiable (inversion needs that), runs on any device, and hol
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,8 @@ class Affine(nn.Linear):
 
 class StyledConv(nn.Module):
     """Modulate, convolve (3 x 3, or depthwise 3 x 3 then pointwise 1 x 1), add constant noise and bias, leaky ReLU."""
+
+    noise: Tensor
 
     def __init__(self, in_channels: int, out_channels: int, side: int, w_dim: int, separable: bool = True):
         super().__init__()
@@ -109,6 +112,9 @@ class MobileStyleGAN(nn.Module):
         name, digest: what the catalogue calls it and the SHA-256 of its weights.
     """
 
+    w_avg: Tensor
+    blocks: Sequence[Block]  # an nn.ModuleList, whose own annotation forgets what is in it
+
     def __init__(
         self,
         channels: tuple[int, ...] = (512, 512, 512, 512, 512, 256, 128, 64),
@@ -126,9 +132,8 @@ class MobileStyleGAN(nn.Module):
         self.register_buffer("w_avg", torch.zeros(w_dim))
         self.const = nn.Parameter(torch.zeros(1, channels[0], 4, 4))
         self.conv1 = StyledConv(channels[0], channels[0], 4, w_dim, separable=False)
-        self.blocks = nn.ModuleList(
-            Block(before, after, 8 << i, w_dim) for i, (before, after) in enumerate(pairwise(channels))
-        )
+        blocks = [Block(before, after, 8 << i, w_dim) for i, (before, after) in enumerate(pairwise(channels))]
+        self.blocks = cast("Sequence[Block]", nn.ModuleList(blocks))
         self.to_img_affine = Affine(w_dim, channels[-1])
         self.to_img = nn.Conv2d(channels[-1], 12, 1)
 

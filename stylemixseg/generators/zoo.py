@@ -36,7 +36,7 @@ class Entry:
     source: str
     sha256: str | None
     licence: str
-    load: Callable[[], Generator]
+    load: Callable[[], ToyWorld | MobileStyleGAN | StyleGAN2]
     drawn: bool = False  # by this package: there are no weights
 
 

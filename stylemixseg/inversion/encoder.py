@@ -51,6 +51,8 @@ class EncoderNet(nn.Module):
     The step comes in units of the latents' spread, `w_std` (w_dim,), which is stored with the weights.
     """
 
+    w_std: Tensor
+
     def __init__(self, num_ws: int = 16, w_dim: int = 512):
         super().__init__()
         layers: list[nn.Module] = []

@@ -26,6 +26,11 @@ SIDES = (256, 128, 64, 32)  # px
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # images, target -> (N,)
 
 
+def name_of(distance: Perceptual) -> str:
+    """What tells a perceptual distance from others in a state's key: a function's name, or an object's class."""
+    return getattr(distance, "__qualname__", type(distance).__qualname__)
+
+
 def shrunk(images: Tensor, side: int) -> Tensor:
     """images (N, 3, S, S) -> (N, 3, side, side) by averaging areas; as they are where S <= side."""
     return images if images.shape[-1] <= side else F.adaptive_avg_pool2d(images, side)
@@ -84,7 +89,7 @@ class FeatureDistance:
             memory_format=torch.channels_last
         )
         found = []
-        for i, block in enumerate(self.network.features[: self.LAYERS[-1] + 1]):
+        for i, block in enumerate(list(self.network.features)[: self.LAYERS[-1] + 1]):
             x = block(x)
             if i in self.LAYERS:
                 found.append(x * (x.square().sum(1, keepdim=True) + 1e-10).rsqrt())

@@ -115,11 +115,11 @@ class OfficialEncoder:
                     steps.append(ws)
                     bar.update(len(batch))
                 batches.append(steps)
-        steps = tuple(torch.cat(step) for step in zip(*batches))
+        joined = tuple(torch.cat(step) for step in zip(*batches))
         refinements = "1 refinement" if passes == 1 else f"{passes} refinements"
         how = refinements if kind.method == "ReStyle" else "one pass"
         seconds = time.perf_counter() - started
-        return Inversion(steps[-1], steps, seconds, f"{kind.method} ({kind.name}), {how}")
+        return Inversion(joined[-1], joined, seconds, f"{kind.method} ({kind.name}), {how}")
 
     def _resized(self, photos: Tensor) -> Tensor:
         """(n, 3, S, S) -> (n, 3, rows, 256), as Pillow's bilinear filter does, with which the networks were trained."""
@@ -158,10 +158,8 @@ def load_official_encoder(
     """
     if encoder_type is not None:
         check_choice("encoder_type", encoder_type, ENCODERS)
-    network, latent_avg, cars = _read(path, encoder_type, latent_avg, needs_decoder=generator is None)
-    if generator is None:
-        generator = StyleGAN2.from_file(path)
-    return OfficialEncoder(network, generator, latent_avg, cars=cars)
+    network, start, cars = _read(path, encoder_type, latent_avg, needs_decoder=generator is None)
+    return OfficialEncoder(network, generator or StyleGAN2.from_file(path), start, cars=cars)
 
 
 def _read(
@@ -170,8 +168,7 @@ def _read(
     """Network, mean latent (num_ws, w_dim), and whether it is for cars. The file is let go."""
     file, size = open_torch_file(path)
     saved = file.value
-    state = saved.get("state_dict") if isinstance(saved, dict) else None
-    if not isinstance(state, dict):
+    if not isinstance(saved, dict) or not isinstance(state := saved.get("state_dict"), dict):
         raise CheckpointError("not a pSp, e4e or ReStyle checkpoint: there is no state_dict in it")
     views = _encoder_views(state, file)
     if needs_decoder and not any(name.startswith("decoder.") for name in state):
@@ -224,9 +221,9 @@ def _find(views: Mapping[str, np.ndarray], encoder_type: str | None, opts: dict)
     """Kind, number of latents and width, from names and shapes; `encoder_type` or opts choose among those that fit."""
     first = next((name for name in _FIRST_LAYERS if name in views and views[name].ndim == 4), None)
     heads = {int(match[1]) for name in views if (match := re.match(r"styles\.(\d{1,3})\.", name))}
-    for present, what in ((first, " or ".join(_FIRST_LAYERS)), (heads, "styles.*")):
-        if not present:
-            raise CheckpointError(f"the encoder is none of {', '.join(ENCODERS)}: there is no {what} in it")
+    if first is None or not heads:
+        what = "styles.*" if first else " or ".join(_FIRST_LAYERS)
+        raise CheckpointError(f"the encoder is none of {', '.join(ENCODERS)}: there is no {what} in it")
     width, inputs = views[first].shape[:2]
     num_ws = max(heads) + 1
     if num_ws > MAX_NUM_WS or not REDUCTION <= width <= MAX_WIDTH:

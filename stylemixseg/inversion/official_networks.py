@@ -88,7 +88,7 @@ class IRSEUnit(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int):
         super().__init__()
         if inputs == outputs:
-            self.shortcut_layer = nn.MaxPool2d(1, stride)  # takes every stride-th pixel
+            self.shortcut_layer: nn.Module = nn.MaxPool2d(1, stride)  # takes every stride-th pixel
         else:
             self.shortcut_layer = nn.Sequential(
                 nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
@@ -116,7 +116,7 @@ class ResNetUnit(nn.Module):
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample = nn.Identity()
+        self.downsample: nn.Module = nn.Identity()
         if inputs != outputs:
             self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
@@ -162,7 +162,8 @@ class StyleEncoder(nn.Module):
         super().__init__()
         self.kind, self.num_ws, self.w_dim = kind, num_ws, 8 * width
         if kind.backbone == "IR-SE50":
-            unit, first_stride = IRSEUnit, 2
+            unit: type[IRSEUnit | ResNetUnit] = IRSEUnit
+            first_stride = 2
             stem = nn.Conv2d(kind.inputs, width, 3, padding=1, bias=False)
             self.input_layer = nn.Sequential(stem, nn.BatchNorm2d(width), nn.PReLU(width))
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from stylemixseg._util.checks import check_int, check_real
@@ -22,7 +22,7 @@ from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import weights_digest
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2.network import StyleGAN2
-from stylemixseg.inversion.losses import Perceptual, shrunk
+from stylemixseg.inversion.losses import Perceptual, name_of, shrunk
 from stylemixseg.inversion.projector import check_differentiable, check_photos
 from stylemixseg.inversion.resuming import StateFile, read_state, state_key
 
@@ -102,7 +102,7 @@ def pivotal_tuning(
         if not name.startswith("mapping_network.")
     }
     adam = torch.optim.Adam(list(weights.values()), lr=learning_rate)
-    perceptual_name = perceptual and getattr(perceptual, "__qualname__", type(perceptual).__qualname__)
+    perceptual_name = None if perceptual is None else name_of(perceptual)
     settings = (
         generator.digest,
         getattr(generator, "noise_mode", ""),
@@ -169,12 +169,12 @@ def _near(generator: MobileStyleGAN | StyleGAN2, ws: Tensor, seed: int, step: in
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def _state(weights: dict[str, nn.Parameter], adam: torch.optim.Adam) -> dict[str, Tensor]:
+def _state(weights: dict[str, Tensor], adam: torch.optim.Adam) -> dict[str, Tensor]:
     moments = {f"{moment}.{name}": adam.state[value][moment] for name, value in weights.items() for moment in _MOMENTS}
     return {f"value.{name}": value for name, value in weights.items()} | moments
 
 
-def _restore(path: Path | None, weights: dict[str, nn.Parameter], adam: torch.optim.Adam, steps: int) -> int:
+def _restore(path: Path | None, weights: dict[str, Tensor], adam: torch.optim.Adam, steps: int) -> int:
     """Load a state file of at most `steps` steps into weights and moments; the steps done, 0 without a usable file."""
     shapes = {f"{part}.{name}": value.shape for name, value in weights.items() for part in ("value", *_MOMENTS)}
     found = read_state(path, shapes)

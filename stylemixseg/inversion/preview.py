@@ -62,13 +62,10 @@ class Preview:
         self.digest = f"{generator.digest} {resolution}"
         kept = (resolution // 8).bit_length()  # blocks that run as they are; the first doubles 4 px to 8 px
         self.layers = 1 + 2 * kept
-        self._blocks = []
-        for i, block in enumerate(generator.blocks[kept:], 1):
-            convs = [
-                (conv, collapsed_kernel(conv.depthwise.detach(), 2**i), F.avg_pool2d(conv.noise, 2**i))
-                for conv in (block.conv1, block.conv2)
-            ]
-            self._blocks.append((block, convs))
+        self._blocks = [
+            (block, [(conv, *_collapsed_maps(conv, 2**i)) for conv in (block.conv1, block.conv2)])
+            for i, block in enumerate(generator.blocks[kept:], 1)
+        ]
 
     def synthesis(self, ws: Tensor) -> Tensor:
         """ws (N, num_ws, w_dim) -> images (N, 3, resolution, resolution), about [-1, 1]; differentiable in ws.
@@ -90,6 +87,12 @@ class Preview:
 def _low_band(x: Tensor) -> Tensor:
     """What `inverse_haar` gives, averaged over its 2 x 2 squares: (N, 4C, H, W) -> (N, C, H, W)."""
     return x[:, : x.shape[1] // 4] / 2
+
+
+def _collapsed_maps(conv: StyledConv, factor: int) -> tuple[Tensor, Tensor]:
+    """A layer's depthwise filter and noise map for averages over squares of `factor` x `factor` pixels."""
+    assert conv.depthwise is not None  # in the blocks every convolution is separable
+    return collapsed_kernel(conv.depthwise.detach(), factor), F.avg_pool2d(conv.noise, factor)
 
 
 def _collapsed(conv: StyledConv, x: Tensor, w: Tensor, kernel: Tensor, noise: Tensor) -> Tensor:

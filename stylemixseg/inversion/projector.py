@@ -32,6 +32,7 @@ from stylemixseg.inversion.losses import (
     Perceptual,
     latent_spread,
     multi_scale_loss,
+    name_of,
     noise_correlation,
     shrunk,
 )
@@ -117,7 +118,7 @@ class ProjectorConfig:
 
     def describe(self) -> str:
         """The settings as text; a perceptual distance counts by its name."""
-        name = self.perceptual and getattr(self.perceptual, "__qualname__", type(self.perceptual).__qualname__)
+        name = None if self.perceptual is None else name_of(self.perceptual)
         return repr(asdict(replace(self, perceptual=None)) | {"perceptual": name})
 
 
@@ -249,9 +250,9 @@ class Projector:
 class _Synthesis(nn.Module):
     """A generator's synthesis as `forward`, which `torch.func.functional_call` needs."""
 
-    def __init__(self, generator: nn.Module):
+    def __init__(self, generator: Generator):
         super().__init__()
-        self.generator = generator
+        self.generator = generator  # an nn.Module, see `check_differentiable`
 
     def forward(self, ws: Tensor) -> Tensor:
         return self.generator.synthesis(ws)

@@ -61,7 +61,7 @@ class StateFile:
             self._write()
 
     def _write(self) -> None:
-        if self._newest is None:
+        if self._newest is None or self.path is None:
             return
         tensors, record = self._newest
         content = save(tensors, {"record": record})  # a state that cannot be kept must not end the optimisation

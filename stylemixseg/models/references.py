@@ -188,7 +188,8 @@ class FaceParser:
     """Parts of a face, in CelebAMask-HQ's 19 classes, for portraits framed like CelebA-HQ or FFHQ."""
 
     def __init__(self, network: FaceParserNet, digest: str = ""):
-        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network = network.eval().requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch does not declare it
         self.digest = digest
 
     @classmethod
@@ -260,7 +261,8 @@ class DeepLabPerson:
         self._interpreter = open_model(self.FILE, self.SHA256, threads)
         (given,), (made,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         self._input, self._output = given["index"], made["index"]
-        self._size = tuple(int(side) for side in given["shape"][1:3])  # (257, 257)
+        height, width = given["shape"][1:3]
+        self._size = int(height), int(width)  # (257, 257)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """images (N, 3, H, W) in [-1, 1] -> scores of the 21 PASCAL VOC classes (N, 21, h, w), h = w = 257."""

@@ -175,8 +175,8 @@ class Frame:
             inside = _inside(uv)
             grid = torch.from_numpy(uv[inside]).float()[None, None]  # (1, 1, M, 2)
             part = F.grid_sample(soft, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten()
-            part = part.clamp(low, high).numpy()  # interpolation rounds; a mask must stay in 0..1
-            pasted[rows, columns][inside] = part >= 0.5 if values.dtype == bool else part
+            share = part.clamp(low, high).numpy()  # interpolation rounds; a mask must stay in 0..1
+            pasted[rows, columns][inside] = share >= 0.5 if values.dtype == bool else share
         return pasted
 
     def covered(self) -> np.ndarray:

@@ -17,10 +17,8 @@ from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.mixing import iter_style_mixes
 from stylemixseg.segmenter import StyleMixSegmenter
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows
-    resource = None
 
 MIXES = 4  # timed; an engine may make two at once
 TIMED_PIXELS = 500_000
@@ -90,10 +88,10 @@ def _mix_seconds(segmenter: StyleMixSegmenter) -> float:
     return (time.perf_counter() - started) / count
 
 
-def _peak_bytes(device: str) -> int | None:
+def _peak_bytes(device: str | torch.device) -> int | None:
     """Most memory that this process has held so far."""
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_reserved(device)
-    if resource is None:
+    if sys.platform == "win32":
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

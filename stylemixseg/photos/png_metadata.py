@@ -115,6 +115,8 @@ class _Parts(io.RawIOBase):
         inside = self._position - self._begins[index]
         start, end = self._parts[index]
         self._file.seek(start + inside)
-        got = self._file.readinto(memoryview(buffer)[: end - start - inside])
-        self._position += got
-        return got
+        view = memoryview(buffer)
+        data = self._file.read(min(len(view), end - start - inside))
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)

@@ -176,7 +176,8 @@ def _decode(path: Path, file: BinaryIO) -> Photo:
     start = file.read(64)
     file.seek(0)
     kind = container_kind(start)
-    if not (allowed := formats(kind)):
+    allowed = formats(kind)
+    if kind is not None and not allowed:
         raise PhotoError(
             f"{path} is {'an' if kind[0] == 'A' else 'a'} {kind} image, which cannot be read here: {advice(kind)}"
         )
@@ -278,7 +279,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     rows = max(1, _STRIP_PIXELS // width)
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        pixels[top:bottom] = _to_rgb(image.crop((0, top, width, bottom)))
+        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, width, bottom))))
     return pixels
 
 

@@ -99,13 +99,15 @@ def in_bands(make: Callable[..., np.ndarray], *arrays: np.ndarray, halo: int = 0
     """
     height, width = arrays[0].shape[:2]
     rows = max(1, _BAND_PIXELS // width)
-    picture = None
+    picture: Image.Image | None = None
     for top in range(0, height, rows):
         above, bottom = max(0, top - halo), min(height, top + rows)
-        band = make(*(array[above : bottom + halo] for array in arrays))
-        band = Image.fromarray(np.ascontiguousarray(band[top - above : bottom - above]))
+        made = make(*(array[above : bottom + halo] for array in arrays))
+        band = Image.fromarray(np.ascontiguousarray(made[top - above : bottom - above]))
         picture = picture or Image.new(band.mode, (width, height))
         picture.paste(band, (0, top))
+    if picture is None:
+        raise ValueError("arrays must have at least one row, got none")
     return picture
 
 

@@ -21,6 +21,7 @@ PAGES = [str(path.relative_to(HTML)) for path in pages_of()] if (HTML / "index.h
 PROGRAM = find_chromium()
 
 pytestmark = [
+    pytest.mark.browser,
     pytest.mark.skipif(not PAGES, reason="the book has not been built: `make book` builds it"),
     pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed: the browser test of the book is left out"),
     pytest.mark.skipif(

@@ -88,7 +88,7 @@ def test_the_extra_that_is_named_brings_what_is_imported(path: Path) -> None:
             assert imports(ast.Module(node.body, [])) <= installed_modules(extras[name]), f"line {node.lineno}"
 
 
-slow = pytest.mark.skipif(
+asked_for = pytest.mark.skipif(
     not os.environ.get("STYLEMIXSEG_SLOW"),
     reason="installs an environment of 2 GB and runs all chapters in it: set STYLEMIXSEG_SLOW=1",
 )
@@ -127,7 +127,9 @@ def _run(*command: str | Path, folder: Path) -> None:
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
 
 
-@slow
+@pytest.mark.slow
+@pytest.mark.network
+@asked_for
 def test_a_bare_installation_segments(fresh: Path, source: Path, tmp_path: Path) -> None:
     _run(fresh / "python", "-m", "pip", "install", "--quiet", source, folder=tmp_path)
     _run(fresh / "stylemixseg", "segment", "--generator", "toy-portrait", "--seed", "3", "-o", "out", folder=tmp_path)
@@ -136,7 +138,9 @@ def test_a_bare_installation_segments(fresh: Path, source: Path, tmp_path: Path)
     _run(fresh / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "stylemixseg", folder=tmp_path)
 
 
-@slow
+@pytest.mark.slow
+@pytest.mark.network
+@asked_for
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_a_downloaded_notebook_runs(
     notebooks: dict[str, NotebookNode], name: str, fresh: Path, source: Path, tmp_path: Path

@@ -41,6 +41,8 @@ def test_has_its_parts(source: Path) -> None:
     assert problems(read_source(source)) == []
 
 
+@pytest.mark.slow
+@pytest.mark.network
 @pytest.mark.parametrize("source", SOURCES, ids=_name)
 def test_runs(source: Path, tmp_path: Path) -> None:
     """Runs under papermill; its figures have alternative text and captions, and it records results."""
@@ -112,6 +114,7 @@ def test_real_photos_without_their_data(tmp_path: Path, monkeypatch: pytest.Monk
     assert not any("celeba" in item.name for item in run.measurements)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=_name)
 def test_runs_on_a_stylegan2(source: Path, stylegan_profile: Path, tmp_path: Path) -> None:
     """Runs on StyleGAN2 as the profile `paper` does, so that nothing breaks on the day that the weights are there."""

@@ -19,6 +19,8 @@ import pytest
 from stylemixseg._util.paths import cache_dir
 from stylemixseg.experiments.profile import profile_file
 
+pytestmark = pytest.mark.slow  # each measures a headline anew, in a minute or more
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADLINE = "table1.ffhq.saliency.miou"
 # Each: the file, what stands there, and what the fault makes of it.

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,7 +159,7 @@ def to_tensors(
     return weights
 
 
-def make_architecture(**fields: object) -> Architecture:
+def make_architecture(**fields: Any) -> Architecture:
     """An `Architecture` out of untrusted numbers; CheckpointError where they are impossible."""
     try:
         return Architecture(**fields)
@@ -168,12 +169,12 @@ def make_architecture(**fields: object) -> Architecture:
 
 def clamp_value(value: object) -> float | None:
     """conv_clamp out of a file's settings; CheckpointError where it is neither a number nor None."""
-    value = number(value)
-    if value is None:
+    bound = number(value)
+    if bound is None:
         return None
-    if type(value) not in (int, float) or not 0 < value <= 1e6:  # False for NaN as well
+    if isinstance(bound, bool) or not isinstance(bound, (int, float)) or not 0 < bound <= 1e6:  # False for NaN as well
         raise CheckpointError("conv_clamp must be None or a number up to 1e6")
-    return float(value)
+    return float(bound)
 
 
 def to_float32(name: str, view: np.ndarray) -> np.ndarray:

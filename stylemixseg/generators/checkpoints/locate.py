@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.modules import is_network, named_tensors
+from stylemixseg.generators.checkpoints.restricted import Call
 from stylemixseg.generators.checkpoints.tensors import is_call
 
 MAX_NAME = 100
@@ -84,9 +85,9 @@ def locate(saved: object) -> Located:
     raise _nothing_in(saved)
 
 
-def _inside(found: object, saved: object, notes: tuple[str, ...] = ()) -> Located:
+def _inside(found: Call | dict, saved: object, notes: tuple[str, ...] = ()) -> Located:
     network = found if is_network(found) else None
-    names = named_tensors(found) if network is not None else found
+    names = named_tensors(found) if isinstance(found, Call) else found
     generators = _generators(names)
     if not generators and network is not None:
         generators = {"": "nvidia"}  # a network of a known class that is none of ours: its names will say what it is

@@ -7,8 +7,10 @@ classes of rosinality's code. Both are trees of parts with parameters and buffer
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
+from stylemixseg.generators.checkpoints.restricted import Call
 from stylemixseg.generators.checkpoints.tensors import is_call
 
 MAX_MODULES = 500  # a network of 1024 px has 80 in NVIDIA's code, 150 in rosinality's
@@ -17,7 +19,7 @@ MAX_DEPTH = 8  # wrapper, generator, synthesis, block, layer, affine
 MAX_NAME = 64
 
 
-def is_network(value: object) -> bool:
+def is_network(value: object) -> TypeGuard[Call]:
     """Whether a value of `parse_pickle` stands for a network of a known class."""
     return is_call(value, "module") or is_call(value, "plain module")
 

@@ -15,6 +15,7 @@ import numpy as np
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 from stylemixseg.generators.checkpoints.layout import Found, clamp_value, squeezed
 from stylemixseg.generators.checkpoints.locate import NOT_AVERAGED
+from stylemixseg.generators.checkpoints.restricted import Call
 from stylemixseg.generators.checkpoints.tensors import array_view, is_call, number
 
 MAX_NAME = 100
@@ -52,27 +53,29 @@ def read_nvidia_tf(value: object) -> Found:
     variables = _variables("", state)
     components = state.get("components")
     for part in ("mapping", "synthesis"):
-        network = components.get(part) if isinstance(components, dict) else None
-        if not is_call(network, "network"):
+        component = components.get(part) if isinstance(components, dict) else None
+        if not is_call(component, "network"):
             raise CheckpointError(f"Gs has no {part} network: it is a StyleGAN1 or discriminator file, or damaged")
-        variables |= _variables(f"{part}/", _state(network))
+        variables |= _variables(f"{part}/", _state(component))
     if any("ToRGB_lod" in name or "StyleMod" in name or name.endswith("/Dense/weight") for name in variables):
         raise CheckpointError("this is a StyleGAN1 network, or StyleGAN2 of configurations A to D; E or F is needed")
     return Found(_canonical(variables), conv_clamp=clamp_value(settings.get("conv_clamp")), style_offset=1, notes=notes)
 
 
-def _generator(value: object) -> tuple[object, tuple[str, ...]]:
+def _generator(value: object) -> tuple[Call, tuple[str, ...]]:
     """The averaged generator of a snapshot, else the only one that there is; and notes."""
     if is_call(value, "network"):
         return value, ()
-    if len(value) == 3 and is_call(value[2], "network"):
-        return value[2], ()
-    if len(value) in (2, 3) and is_call(value[0], "network"):
-        return value[0], (NOT_AVERAGED,)
+    if isinstance(value, tuple) and len(value) in (2, 3):
+        averaged, trained = value[-1], value[0]
+        if len(value) == 3 and is_call(averaged, "network"):
+            return averaged, ()
+        if is_call(trained, "network"):
+            return trained, (NOT_AVERAGED,)
     raise CheckpointError("expected the three networks (G, D, Gs) of a TensorFlow snapshot")
 
 
-def _state(network: object) -> dict:
+def _state(network: Call) -> dict:
     if not isinstance(network.state, dict):
         raise CheckpointError("malformed TensorFlow network: it has no state")
     return network.state

@@ -86,7 +86,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
     }
     if checkpoint.licence is not None:
         metadata["licence"] = _printable("licence", checkpoint.licence)
-    header, end = {"__metadata__": metadata}, 0
+    header: dict[str, dict[str, object]] = {"__metadata__": dict(metadata)}
+    end = 0
     for name, shape in shapes.items():
         begin, end = end, end + 4 * math.prod(shape)
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [begin, end]}

@@ -20,7 +20,7 @@ import pickletools
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
 
@@ -147,8 +147,7 @@ def parse_pickle(
             return Parsed(value, machine.at, machine.persistent_ids)
         action = _ACTIONS.get(opcode)
         if action is None:
-            known = pickletools.code2op.get(chr(opcode))
-            name = known.name if known else f"0x{opcode:02x}"
+            name = _OPCODES.get(opcode, f"0x{opcode:02x}")
             raise CheckpointError(f"refused pickle instruction {name} at byte {machine.at - 1}")
         action(machine)
     raise CheckpointError(f"the pickle has more than {max_opcodes} instructions, a StyleGAN2 checkpoint has fewer")
@@ -172,7 +171,7 @@ class _Machine:
         self.at += length
         return self.data[self.at - length : self.at]
 
-    def number(self, layout: str) -> int | float:
+    def number(self, layout: str) -> Any:  # int or float, as the layout says
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def line(self) -> str:
@@ -332,7 +331,7 @@ def _sized(layout: str, make: Callable[[memoryview], object] | None = None) -> C
 
 # What is not here is refused: the text forms of protocol 0, INST, OBJ, NEWOBJ_EX, EXT*, DUP, FROZENSET, buffers
 # outside the file.
-_BY_NAME: dict[str, Callable[[_Machine], None]] = {
+_BY_NAME: dict[str, Callable[[_Machine], object]] = {
     "NONE": lambda m: m.push(None),
     "NEWTRUE": lambda m: m.push(True),
     "NEWFALSE": lambda m: m.push(False),
@@ -378,4 +377,5 @@ _BY_NAME: dict[str, Callable[[_Machine], None]] = {
     "BINPERSID": _Machine.refer,
     "FRAME": _Machine.frame,
 }
-_ACTIONS = {ord(opcode.code): _BY_NAME[opcode.name] for opcode in pickletools.opcodes if opcode.name in _BY_NAME}
+_OPCODES = {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}
+_ACTIONS = {code: _BY_NAME[name] for code, name in _OPCODES.items() if name in _BY_NAME}

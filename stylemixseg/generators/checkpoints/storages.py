@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stylemixseg.generators.checkpoints.checkpoint import CheckpointError, shown
-from stylemixseg.generators.checkpoints.restricted import MAX_OPCODES, Name, PersistentId, parse_pickle
+from stylemixseg.generators.checkpoints.restricted import MAX_OPCODES, Name, Parsed, PersistentId, parse_pickle
 
 MAX_MEMBERS = 20_000
 MAX_NESTED_OPCODES = 200  # of the few values around a storage inside another pickle
@@ -89,7 +89,7 @@ def read_torch_legacy(data: memoryview, max_opcodes: int = MAX_OPCODES) -> Torch
         CheckpointError: not such a file, truncated, from a big-endian machine.
     """
     at = len(LEGACY_MAGIC)
-    parts = []
+    parts: list[Parsed] = []
     for _ in range(4):  # protocol, machine, the saved value, the keys of the storages
         part = parse_pickle(data, at, persistent=len(parts) == 2, max_opcodes=max_opcodes)
         parts.append(part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Literal, TypeGuard
 
 import numpy as np
 
@@ -14,7 +15,7 @@ MAX_DIMS = 8
 NUMBERS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
 
 
-def is_call(value: object, role: str) -> bool:
+def is_call(value: object, role: str) -> TypeGuard[Call]:
     """Whether a value of `parse_pickle` is a call that stands for `role`."""
     return isinstance(value, Call) and value.function.role == role
 
@@ -53,14 +54,14 @@ def array_view(value: object) -> np.ndarray:
         CheckpointError: not an array, of objects, or of a size that does not match its shape.
     """
     if is_call(value, "array") and isinstance(value.state, tuple) and len(value.state) == 5:
-        _, shape, dtype, fortran, data = value.state
-        order = "F" if fortran is True else "C"
+        _, sides, kind, fortran, contents = value.state
+        order: Literal["C", "F"] = "F" if fortran is True else "C"
     elif is_call(value, "array from buffer") and len(value.args) == 4:
-        data, dtype, shape, order = value.args
-        order = "F" if isinstance(order, str) and order == "F" else "C"
+        contents, kind, sides, stated = value.args
+        order = "F" if isinstance(stated, str) and stated == "F" else "C"
     else:
         raise CheckpointError(f"expected a NumPy array, got {type(value).__name__}")
-    shape, dtype, data = _shape(shape), _dtype(dtype), _bytes(data)
+    shape, dtype, data = _shape(sides), _dtype(kind), _bytes(contents)
     if prod(shape) * dtype.itemsize != len(data):
         raise CheckpointError(f"an array of shape {shape} and type {dtype} does not fit {len(data)} bytes")
     return np.ndarray(shape, dtype, data, order=order)
@@ -118,7 +119,7 @@ def _dtype(value: object) -> np.dtype:
         order = value.state[1]
     if code not in NUMBERS or order not in ("<", ">", "|", "="):
         raise CheckpointError("an array of something other than numbers")
-    return np.dtype(code).newbyteorder(order if order != "|" else "=")
+    return np.dtype(("=" if order == "|" else order) + code)
 
 
 def _bytes(value: object) -> memoryview:

@@ -108,7 +108,7 @@ class OpenVINOGenerator:
         inputs, outputs, noises = self._graph.build_layers(self.module, start, stop)
         model = openvino.Model([as_image_bytes(image) for image in outputs] if as_bytes else outputs, inputs)
         # bfloat16 would be chosen by itself where the CPU has it; a result must not depend on the machine that much.
-        options = {"INFERENCE_PRECISION_HINT": "f32"}
+        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
         # A whole image is asked for singly, and gets all cores; mixes come by the dozen.
         options |= {"NUM_STREAMS": STREAMS} if start else {"PERFORMANCE_HINT": "LATENCY"}
         return _core().compile_model(model, "CPU", options), noises

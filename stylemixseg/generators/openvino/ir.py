@@ -21,7 +21,7 @@ MAX_XML_BYTES = 8 << 20
 MAX_BIN_BYTES = 256 << 20
 MAX_LAYERS = 20_000
 MAX_DIMS = 8
-ELEMENT_TYPES = {"f32": np.dtype("<f4"), "i32": np.dtype("<i4"), "i64": np.dtype("<i8")}
+ELEMENT_TYPES: dict[str, np.dtype] = {"f32": np.dtype("<f4"), "i32": np.dtype("<i4"), "i64": np.dtype("<i8")}
 
 
 class IRError(ValueError):

@@ -12,6 +12,8 @@ The graph computes what the module does, in an order that suits a CPU (benchmark
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from stylemixseg.generators.mobilestylegan import LEAK, Affine, MobileStyleGAN, StyledConv
@@ -30,6 +32,7 @@ def build_layers(module: MobileStyleGAN, start: int, stop: int) -> tuple[list[No
     band by band where the next layer begins with an inverse Haar transform.
     """
     convs = [module.conv1, *(conv for block in module.blocks for conv in (block.conv1, block.conv2))]
+    shape: Sequence[int]
     if start == 0:
         shape = module.const.shape
     elif start == module.num_ws:
@@ -98,9 +101,10 @@ def _inverse_haar(x: Node, up: Affine, w: Node) -> Node:
 def _image(x: Node, module: MobileStyleGAN, w: Node) -> Node:
     """The convolution to wavelets and the inverse Haar transform after it, as one: (1, C, H, W) -> (1, 3, 2H, 2W)."""
     order = _channel_order(12, by_band=True)
+    assert module.to_img.bias is not None  # it was made with one
     weight, bias = (to_array(value[order]).reshape(4, -1) for value in (module.to_img.weight, module.to_img.bias))
-    weight = opset13.multiply(constant((HAAR @ weight).reshape(12, -1, 1, 1)), _style(module.to_img_affine, w))
-    x = opset13.add(_convolve(x, weight), constant((HAAR @ bias).reshape(1, 12, 1, 1)))
+    kernel = opset13.multiply(constant((HAAR @ weight).reshape(12, -1, 1, 1)), _style(module.to_img_affine, w))
+    x = opset13.add(_convolve(x, kernel), constant((HAAR @ bias).reshape(1, 12, 1, 1)))
     return opset13.depth_to_space(x, "blocks_first", 2)
 
 

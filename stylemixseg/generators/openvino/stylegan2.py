@@ -52,7 +52,8 @@ def build_layers(module: StyleGAN2, start: int, stop: int) -> tuple[list[Node], 
 
 def state_shapes(module: StyleGAN2, layer: int) -> list[tuple[int, ...]]:
     """Shapes of the state before `layer`: features, and the RGB image where there is one."""
-    channels, shapes = module.architecture.channels, []
+    channels = module.architecture.channels
+    shapes: list[tuple[int, ...]] = []
     if layer < module.num_ws:  # the last convolution read ws[layer - 1]
         block = layer // 2
         shapes.append((1, channels[block], 4 << block, 4 << block))

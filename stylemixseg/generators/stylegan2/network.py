@@ -18,8 +18,9 @@ Parameters carry the names of NVIDIA's PyTorch code (`synthesis.b4.conv1.weight`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -74,6 +75,9 @@ class ModulatedConv(nn.Module):
     Scaling channels before and after one shared convolution gives the same result as a kernel of its own for every
     image (section 2.2 of StyleGAN2), and lets a batch run as one convolution.
     """
+
+    noise_const: Tensor
+    filter: Tensor
 
     def __init__(self, inputs: int, outputs: int, w_dim: int, side: int, *, up: bool, conv_clamp: float | None):
         super().__init__()
@@ -164,6 +168,10 @@ class StyleGAN2(nn.Module):
             "random" (new noise a call; pixels jitter, so the generator is then no function of ws).
     """
 
+    w_avg: Tensor
+    filter: Tensor
+    blocks: Sequence[Block]  # an nn.ModuleList, whose own annotation forgets what is in it
+
     def __init__(self, architecture: Architecture, *, name: str = "stylegan2", digest: str = "", noise_mode="const"):
         super().__init__()
         self.architecture, self.name, self.digest = architecture, name, digest
@@ -178,9 +186,8 @@ class StyleGAN2(nn.Module):
         self.register_buffer("w_avg", torch.zeros(self.w_dim))
         self.register_buffer("filter", binomial_filter(), persistent=False)
         self.const = nn.Parameter(torch.zeros(channels[0], 4, 4))
-        self.blocks = nn.ModuleList(
-            Block(channels[max(i - 1, 0)], count, self.w_dim, 4 << i, clamp) for i, count in enumerate(channels)
-        )
+        blocks = [Block(channels[max(i - 1, 0)], count, self.w_dim, 4 << i, clamp) for i, count in enumerate(channels)]
+        self.blocks = cast("Sequence[Block]", nn.ModuleList(blocks))
 
     @classmethod
     def from_weights(
@@ -270,7 +277,9 @@ class StyleGAN2(nn.Module):
         if resolution is not None and resolution not in sides:
             raise ValueError(f"resolution must be one of {', '.join(map(str, sides))}, got {resolution!r}")
         stop = self.num_ws if resolution is None else 2 * sides.index(resolution) + 2
-        return self.run_layers(self.start(), ws, 0, stop)[1].expand(len(ws), -1, -1, -1).float()
+        _, image = self.run_layers(self.start(), ws, 0, stop)
+        assert image is not None  # at least the layers of 4 px have run
+        return image.expand(len(ws), -1, -1, -1).float()
 
     def feature_maps(self, ws: Tensor, layers: list[int]) -> list[Tensor]:
         """Features after the convolutions that read ws[:, i], for each i of `layers`: (N, C, side, side) each.
@@ -302,7 +311,9 @@ class StyleGAN2(nn.Module):
         """
         state = self.run_layers(self.start(), w0, 0, cutoff)
         for batch in styles.split(batch_size):
-            yield self.run_layers(state, batch, cutoff, self.num_ws)[1].expand(len(batch), -1, -1, -1).float()
+            _, image = self.run_layers(state, batch, cutoff, self.num_ws)
+            assert image is not None  # all layers have run
+            yield image.expand(len(batch), -1, -1, -1).float()
 
     def start(self) -> State:
         """The state before the first layer, for `run_layers`."""

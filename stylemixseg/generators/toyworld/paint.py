@@ -117,10 +117,12 @@ def paint(canvas: Canvas, style: Style, highlights: bool) -> np.ndarray:
         away_x, away_y = local_x - 0.25 * light_x, local_y + 0.3
         x, y = canvas.centres[None, :], canvas.centres[:, None]
         band = np.exp(-((x + 0.5 * y - 0.75 - 0.55 * light_x) ** 2) / 0.02)
-        spot, gloss = 1.8 * np.exp(-(away_x**2 + away_y**2) / 0.22) + 0.6 * band, 1.0
+        spot = 1.8 * np.exp(-(away_x**2 + away_y**2) / 0.22) + 0.6 * band
+        gloss: float | np.ndarray = 1.0
     else:
         away_x, away_y = local_x - 0.7 * light_x, local_y - 0.8 * light_y - 0.2
-        spot, gloss = np.exp(-(away_x**2 + away_y**2) / 0.14), maps["gloss"]
+        spot = np.exp(-(away_x**2 + away_y**2) / 0.14)
+        gloss = maps["gloss"]
     image += (1.0 - image) * np.clip(style.shine * gloss * spot, 0.0, 1.0)
     glow = style.lamp * canvas.glow
     image += np.array([1.0, 0.9, 0.65], np.float32)[:, None, None] * glow * (1.0 - image)

@@ -213,7 +213,10 @@ def draw_room(canvas: Canvas, plan: Plan) -> None:
     corners = ((left, h), (right, h), (along(right, 1.2), 1.2), (along(left, 1.2), 1.2))
     depth = np.clip((canvas.centres[:, None] - h) / (1.0 - h), 0.0, 1.0)
     box = (min(left, along(left, 1.2)), h, max(right, along(right, 1.2)), 1.2)
-    rows, _ = canvas.window(box)
+    window = canvas.window(box)
+    if window is None:  # the floor begins below the image
+        return
+    rows, _ = window
     canvas.part(polygon(*corners), box, tone=0.95 + 0.06 * depth[rows], bulge=0.1, gloss=0.12, grain=planks)
 
 

@@ -250,7 +250,7 @@ class ToyWorld:
             for number, thing in enumerate(plan.things, start=1):
                 rows, columns = np.nonzero(canvas.instance == number)
                 if len(rows):
-                    corners = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                    boxes.append(ToyBox(*(int(v) for v in corners), thing.kind, number))
+                    x0, y0, x1, y1 = map(int, (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+                    boxes.append(ToyBox(x0, y0, x1, y1, thing.kind, number))
             truths.append(ToyTruth(canvas.semantic, canvas.instance, tuple(boxes), canvas.instance > 0))
         return truths

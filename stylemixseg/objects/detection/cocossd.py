@@ -53,7 +53,8 @@ class CocoSSD:
         labels = known_file(self.LABELS_FILE, self.LABELS_SHA256).read_text(encoding="utf-8").splitlines()
         self.classes = {index: label for index, label in enumerate(labels) if label != _NO_CLASS}
         (given,) = self._interpreter.get_input_details()
-        self._input, self._size = given["index"], tuple(int(side) for side in given["shape"][1:3])  # (300, 300)
+        height, width = given["shape"][1:3]
+        self._input, self._size = given["index"], (int(height), int(width))  # (300, 300)
         # boxes (1, 10, 4), classes (1, 10), scores (1, 10), count (1,), all float32
         self._outputs = [made["index"] for made in self._interpreter.get_output_details()]
 
@@ -99,7 +100,8 @@ class CocoSSD:
 
     def _raw(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What the network says: boxes (n, 4) as shares of height and width, class indices (n,), scores (n,)."""
-        small = Image.fromarray(image).resize(self._size[::-1], Image.Resampling.BILINEAR)
+        height, width = self._size
+        small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         # The input's scale is 1/128 and its zero point 128: it takes the pixels as they are.
         self._interpreter.set_tensor(self._input, np.asarray(small)[None])
         self._interpreter.invoke()

@@ -96,7 +96,7 @@ class DetectionFilter:
         order = np.lexsort((areas, -scores))  # by score, then by area; stable
         order = order[(fits & confident)[order]]
         labels = np.unique([item.label for item in detections], return_inverse=True)[1]  # (N,) a number for each label
-        kept = []
+        kept: list[int] = []
         while order.size and len(kept) < self.top_k:
             best, order = order[0], order[1:]
             kept.append(best)

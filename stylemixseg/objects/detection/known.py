@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -149,7 +150,7 @@ def _coco(path: Path, content: dict, image_name: str | int | None) -> tuple[Dete
     if not isinstance(annotations, list):
         raise ValueError(f"{path}: annotations must be a list, got {_described(annotations)}")
     image = _chosen_image(path, images, image_name)
-    detections = []
+    detections: list[Detection] = []
     for i, entry in enumerate(annotations):
         where = f"{path}: annotations[{i}]"
         if not isinstance(entry, dict) or not {"image_id", "category_id", "bbox"} <= entry.keys():
@@ -199,7 +200,7 @@ def _chosen_image(path: Path, images: dict[str | int, str], image_name: str | in
     return chosen[0]
 
 
-def _detection(where: str, box: object, label: object, score: object) -> Detection:
+def _detection(where: str, box: Any, label: Any, score: Any) -> Detection:  # which `Detection` checks
     try:
         return Detection(box, label, score)
     except (TypeError, ValueError, OverflowError) as error:
@@ -216,7 +217,9 @@ def _is_id(value: object) -> bool:
 
 
 def _is_pixels(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= MAX_PIXELS
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return value <= MAX_PIXELS and not value < -MAX_PIXELS  # False for NaN
 
 
 def _described(value: object) -> str:

@@ -114,11 +114,9 @@ class ZeroShotDetector:
         Warns:
             UserWarning: tensors are missing, so the network is partly random.
         """
-        options = {
-            "threshold": check_real("threshold", threshold, 0, 1),
-            "text_threshold": check_real("text_threshold", text_threshold, 0, 1),
-            "device": check_device("device", device),
-        }
+        threshold = check_real("threshold", threshold, 0, 1)
+        text_threshold = check_real("text_threshold", text_threshold, 0, 1)
+        device = check_device("device", device)
         folder = Path(model)
         is_folder = model not in KNOWN and folder.is_dir()
         if is_folder:
@@ -136,7 +134,7 @@ class ZeroShotDetector:
             raise ValueError(f"model must be a folder, owner/name on the hub, or a short name, got {str(model)!r}; "
                              f"{suggest(str(model), KNOWN)}")  # fmt: skip
         network, processor = _read(name, source, revision, is_folder)
-        return cls(network, processor, name=name, **options)
+        return cls(network, processor, name=name, threshold=threshold, text_threshold=text_threshold, device=device)
 
     def __call__(self, image: np.ndarray, phrases: Sequence[str]) -> list[Detection]:
         """Boxes of `phrases` in `image` (H, W, 3) uint8, in its pixels; they may reach out of it and overlap.
