@@ -109,16 +109,18 @@ class Run:
 class RunRecorder:
     """Collects the measurements of one experiment and writes them as one file.
 
-    >>> recorder = RunRecorder("table4", "cpu", "book/results/cpu/table4.json", generator)    # doctest: +SKIP
-    >>> recorder.add("table4.lab.c8.k4.miou", 0.8123, n=6, interval=(0.77, 0.85))             # doctest: +SKIP
-    >>> recorder.write()                                                                      # doctest: +SKIP
-
     Args:
         experiment, profile: names of the run.
         out_path: the JSON file, `<results>/<profile>/<experiment>.json`.
         generator: anything with `name` and `digest`, or None.
         seed: the run's seed, or None.
         device: "cpu" or a CUDA device, for the record.
+
+    Examples:
+        >>> recorder = RunRecorder("table4", "cpu", "results/cpu/table4.json")
+        >>> item = recorder.add("table4.lab.c8.k4.miou", 0.8123, n=6, interval=(0.77, 0.85))
+        >>> measurements([load_run(recorder.write())])["table4.lab.c8.k4.miou"].value
+        0.8123
     """
 
     def __init__(self, experiment, profile, out_path, generator=None, *, seed: int | None = None, device="cpu"):

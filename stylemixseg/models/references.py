@@ -159,7 +159,7 @@ class FaceParserNet(nn.Module):
 
 
 def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(N, C, H, W) -> (N, C, *size), bilinear, averaging over the pixels that fall together where it shrinks."""
+    """(N, C, H, W) -> (N, C, h, w) for the size (h, w), bilinear, averaging over the pixels that fall together where it shrinks."""
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
