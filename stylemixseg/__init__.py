@@ -1,4 +1,4 @@
-"""Network-free, unsupervised semantic segmentation with synthetic images (Feng et al., CVPR 2023)."""
+"""The method: network-free, unsupervised semantic segmentation with synthetic images (Feng et al., CVPR 2023)."""
 
 from importlib import import_module
 from typing import Any

@@ -50,6 +50,15 @@ class CornerMinority:
         theta_corner: share of the square in 0..1 from which a cluster is background.
         corners: which of `CORNERS` to look at.
         pooled: judge all corners together.
+
+    Examples:
+        Cluster 0 fills the upper corners, cluster 1 is the thing in the middle.
+
+        >>> labels = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [2, 1, 1, 2]])
+        >>> CornerMinority(b=1)(labels, k=3)
+        array([False,  True,  True])
+        >>> CornerMinority(b=1, corners=CORNERS, pooled=False)(labels, k=3)
+        array([False,  True, False])
     """
 
     b: int | float = 0.0625
@@ -110,6 +119,13 @@ class Saliency:
             faces. Its widths are not stated there; ours were chosen on development seeds (see the notebook).
         sigma: standard deviations (vertical, horizontal) of the Gaussian, as fractions of height and width.
         center: its peak (vertical, horizontal), likewise; the middle of the image in the paper.
+
+    Examples:
+        >>> labels = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [2, 1, 1, 2]])
+        >>> Saliency(theta_saliency=0.5)(labels, k=3)
+        array([False,  True, False])
+        >>> Saliency().scores(labels, k=3).round(2)
+        array([0.32, 0.74, 0.14])
     """
 
     theta_saliency: float = 0.25
@@ -165,10 +181,23 @@ def gaussian_map(
 
 
 def foreground_clusters(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
-    """Apply a rule: (k,) bool. An empty or full result is returned with a warning that gives advice.
+    """Apply a rule: which clusters are foreground (section 3.2).
+
+    Args:
+        labels: cluster map (H, W) int in 0..k-1.
+        k: number of clusters, at least 1.
+        rule: any callable with the same two arguments.
+
+    Returns:
+        (k,) bool, True for foreground. An empty or full result is returned with a warning that gives advice.
 
     Raises:
         ValueError: labels outside 0..k-1, or a rule that does not return k booleans.
+
+    Examples:
+        >>> labels = np.array([[0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 1, 0]])
+        >>> foreground_clusters(labels, 2, lambda labels, k: np.arange(k) > 0)
+        array([False,  True])
     """
     _check_labels(labels, k)
     chosen = np.asarray(rule(labels, k))

@@ -24,7 +24,9 @@ def pages_of(html: Path = HTML) -> list[Path]:
 def expected_pages() -> list[str]:
     """Names of the pages in the table of contents, relative to the built book, without suffix."""
     toc = yaml.safe_load((BOOK / "_toc.yml").read_text())
-    return [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]
+    chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
+    sections = [section for chapter in chapters for section in chapter.get("sections", [])]
+    return [toc["root"], *(page["file"] for page in chapters + sections)]
 
 
 def check(html: Path = HTML) -> None:

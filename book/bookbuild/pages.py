@@ -18,6 +18,7 @@ from stylemixseg.experiments.profile import described_profile, load_profile, pro
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.settings import SegmenterConfig
 
+from .api import write_api
 from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
 from .performance import write_performance
 
@@ -36,6 +37,7 @@ def build_html() -> None:
     SITE.mkdir(parents=True, exist_ok=True)
     write_defaults()
     write_performance()
+    write_api()
     with tempfile.TemporaryDirectory() as folder:
         config = _config(Path(folder))
         command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of the method: argument checks, files, downloads, streams."""
+"""Helpers that know nothing of the method, so every room may use them: argument checks, files, downloads, streams."""

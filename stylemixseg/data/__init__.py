@@ -1,1 +1,1 @@
-"""Photos with masks drawn by people: CelebAMask-HQ and the Weizmann horses."""
+"""Photos with masks drawn by people, which numbers are measured against: CelebAMask-HQ and the Weizmann horses."""

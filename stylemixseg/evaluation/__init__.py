@@ -1,1 +1,1 @@
-"""Results and their files, and the check of the numbers."""
+"""What was measured, kept so that it can be checked: results with intervals, their files, numbers that moved."""

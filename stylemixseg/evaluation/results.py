@@ -124,16 +124,18 @@ class HasDigest(Protocol):
 class RunRecorder:
     """Collects the measurements of one experiment and writes them as one file.
 
-    >>> recorder = RunRecorder("table4", "cpu", "book/results/cpu/table4.json", generator)    # doctest: +SKIP
-    >>> recorder.add("table4.lab.c8.k4.miou", 0.8123, n=6, interval=(0.77, 0.85))             # doctest: +SKIP
-    >>> recorder.write()                                                                      # doctest: +SKIP
-
     Args:
         experiment, profile: names of the run.
         out_path: the JSON file, `<results>/<profile>/<experiment>.json`.
         generator: anything with `name` and `digest`, or None.
         seed: the run's seed, or None.
         device: "cpu" or a CUDA device, for the record.
+
+    Examples:
+        >>> recorder = RunRecorder("table4", "cpu", "results/cpu/table4.json")
+        >>> item = recorder.add("table4.lab.c8.k4.miou", 0.8123, n=6, interval=(0.77, 0.85))
+        >>> measurements([load_run(recorder.write())])["table4.lab.c8.k4.miou"].value
+        0.8123
     """
 
     def __init__(
@@ -144,7 +146,7 @@ class RunRecorder:
         generator: HasDigest | None = None,
         *,
         seed: int | None = None,
-        device: str | torch.device = "cpu",
+        device: object = "cpu",
     ):
         for name, value in (("experiment", experiment), ("profile", profile)):
             _check_plain(name, value)

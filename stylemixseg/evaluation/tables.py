@@ -14,6 +14,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     Raises:
         ValueError: a row that has not as many cells as the header.
+
+    Examples:
+        >>> print(table(["rule", "mIoU"], [["saliency", "0.81"]]))
+        | rule | mIoU |
+        | --- | --- |
+        | saliency | 0.81 |
     """
     lines = [list(header), ["---"] * len(header), *(list(row) for row in rows)]
     if odd := [line for line in lines if len(line) != len(header)]:

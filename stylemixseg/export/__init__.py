@@ -1,1 +1,1 @@
-"""Results as files that other programs open."""
+"""Results as files that other programs open: PNG, COCO JSON, latents."""

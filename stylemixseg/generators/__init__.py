@@ -1,1 +1,1 @@
-"""Generators behind one protocol: see `base.Generator`."""
+"""Where images come from: networks, their checkpoints and a toy world, behind one protocol (`base.Generator`)."""

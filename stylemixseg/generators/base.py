@@ -90,10 +90,27 @@ class KnowsTheTruth(Protocol):
 
 
 def seeded_z(seeds: int | Sequence[int], z_dim: int) -> torch.Tensor:
-    """Input latents (N, z_dim), one row a seed.
+    """Input latents, one row for each seed (section 3.1).
 
     A seed means `numpy.random.RandomState(seed).randn(1, z_dim)`, as in the official StyleGAN2 tools,
     so that a seed names the same latent there and here.
+
+    Args:
+        seeds: one or several whole numbers in 0..2^32 - 1.
+        z_dim: size of a latent, the generator's.
+
+    Returns:
+        z (N, z_dim) float32.
+
+    Raises:
+        TypeError: a seed that is no whole number.
+        ValueError: no seed, or one out of range.
+
+    Examples:
+        >>> seeded_z([7, 8], z_dim=512).shape
+        torch.Size([2, 512])
+        >>> bool((seeded_z([7, 8], 512)[0] == seeded_z(7, 512)).all())
+        True
     """
     seeds = [seeds] if isinstance(seeds, (int, np.integer)) else list(seeds)
     rows = [np.random.RandomState(check_int("seed", seed, 0, 2**32 - 1)).randn(1, z_dim) for seed in seeds]

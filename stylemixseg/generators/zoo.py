@@ -113,8 +113,21 @@ def load_generator(name: str | Path, *, device: str | torch.device = "cpu", engi
     Raises:
         ValueError: an unknown name (the nearest ones are suggested) or engine, a device that is not there, or a file
             that is no such checkpoint.
-        FileNotFoundError: no file at that path. WeightsError: see `faces.fetch_faces`; an official checkpoint that has
-        not been fetched, since its licence must be accepted first (`stylemixseg fetch NAME`).
+        FileNotFoundError: no file at that path.
+        WeightsError: see `faces.fetch_faces`; an official checkpoint that has not been fetched, since its licence must
+            be accepted first (`stylemixseg fetch NAME`).
+
+    Examples:
+        >>> from stylemixseg import seeded_z
+        >>> generator = load_generator("toy-room")
+        >>> generator.name, generator.num_ws, generator.resolution
+        ('toy-room', 12, 128)
+        >>> ws = generator.mapping(seeded_z(3, generator.z_dim), truncation=0.7)  # (1, num_ws, w_dim)
+        >>> generator.synthesis(ws).shape
+        torch.Size([1, 3, 128, 128])
+        >>> load_generator("toy-rom")
+        Traceback (most recent call last):
+        ValueError: unknown generator 'toy-rom': did you mean 'toy-room' or 'toy-portrait'?, or give a checkpoint's path
     """
     check_engine(engine, device)
     generator = CATALOGUE[name].load() if name in CATALOGUE else _load_file(name)

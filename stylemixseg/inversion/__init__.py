@@ -1,1 +1,1 @@
-"""From a photograph to a latent of the generator: alignment, encoder, optimisation, tuning, and what is lost."""
+"""From a photograph to a latent of the generator (section 4.3): encoder, optimisation, tuning, what is lost."""

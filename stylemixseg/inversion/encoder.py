@@ -78,13 +78,16 @@ class EncoderNet(nn.Module):
 class Encoder:
     """Invert portraits with the face generator: an `Inverter`.
 
-    >>> encoder = Encoder.load(load_generator("faces", engine="torch"))    # doctest: +SKIP
-    >>> encoder(photos).ws                                                 # doctest: +SKIP
-
     Args:
         network: gives the step in the latent.
         preview: shows the current reconstruction at 128 px.
         refinements: how often the network looks again, at least 1.
+
+    Examples:
+        The only example that is not run, because it needs the face generator::
+
+            encoder = Encoder.load(load_generator("faces", engine="torch"))
+            ws = encoder(photos).ws  # photos (N, 3, 1024, 1024) in [-1, 1]
     """
 
     def __init__(self, network: EncoderNet, preview: Preview, refinements: int = REFINEMENTS):

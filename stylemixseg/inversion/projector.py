@@ -140,9 +140,6 @@ class Projector:
 
     Photos are done one after the other: on a CPU that is faster than together, and none depends on its neighbours.
 
-    >>> projector = Projector(load_generator("faces", engine="torch"), steps=40)    # doctest: +SKIP
-    >>> projector(photos, start=encoder(photos).ws).ws                              # doctest: +SKIP
-
     Args:
         generator: one that PyTorch runs. It is left as it was.
         config: settings; None for the defaults.
@@ -150,8 +147,18 @@ class Projector:
         overrides: single settings by name, for example `steps=40`.
 
     Raises:
-        TypeError: an unknown setting, or a generator without gradients. ValueError: a setting out of range, no noise
-            maps to optimise, or steps on a preview that is not there.
+        TypeError: an unknown setting, or a generator without gradients.
+        ValueError: a setting out of range, no noise maps to optimise, or steps on a preview that is not there.
+
+    Examples:
+        Five steps towards an image of a small network with random weights.
+
+        >>> from stylemixseg import load_generator, seeded_z
+        >>> generator = load_generator("toy-stylegan", engine="torch")
+        >>> photos = generator.synthesis(generator.mapping(seeded_z(3, generator.z_dim))).clamp(-1, 1)
+        >>> found = Projector(generator, steps=5)(photos)
+        >>> found.ws.shape == (1, generator.num_ws, generator.w_dim)
+        True
     """
 
     def __init__(self, generator: Generator, config: ProjectorConfig | None = None, preview=None, **overrides):

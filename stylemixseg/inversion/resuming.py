@@ -30,14 +30,18 @@ def state_key(settings: str, tensors: Sequence[Tensor]) -> str:
 class StateFile:
     """Keeps the newest state of a run and writes it every `SAVE_EVERY` seconds, and on leaving, whatever the reason.
 
-    >>> with StateFile(path) as file:                                # doctest: +SKIP
-    ...     for step in range(steps):
-    ...         file.keep(tensors, record)                           # after every step
-
     What is kept is a copy, so Ctrl-C in the middle of a step leaves the state of the step before.
 
     Args:
         path: where; None keeps nothing.
+
+    Examples:
+        >>> path = Path("run.state")
+        >>> with StateFile(path) as file:
+        ...     for step in range(3):
+        ...         file.keep({"w": torch.full((2,), float(step))}, {"step": step})
+        >>> read_state(path, {"w": (2,)})
+        ({'w': tensor([2., 2.])}, {'step': 2})
     """
 
     def __init__(self, path: Path | None):

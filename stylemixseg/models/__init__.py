@@ -1,1 +1,1 @@
-"""Networks that serve as references, detectors of parts and measures: the face parser and DeepLabV3."""
+"""Networks whose masks stand in for those of a person (section 4.2): the face parser and DeepLabV3."""

@@ -162,7 +162,7 @@ class FaceParserNet(nn.Module):
 
 
 def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """(N, C, H, W) -> (N, C, *size), bilinear, averaging over the pixels that fall together where it shrinks."""
+    """Bring images (N, C, H, W) to the size (h, w), bilinear; where they shrink, pixels that fall together are averaged."""
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 

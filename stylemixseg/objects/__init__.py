@@ -1,1 +1,1 @@
-"""Objects: boxes in, masks out (section 3.3)."""
+"""Objects of a scene: boxes in, masks out (section 3.3)."""

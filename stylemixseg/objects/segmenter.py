@@ -92,9 +92,6 @@ class ObjectSegmentation:
 class ObjectSegmenter:
     """Segment the objects of a generator's images that a prompt names.
 
-    >>> segmenter = ObjectSegmenter(generator, ZeroShotDetector.load("grounding-dino"))    # doctest: +SKIP
-    >>> segmenter(ws, "sofa, coffee table, lamp").instance                                 # doctest: +SKIP
-
     Args:
         generator: anything with the generator protocol.
         detector: what finds the boxes.
@@ -104,6 +101,20 @@ class ObjectSegmenter:
 
     Raises:
         TypeError, ValueError: a setting that does not fit; a discriminant, which knows whole images only.
+
+    Examples:
+        A room of the toy world, whose boxes are known. In other images a `ZeroShotDetector` finds them.
+
+        >>> from stylemixseg import load_generator, seeded_z
+        >>> from stylemixseg.objects.detection.known import KnownBoxes
+        >>> generator = load_generator("toy-room")
+        >>> ws = generator.mapping(seeded_z(3, generator.z_dim))
+        >>> segmenter = ObjectSegmenter(generator, KnownBoxes.from_toy(generator.truth(ws)[0]))
+        >>> found = segmenter(ws, "sofa, lamp")
+        >>> found.phrases, found.instance.shape
+        (('sofa', 'lamp'), (128, 128))
+        >>> sorted({item.detection.label for item in found.objects})
+        ['lamp', 'sofa']
     """
 
     def __init__(

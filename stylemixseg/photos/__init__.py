@@ -1,1 +1,1 @@
-"""Photographs: reading them, finding the face, segmenting them, and the photo's own edges."""
+"""From a photograph to its mask (section 4.3): reading, finding the face, redrawing the mask at the photo's edges."""

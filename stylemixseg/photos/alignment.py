@@ -53,8 +53,17 @@ class Frame:
         axis: (x, y), from the centre to the middle of the square's right edge: half a side long.
         size: (height, width) of the photo.
 
-    Raises (also by every constructor):
-        ValueError: a value that is not finite, a square without area, or one beside the photo.
+    Raises:
+        ValueError: by every constructor; a value that is not finite, a square without area, or one beside the photo.
+
+    Examples:
+        A landscape photo of 600 x 400 pixels, and the square that a box of the head becomes.
+
+        >>> Frame.whole((400, 600))
+        Frame(centre=(300.0, 200.0), axis=(200.0, 0.0), size=(400, 600))
+        >>> frame = Frame.from_box((250, 60, 350, 180), (400, 600))
+        >>> frame.side, frame.corners.tolist()
+        (120.0, [[240.0, 60.0], [360.0, 60.0], [360.0, 180.0], [240.0, 180.0]])
     """
 
     centre: tuple[float, float]

@@ -1,1 +1,1 @@
-"""Pictures and widgets: what a reader looks at."""
+"""What a reader looks at: masks laid over images, figures, and widgets that need no running kernel."""

@@ -66,6 +66,19 @@ def overlay(image: np.ndarray, mask: np.ndarray, line: int | None = None) -> np.
         image: (H, W, 3) uint8.
         mask: (H, W) bool.
         line: width of the line in pixels, at least 1; None: `outline_width`.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        TypeError, ValueError: not an image or a mask, or two sizes.
+
+    Examples:
+        >>> image, mask = np.full((64, 64, 3), 200, np.uint8), np.zeros((64, 64), bool)
+        >>> mask[16:48, 16:48] = True
+        >>> shown = overlay(image, mask, line=1)
+        >>> shown[32, 32].tolist(), shown[0, 0].tolist()  # inside as it was, outside darker
+        ([200, 200, 200], [70, 70, 70])
     """
     image, mask = check_image("image", image), check_mask("mask", mask)
     if image.shape[:2] != mask.shape:

@@ -1,1 +1,1 @@
-"""The toy world: scenes drawn by rules, with exact masks."""
+"""The toy world: scenes drawn by rules, so that masks are exact and nothing has to be downloaded."""

@@ -31,9 +31,9 @@ class Canvas:
     """The drawing of one structure.
 
     Attributes:
-        maps: (len(MAPS) + slots, R, R) float32, MAPS and then one paint weight a slot. A slot is what is
-            painted as one: slot 0 wall, 1 floor, then one for each thing. Weights hold coverage times tone (how light
-            the part is within its thing), so paints times weights is the picture before light and texture.
+        maps: (len(MAPS) + slots, R, R) float32, MAPS and then one paint weight per slot. A slot is what is painted as
+            one: slot 0 is the wall, 1 the floor, then there is one for each thing. Weights hold coverage times tone
+            (how light the part is within its thing), so paints times weights is the picture before light and texture.
         local: (2, R, R) float32, place within the frontmost part, -1..1 along x and y, for highlights.
         glow: (R, R) float32, light of the lamps.
         semantic, instance: (R, R) int32, the exact masks.

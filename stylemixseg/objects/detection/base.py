@@ -28,6 +28,10 @@ class Detection:
     Raises:
         TypeError: a box that is not four numbers, a label that is not text.
         ValueError: NaN or infinity, swapped corners, no area, an empty label, a score outside 0..1.
+
+    Examples:
+        >>> Detection((10, 20, 50, 40), "sofa", score=0.8).area
+        800.0
     """
 
     box: tuple[float, float, float, float]

@@ -50,6 +50,17 @@ class DetectionFilter:
 
     Raises:
         TypeError, ValueError: a setting that does not fit, named.
+
+    Examples:
+        The second box overlaps a better one, the third has too low a score.
+
+        >>> found = [
+        ...     Detection((0, 0, 20, 20), "sofa", 0.9),
+        ...     Detection((1, 1, 20, 20), "sofa", 0.6),
+        ...     Detection((40, 0, 60, 20), "lamp", 0.1),
+        ... ]
+        >>> DetectionFilter(threshold=0.3)(found, size=(64, 64))
+        [Detection(box=(0.0, 0.0, 20.0, 20.0), label='sofa', score=0.9)]
     """
 
     threshold: float = 0.3

@@ -33,6 +33,11 @@ class KnownBoxes:
     Attributes:
         detections: the boxes with their own labels.
         name: short name, for records.
+
+    Examples:
+        >>> boxes = KnownBoxes((Detection((0, 0, 20, 20), "couch"), Detection((30, 0, 40, 20), "lamp")))
+        >>> boxes(np.zeros((64, 64, 3), np.uint8), ["sofa"])
+        [Detection(box=(0.0, 0.0, 20.0, 20.0), label='sofa', score=1.0)]
     """
 
     detections: tuple[Detection, ...]
