@@ -4,9 +4,9 @@ Values are stored unrounded, so that averages of them can be checked; NaN and in
 image behind a mean stand in a file of the same name in the folder `images` beside it (`imagescores.py`). Files are read
 with a schema and a size limit, since they may come from elsewhere.
 
-The schema is checked here and not by `msgspec` or `pydantic`: the checks of `Measurement` serve recording as well, where
-numbers of NumPy come in and `msgspec` checks nothing. A library would replace about 25 lines, with one more compiled
-package for every user and messages that no longer say what was found.
+The schema is checked here and not by `msgspec` or `pydantic`: the checks of `Measurement` serve recording as well,
+where numbers of NumPy come in and `msgspec` checks nothing. A library would replace about 25 lines, with one more
+compiled package for every user and messages that no longer say what was found.
 """
 
 from __future__ import annotations

