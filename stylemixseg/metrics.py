@@ -317,7 +317,8 @@ def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
     """Pixels (H, W) within Chebyshev distance `radius` of `mask`; nothing comes in over the image's border."""
     from scipy.ndimage import maximum_filter  # most of this module's time of import, and only trimaps need it
 
-    return maximum_filter(mask, size=2 * radius + 1, mode="constant")
+    dilated: np.ndarray = maximum_filter(mask, size=2 * radius + 1, mode="constant")
+    return dilated
 
 
 def trimap_confusion(pred: ArrayLike, truth: ArrayLike, width: int = 3, side: str = "both") -> Confusion:

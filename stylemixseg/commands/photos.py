@@ -324,7 +324,8 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
     notes = list(photo.notes)
     if options.align:
         face = _chosen_face(photo.pixels, options.face)
-        frame, chosen_by = Frame.from_landmarks(*face.landmarks, size), "align"
+        left_eye, right_eye, mouth_left, mouth_right = face.landmarks
+        frame, chosen_by = Frame.from_landmarks(left_eye, right_eye, mouth_left, mouth_right, size), "align"
         notes += face.notes
     elif options.box:
         frame, chosen_by = Frame.from_box(options.box, size), "box"

@@ -304,7 +304,7 @@ def describe_device(device: object = "cpu") -> str:
     if kind == "cuda":
         import torch  # takes a second; whoever ran on a GPU has it already
 
-        return f"cuda ({torch.cuda.get_device_name(device)})"
+        return f"cuda ({torch.cuda.get_device_name(str(device))})"
     return f"{kind} ({platform.machine()}, {os.cpu_count()} cores)"
 
 

@@ -33,7 +33,7 @@ class SpotCheck:
 
     def images(self, name: str) -> list[str]:
         """The images of one set of scores that were computed again."""
-        return [row.image for row in self.rows if row.name == name]
+        return [row.image for row in self.rows if row.name == name and row.image is not None]
 
 
 def write_spot_check(found: SpotCheck, results: str | Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class KnowsTheTruth(Protocol):
 
     class_names: tuple[str, ...]
 
-    def truth(self, ws: torch.Tensor) -> list:
+    def truth(self, ws: torch.Tensor) -> list[Any]:
         """Exact masks and boxes of the images of ws (N, num_ws, w_dim), one entry per image."""
         ...
 

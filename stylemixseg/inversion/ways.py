@@ -24,14 +24,13 @@ def inverters(
         projector_steps: of optimisation from the average latent.
         refine_steps: of optimisation after the encoder.
     """
-    with_preview = isinstance(generator, MobileStyleGAN)
-    preview = Preview(generator) if with_preview else None
+    preview = Preview(generator) if isinstance(generator, MobileStyleGAN) else None
 
     def projector(steps: int) -> Projector:
-        return Projector(generator, preview=preview, steps=steps, preview_steps=steps if with_preview else 0)
+        return Projector(generator, preview=preview, steps=steps, preview_steps=steps if preview else 0)
 
     found: dict[str, Inverter] = {"projector": projector(projector_steps)}
-    if with_preview and generator.name == "faces":
+    if isinstance(generator, MobileStyleGAN) and generator.name == "faces":
         first = Encoder.load(generator)
         found = {"encoder": first, **found, "both": EncoderThenProjector(first, projector(refine_steps))}
     return found

@@ -162,7 +162,7 @@ class FaceParserNet(nn.Module):
 
 
 def resized(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Bring images (N, C, H, W) to the size (h, w), bilinear; where they shrink, pixels that fall together are averaged."""
+    """Bring images (N, C, H, W) to the size (h, w), bilinear; where they shrink, the pixels are averaged."""
     return F.interpolate(images, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 

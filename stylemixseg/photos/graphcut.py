@@ -48,5 +48,5 @@ def graph_cut(soft: np.ndarray, photo: np.ndarray, iterations: int = ITERATIONS)
     if len(np.unique(labels)) == 2:
         cv2.setRNGSeed(0)  # the mixtures start from K-means
         models = np.zeros((1, 65)), np.zeros((1, 65))
-        cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, iterations, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(small[..., ::-1].copy(), labels, (0, 0, side, side), *models, iterations, cv2.GC_INIT_WITH_MASK)
     return resized_soft(labels == cv2.GC_PR_FGD, len(photo))

@@ -33,6 +33,7 @@ sys.path.insert(0, str(SCRIPTS))
 import train_stylegan2  # noqa: E402
 from stylegan2_training import augment as augmentation  # noqa: E402
 from stylegan2_training import data, frechet, losses, trainer  # noqa: E402
+from stylegan2_training import run as running  # noqa: E402
 from stylegan2_training.adaptation import INTERVAL, Adaptation  # noqa: E402
 from stylegan2_training.discriminator import (  # noqa: E402
     Convolution,
@@ -738,7 +739,7 @@ def test_the_distance_is_logged(cache, tmp_path, simple_metric):
     [(0, 32, 0.1, False), (96, 128, 0.1, True), (0, 32, 0, False), (100, 132, 0.1, False)],
 )
 def test_crossed(before, seen, every, expected):
-    assert train_stylegan2.crossed(before, seen, every) is expected
+    assert running.crossed(before, seen, every) is expected
 
 
 def test_export_needs_its_ending(capsys):
