@@ -233,7 +233,7 @@ def load_for_photos(options: PhotoOptions) -> tuple[MobileStyleGAN | StyleGAN2, 
     else:
         given = None if options.generator is None else load(options.generator)
         official = load_official_encoder(options.encoder, given)
-        generator = official.generator.to(options.device)
+        generator = official.generator
     if not isinstance(generator, MobileStyleGAN | StyleGAN2):
         raise ValueError(
             f"a photo is inverted with gradients, and {generator.name} is drawn, it has none: take faces, "
@@ -241,7 +241,7 @@ def load_for_photos(options: PhotoOptions) -> tuple[MobileStyleGAN | StyleGAN2, 
         )
     for note in getattr(generator, "notes", ()):
         print(f"note: {note}", file=sys.stderr)
-    return generator, official
+    return generator.to(options.device), official
 
 
 def choose_inverter(

@@ -84,7 +84,10 @@ class Detector(Protocol):
         name: short name, for records.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Short name, for records."""
+        ...
 
     def __call__(self, image: np.ndarray, phrases: Sequence[str]) -> list[Detection]:
         """Boxes of the phrases in `image` (H, W, 3) uint8, in its pixels, in any order; none is an empty list.
