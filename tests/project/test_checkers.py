@@ -22,7 +22,7 @@ def commands_of_make_check() -> list[str]:
     """The commands of the recipe, as a shell gets them, without what is said when they fail."""
     recipe = re.search(r"^check: env\n((?:\t.*\n|  .*\n)+)", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert recipe is not None
-    lines = [line for line in recipe[1].splitlines() if line.startswith("\t")]
+    lines = [line for line in recipe[1].splitlines() if line.startswith("\t@")]
     return [re.sub(r" \|\| .*", "", line).strip("\t@").replace("$(RUN)", ".venv/bin/python") for line in lines]
 
 
