@@ -20,6 +20,7 @@ INSTALLED := $(VENV)/.installed
 help:
 	@echo "make book      run the notebooks and build the book into book/_build/html (PROFILE=$(PROFILE))"
 	@echo "make test      run the tests; every notebook is run in the small profile 'smoke'"
+	@echo "make package   build wheel and source distribution, and segment with each outside of this folder"
 	@echo "make env       only create the environment $(VENV)"
 	@echo "make lock      resolve the newest versions anew and write $(LOCK)"
 	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
@@ -48,6 +49,10 @@ book: env
 .PHONY: test
 test: env
 	$(RUN) -m pytest
+
+.PHONY: package
+package: env
+	$(RUN) requirements/check_package.py
 
 .PHONY: lock
 lock:

@@ -95,8 +95,8 @@ class ZeroShotDetector:
         """A detector by its short name (see KNOWN), from a folder, or by its id on Hugging Face's hub.
 
         A short name comes before a folder of that name, which is "./owlv2". A folder holds what the hub's repository
-        holds: config.json, `*.safetensors`, and the files of the processor. From the hub, files are downloaded once (some
-        700 MB for "grounding-dino") into the cache of `transformers`.
+        holds: config.json, `*.safetensors`, and the files of the processor. From the hub, files are downloaded once
+        (some 700 MB for "grounding-dino") into the cache of `transformers`.
 
         Args:
             revision: branch, tag or commit on the hub; None is its main branch.
