@@ -70,8 +70,8 @@ class PhotoSegmenter:
             progress: show progress bars.
 
         Raises:
-            ValueError: pixels that are not an RGB image, or a frame of another photo. ModuleNotFoundError: edges "grabcut"
-                without OpenCV.
+            ValueError: pixels that are not an RGB image, or a frame of another photo.
+            ModuleNotFoundError: edges "grabcut" without OpenCV.
         """
         started = time.perf_counter()
         frame = frame or Frame.whole(check_image("pixels", pixels).shape[:2])

@@ -211,7 +211,8 @@ class StyleGAN2(nn.Module):
             name: what to call it; None: the file's name without its ending.
 
         Raises:
-            CheckpointError: not a StyleGAN2 checkpoint, or damaged. FileNotFoundError: no such file.
+            CheckpointError: not a StyleGAN2 checkpoint, or damaged.
+            FileNotFoundError: no such file.
         """
         # They need `Architecture` from here.
         from stylemixseg.generators.checkpoints import read_checkpoint
