@@ -22,6 +22,7 @@ help:
 	@echo "make check     ruff (rules and format) and mypy; .pre-commit-config.yaml runs the same"
 	@echo "make test      run the tests; every notebook is run in the small profile 'smoke'"
 	@echo "make coverage  only the tests of the method and of the evaluation, with the share of the code that they run"
+	@echo "make package   build wheel and source distribution, and segment with each outside of this folder"
 	@echo "make env       only create the environment $(VENV)"
 	@echo "make lock      resolve the newest versions anew and write $(LOCK)"
 	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
@@ -64,6 +65,10 @@ test: coverage
 .PHONY: coverage
 coverage: env
 	$(RUN) -m pytest tests/test_*.py tests/evaluation --cov
+
+.PHONY: package
+package: env
+	$(RUN) requirements/check_package.py
 
 .PHONY: lock
 lock:

@@ -86,7 +86,7 @@ def check_wheel(wheel: Path, source: Path) -> Message:
 
 
 def check_sdist(sdist: Path) -> None:
-    """The source distribution holds the package and the texts, but no book, results, notebooks and tests."""
+    """The source distribution holds the package and the texts, but no book, results, notebooks or tests."""
     with tarfile.open(sdist) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     top = {name.split("/")[0] for name in names} - {""}
@@ -104,7 +104,7 @@ def check_metadata(metadata: Message) -> None:
 
 
 def compare(what: str, got: set[str], expected: set[str]) -> None:
-    """Exit and say what is missing, and what is there besides, unless both are equal."""
+    """End the program where two sets differ, and say in what."""
     if got != expected:
         sys.exit(f"{what}: lacks {sorted(expected - got)}, has besides {sorted(got - expected)}")
 

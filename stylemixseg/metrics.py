@@ -78,7 +78,8 @@ def confusion(pred: ArrayLike, truth: ArrayLike, ignore: ArrayLike | None = None
         ignore: mask (H, W), True where pixels are left out; None counts all.
 
     Raises:
-        TypeError: not a mask. ValueError: wrong shape, unequal sizes, values other than 0 and 1.
+        TypeError: not a mask.
+        ValueError: wrong shape, unequal sizes, values other than 0 and 1.
 
     Examples:
         >>> counts = confusion([[1, 1, 0, 0]], [[1, 0, 0, 0]])
@@ -184,7 +185,8 @@ def paired_difference(
         would hold on other images of the same kind, judged by the same reference.
 
     Raises:
-        TypeError: not Confusions. ValueError: no image, unequal numbers of images, or an unknown statistic or average.
+        TypeError: not Confusions.
+        ValueError: no image, unequal numbers of images, or an unknown statistic or average.
 
     Examples:
         `ours` is better by little, but on every image, so the sign of the difference is certain.

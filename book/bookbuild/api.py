@@ -38,7 +38,7 @@ def write_api(folder: Path = GENERATED / "api", package: Path = PACKAGE) -> None
         if page.stem not in pages:  # of a room that is gone
             page.unlink()
     for page, names in pages.items():
-        _write(folder / f"{page}.md", "\n\n".join(_section(name) for name in names))
+        _write(folder / f"{page}.md", "\n\n".join(_section(name, names[0]) for name in names))
     rows = [
         [f"[`{_short(page, names[0])}`](generated/api/{page}.md)", _why(names[0], package)]
         for page, names in pages.items()
@@ -46,14 +46,10 @@ def write_api(folder: Path = GENERATED / "api", package: Path = PACKAGE) -> None
     _write(folder.parent / "rooms.md", table(["room", "why it is there"], rows))
 
 
-def _section(name: str) -> str:
+def _section(name: str, room: str) -> str:
     """A heading and the directive that fetches a module's docstrings; a room's own heading is the title of the page."""
-    level = "#" if "." not in name or _is_room(name) else "##"
-    return f"{level} `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n```"
-
-
-def _is_room(name: str) -> bool:
-    return name.count(".") == 1 and (PACKAGE / name.partition(".")[2] / "__init__.py").is_file()
+    title = f"# `{name}`" if name == room else f"## `{name.removeprefix(f'{room}.')}`"
+    return f"{title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n```"
 
 
 def _short(page: str, name: str) -> str:

@@ -14,7 +14,8 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> in
     """Return `value` as int when it is a whole number in low..high (both included).
 
     Raises:
-        TypeError: not a whole number (bool included). ValueError: out of range.
+        TypeError: not a whole number (bool included).
+        ValueError: out of range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be a whole number, got {value!r}")

@@ -9,7 +9,8 @@ def parse_device(name: str, value: str | torch.device) -> torch.device:
     """The device that is meant, whether or not this machine has it; "cpu:0" is "cpu".
 
     Raises:
-        TypeError: neither text nor a torch.device. ValueError: no name of a device that computes.
+        TypeError: neither text nor a torch.device.
+        ValueError: no name of a device that computes.
     """
     if not isinstance(value, str | torch.device):
         raise TypeError(f"{name} must be text such as 'cpu', 'cuda' or 'cuda:1', or a torch.device, got {value!r}")
@@ -32,7 +33,8 @@ def check_device(name: str, value: str | torch.device) -> str:
     One device has one name ("cpu:0" becomes "cpu"), so that names can be compared.
 
     Raises:
-        TypeError: neither text nor a torch.device. ValueError: no such device, or none that works here.
+        TypeError: neither text nor a torch.device.
+        ValueError: no such device, or none that works here.
     """
     device = parse_device(name, value)
     try:
@@ -51,7 +53,8 @@ def check_latents(name: str, ws: torch.Tensor, num_ws: int | str, w_dim: int | s
     """Return layered latents `ws (N, num_ws, w_dim)` when shape, type and values are right.
 
     Raises:
-        TypeError: not a floating-point tensor. ValueError: wrong shape, NaN or infinity.
+        TypeError: not a floating-point tensor.
+        ValueError: wrong shape, NaN or infinity.
     """
     if not isinstance(ws, torch.Tensor) or not ws.is_floating_point():
         raise TypeError(f"{name} must be a floating-point torch.Tensor, got {type(ws).__name__}")

@@ -243,8 +243,9 @@ def official_split(folder: str | Path, partition_file: str | Path) -> dict[str, 
     compares `orig_idx`, which counts from 0, with file numbers, which count from 1: it is off by one at the borders.
 
     Raises:
-        FileNotFoundError: a file or folder is missing. ValueError: a line of another form, a photo without a line in
-        either file, or the 30,000 photos in other numbers than 24,183, 2,993 and 2,824.
+        FileNotFoundError: a file or folder is missing.
+        ValueError: a line of another form, a photo without a line in either file, or the 30,000 photos in other numbers
+            than 24,183, 2,993 and 2,824.
     """
     photos = OfficialPhotos.open(Path(folder))
     mapping_file, partition_file = photos.folder / "CelebA-HQ-to-CelebA-mapping.txt", Path(partition_file)

@@ -42,7 +42,7 @@ def read_latent(path: str | Path, generator: Generator) -> Tensor:
 
     Raises:
         ValueError: not such a file, too large, a shape that is not the generator's, several latents, NaN.
-        FileNotFoundError.
+        FileNotFoundError: no such file.
     """
     ws = torch.from_numpy(read_latent_array(path))
     if ws.ndim == 1:

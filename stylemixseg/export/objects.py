@@ -46,7 +46,8 @@ def coco(result: ObjectSegmentation, file_name: str, image_id: int = 1) -> dict:
         image_id: of the image; annotations are numbered image by image only if you shift them.
 
     Raises:
-        ModuleNotFoundError: pycocotools is not installed (the extra `objects`). TypeError, ValueError: image_id.
+        ModuleNotFoundError: pycocotools is not installed (the extra `objects`).
+        TypeError, ValueError: image_id.
     """
     check_int("image_id", image_id, 0)
     encoder = run_lengths()

@@ -38,7 +38,8 @@ def read_latent_array(path: str | Path) -> np.ndarray:
 
     Raises:
         ValueError: no such file, too large, several arrays of which none is called w, ws or latent, pickled objects
-            (which could run code), no floating-point numbers. FileNotFoundError: no file at that path.
+            (which could run code), no floating-point numbers.
+        FileNotFoundError: no file at that path.
     """
     path = Path(path)
     size = path.stat().st_size

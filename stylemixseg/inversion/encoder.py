@@ -102,8 +102,9 @@ class Encoder:
         """The encoder that comes with the package; `generator` is the face generator in PyTorch.
 
         Raises:
-            TypeError: another kind of generator, or one that another engine runs. ValueError: other weights than those
-                that the encoder was trained for, or a damaged file. FileNotFoundError: no such file.
+            TypeError: another kind of generator, or one that another engine runs.
+            ValueError: other weights than those that the encoder was trained for, or a damaged file.
+            FileNotFoundError: no such file.
         """
         preview = Preview(generator, SIDE)
         network = EncoderNet(generator.num_ws, generator.w_dim)

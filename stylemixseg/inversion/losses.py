@@ -115,7 +115,8 @@ def lpips_distance(net: str = "alex", device: str | torch.device = "cpu") -> Per
 
     Raises:
         ModuleNotFoundError: `lpips` is not installed.
-        FileNotFoundError: the backbone's weights are missing. ValueError: they are not the published file.
+        FileNotFoundError: the backbone's weights are missing.
+        ValueError: they are not the published file.
     """
     check_choice("net", net, _BACKBONES)
     device = check_device("device", device)

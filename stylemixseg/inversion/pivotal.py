@@ -73,7 +73,8 @@ def pivotal_tuning(
         on_step: called after every step with the step, its loss and its image (1, 3, s, s), from before the update.
 
     Raises:
-        TypeError: a generator without gradients. TypeError, ValueError: an argument of the wrong type, shape or range.
+        TypeError: a generator without gradients.
+        TypeError, ValueError: an argument of the wrong type, shape or range.
         FloatingPointError: the loss is not finite; the learning rate is too high.
     """
     check_differentiable(generator)

@@ -46,7 +46,8 @@ class Preview:
         digest: what fixes the output, the generator's digest and the resolution.
 
     Raises:
-        TypeError: another kind of generator, or one that another engine runs. ValueError: no such resolution.
+        TypeError: another kind of generator, or one that another engine runs.
+        ValueError: no such resolution.
     """
 
     def __init__(self, generator: MobileStyleGAN, resolution: int = SIDE):

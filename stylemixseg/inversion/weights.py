@@ -16,8 +16,8 @@ def read_weights(path: str | Path, generator: Generator) -> dict[str, torch.Tens
     """Tensors of a .safetensors file (stored in fp16, given in fp32); its .json beside it says what they belong to.
 
     Raises:
-        FileNotFoundError: either file is missing. ValueError: the file's SHA-256 is not the one in the .json, or it was
-            made for another generator.
+        FileNotFoundError: either file is missing.
+        ValueError: the file's SHA-256 is not the one in the .json, or it was made for another generator.
     """
     path = Path(path)
     provenance = path.with_suffix(".json")

@@ -170,7 +170,8 @@ def check_images(images: torch.Tensor) -> torch.Tensor:
     """Return `images` when they are (N, 3, H, W) floats, finite and in [-1, 1] (a little outside is fine).
 
     Raises:
-        TypeError: not a floating-point tensor. ValueError: wrong shape, NaN, or values on another scale.
+        TypeError: not a floating-point tensor.
+        ValueError: wrong shape, NaN, or values on another scale.
     """
     if not isinstance(images, torch.Tensor) or not images.is_floating_point():
         got = f"a {images.dtype} tensor" if isinstance(images, torch.Tensor) else type(images).__name__
@@ -197,7 +198,8 @@ class FaceParser:
         """The parser that comes with the package, or another `weights` file with its .json beside it.
 
         Raises:
-            FileNotFoundError: weights or .json missing. ValueError: the file's SHA-256 is not the one in the .json.
+            FileNotFoundError: weights or .json missing.
+            ValueError: the file's SHA-256 is not the one in the .json.
         """
         weights = Path(weights)
         provenance = weights.with_suffix(".json")
@@ -248,7 +250,8 @@ class DeepLabPerson:
     Needs `models/deeplabv3_voc_257_float.tflite` in the data folder and the extra `references`.
 
     Raises:
-        FileNotFoundError: no such file. ModuleNotFoundError: ai-edge-litert is not installed.
+        FileNotFoundError: no such file.
+        ModuleNotFoundError: ai-edge-litert is not installed.
         ValueError: the file is not the one that this class knows.
     """
 

@@ -21,7 +21,8 @@ def known_file(parts: tuple[str, ...], sha256: str) -> Path:
         sha256: 64 hex digits.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: it has another content.
+        FileNotFoundError: no such file.
+        ValueError: it has another content.
     """
     path = data_file(*parts)
     if (found := sha256_file(path)) != sha256:
@@ -38,7 +39,8 @@ def open_model(parts: tuple[str, ...], sha256: str, threads: int) -> Interpreter
         threads: of the processor, at least 1.
 
     Raises:
-        FileNotFoundError: no such file. ModuleNotFoundError: ai-edge-litert is not installed.
+        FileNotFoundError: no such file.
+        ModuleNotFoundError: ai-edge-litert is not installed.
         ValueError: the file is another one.
     """
     threads = check_int("threads", threads, 1)

@@ -167,7 +167,8 @@ class Frame:
         averaged first where the frame is smaller than `values`.
 
         Raises:
-            ValueError: not a square. TypeError: neither bool nor floating-point.
+            ValueError: not a square.
+            TypeError: neither bool nor floating-point.
         """
         values = np.asarray(values)
         if values.ndim != 2 or values.shape[0] != values.shape[1] or values.size == 0:
@@ -245,7 +246,8 @@ def find_faces(pixels: np.ndarray) -> list[Face]:
     Half a second for 2048 px.
 
     Raises:
-        ModuleNotFoundError: the extra `align` is not installed. FaceError: its landmark model is not the known file.
+        ModuleNotFoundError: the extra `align` is not installed.
+        FaceError: its landmark model is not the known file.
     """
     pixels = check_image("pixels", pixels)
     detector, predictor = _dlib_models()

@@ -34,7 +34,8 @@ def graph_cut(soft: np.ndarray, photo: np.ndarray, iterations: int = ITERATIONS)
         (s, s) float32 in 0..1, soft over one pixel of the cut's own size, so above one half is foreground.
 
     Raises:
-        ModuleNotFoundError: OpenCV is not installed. TypeError, ValueError: masks and photos that do not fit.
+        ModuleNotFoundError: OpenCV is not installed.
+        TypeError, ValueError: masks and photos that do not fit.
     """
     photo = check_image("photo", photo)
     check_int("iterations", iterations, 1)

@@ -119,7 +119,8 @@ def list_photos(folder: str | Path) -> list[Path]:
     Files are not opened; folders inside are not searched.
 
     Raises:
-        FileNotFoundError: no such folder. PhotoError: a file, a folder that may not be read, or one without photos.
+        FileNotFoundError: no such folder.
+        PhotoError: a file, a folder that may not be read, or one without photos.
 
     Warns:
         PassedOverWarning: other images are there too (HEIC without its extra, RAW, PSD, SVG and the like).

@@ -83,7 +83,8 @@ def open_torch_file(path: str | Path) -> tuple[TorchFile, int]:
     """A file of torch.save in either form as inert values, and its size in bytes; tensors by `tensors.tensor_view`.
 
     Raises:
-        CheckpointError: not such a file, or damaged. OSError: the path is absent or unreadable.
+        CheckpointError: not such a file, or damaged.
+        OSError: the path is absent or unreadable.
     """
     contents = _read(Path(path))
     if (torch_file := _torch_file(contents)) is None:

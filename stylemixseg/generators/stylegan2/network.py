@@ -224,7 +224,8 @@ class StyleGAN2(nn.Module):
             noise_mode: "const", "none" or "random", as in the class.
 
         Raises:
-            CheckpointError: not a StyleGAN2 checkpoint, or damaged. FileNotFoundError: no such file.
+            CheckpointError: not a StyleGAN2 checkpoint, or damaged.
+            FileNotFoundError: no such file.
         """
         # They need `Architecture` from here.
         from stylemixseg.generators.checkpoints import read_checkpoint

@@ -37,7 +37,8 @@ class CocoSSD:
         threads: of the processor, at least 1.
 
     Raises:
-        FileNotFoundError: a file is missing. ModuleNotFoundError: ai-edge-litert is not installed.
+        FileNotFoundError: a file is missing.
+        ModuleNotFoundError: ai-edge-litert is not installed.
         ValueError: a file is not the one that this class knows.
     """
 
@@ -64,7 +65,8 @@ class CocoSSD:
         Which class answers which phrase, and which phrase a box gets where several name one class: `assign_labels`.
 
         Raises:
-            TypeError: phrases that are one text. ValueError: not an image, or no phrase names a class of COCO.
+            TypeError: phrases that are one text.
+            ValueError: not an image, or no phrase names a class of COCO.
 
         Warns:
             UserWarning: some phrase names no class, or the network gave boxes that are none (NaN, no area).

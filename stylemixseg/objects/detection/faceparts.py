@@ -76,7 +76,8 @@ class FaceParts:
         parser's mean probability of the part over these pixels. An instance that two phrases name goes to the first.
 
         Raises:
-            TypeError: phrases that are one text. ValueError: not an image, or a phrase that none of `WORDS` answers.
+            TypeError: phrases that are one text.
+            ValueError: not an image, or a phrase that none of `WORDS` answers.
         """
         image = check_image("image", image)
         if isinstance(phrases, str):
@@ -127,7 +128,8 @@ def part_masks(labels: np.ndarray, phrase: str) -> np.ndarray:
         phrase: as for `FaceParts`.
 
     Raises:
-        TypeError: labels that are no integers. ValueError: another shape or range, or an unknown phrase.
+        TypeError: labels that are no integers.
+        ValueError: another shape or range, or an unknown phrase.
     """
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":

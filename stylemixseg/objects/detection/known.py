@@ -68,8 +68,9 @@ class KnownBoxes:
             image_name: for COCO, the image's file name or id; None if the file has one image only.
 
         Raises:
-            FileNotFoundError: no such file. ValueError: it is too large, no JSON, has NaN in it, is of another layout,
-                lacks the image or holds a bad box; the message names file, entry and what would be right.
+            FileNotFoundError: no such file.
+            ValueError: it is too large, no JSON, has NaN in it, is of another layout, lacks the image or holds a bad
+                box; the message names file, entry and what would be right.
         """
         path = Path(path)
         content = _load(path)

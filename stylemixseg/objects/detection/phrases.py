@@ -70,8 +70,8 @@ def parse_phrases(prompt: str | Sequence[str]) -> tuple[str, ...]:
         prompt: a caption, or several; each is parsed alike. At most MAX_PROMPT characters in all.
 
     Raises:
-        TypeError: neither text nor a sequence of texts. ValueError: too long, more than MAX_PHRASES phrases, control
-            characters, or no object named.
+        TypeError: neither text nor a sequence of texts.
+        ValueError: too long, more than MAX_PHRASES phrases, control characters, or no object named.
 
     Warns `PromptLanguageWarning` of letters that are not Latin, and goes on. A language in Latin letters cannot be told
     from English here: German words pass, and a model may not know them.
