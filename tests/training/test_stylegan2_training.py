@@ -30,18 +30,18 @@ from stylemixseg.training import Training
 SCRIPTS = Path(__file__).parents[2] / "data_scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-import train_stylegan2  # noqa: E402
-from stylegan2_training import augment as augmentation  # noqa: E402
-from stylegan2_training import data, frechet, losses, trainer  # noqa: E402
-from stylegan2_training import run as running  # noqa: E402
-from stylegan2_training.adaptation import INTERVAL, Adaptation  # noqa: E402
-from stylegan2_training.discriminator import (  # noqa: E402
+import train_stylegan2
+from stylegan2_training import augment as augmentation
+from stylegan2_training import data, frechet, losses, trainer
+from stylegan2_training import run as running
+from stylegan2_training.adaptation import INTERVAL, Adaptation
+from stylegan2_training.discriminator import (
     Convolution,
     Discriminator,
     with_minibatch_deviation,
 )
-from stylegan2_training.initial import channels_of, new_generator  # noqa: E402
-from stylegan2_training.latents import training_latents  # noqa: E402
+from stylegan2_training.initial import channels_of, new_generator
+from stylegan2_training.latents import training_latents
 
 CPU = torch.device("cpu")
 SETTINGS = trainer.Settings(
