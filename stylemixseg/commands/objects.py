@@ -68,8 +68,9 @@ class ObjectOptions:
             ws: the query's latent, from which the toy world tells its exact boxes; None for photos.
 
         Raises:
-            ValueError: no such detector, or one that cannot know this generator. ModuleNotFoundError: its extra is not
-                installed. FileNotFoundError: its model or file is not there.
+            ValueError: no such detector, or one that cannot know this generator.
+            ModuleNotFoundError: its extra is not installed.
+            FileNotFoundError: its model or file is not there.
         """
         name = self._detector_name(generator)
         keep = DetectionFilter() if self.threshold is None else DetectionFilter(threshold=self.threshold)

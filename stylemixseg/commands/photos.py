@@ -138,7 +138,8 @@ class PhotoJob:
     """Generator, inverter and method of a run, chosen by its options.
 
     Raises:
-        ValueError: options that the generator or the method cannot follow. OSError: a file that is not there.
+        ValueError: options that the generator or the method cannot follow.
+        OSError: a file that is not there.
     """
 
     def __init__(self, options: PhotoOptions):

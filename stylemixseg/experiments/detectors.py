@@ -156,8 +156,10 @@ def score_photos(results: Path, profile: Profile, names: Sequence[str] | None = 
         The path of the result file.
 
     Raises:
-        FileNotFoundError: no photos or no COCO-SSD on this machine. ModuleNotFoundError: no ai-edge-litert.
-        ValueError: more photos than there are. KeyError: an unknown name.
+        FileNotFoundError: no photos or no COCO-SSD on this machine.
+        ModuleNotFoundError: no ai-edge-litert.
+        ValueError: more photos than there are.
+        KeyError: an unknown name.
     """
     horses = read_horses()
     if names is None:

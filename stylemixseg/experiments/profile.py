@@ -243,7 +243,8 @@ def profile_file(name: str) -> Path:
     """The file of a profile: of one of this package by name, or one of your own, `path/to/NAME.toml`.
 
     Raises:
-        ValueError: an unknown name (the nearest ones are suggested). FileNotFoundError: no such file.
+        ValueError: an unknown name (the nearest ones are suggested).
+        FileNotFoundError: no such file.
     """
     if name.endswith(".toml"):
         if not Path(name).is_file():
@@ -261,7 +262,8 @@ def load_profile(name: str) -> Profile:
 
     Raises:
         ValueError: an unknown name (the nearest ones are suggested), or a file with a wrong, missing or unknown
-            setting; the message names file and setting. FileNotFoundError: no such file.
+            setting; the message names file and setting.
+        FileNotFoundError: no such file.
     """
     return read_profile(profile_file(name))
 

@@ -18,8 +18,9 @@ def reproduce(table: str, profile: str | Profile, results: str | Path) -> Path:
         results: the folder of all results; the file is `<results>/<profile>/<table>.json`.
 
     Raises:
-        ValueError: an unknown table or profile (the nearest names are suggested). FileNotFoundError: table1_photos
-            without CelebAMask-HQ on this machine, detectors without the Weizmann horses or COCO-SSD.
+        ValueError: an unknown table or profile (the nearest names are suggested).
+        FileNotFoundError: table1_photos without CelebAMask-HQ on this machine, detectors without the Weizmann horses or
+            COCO-SSD.
     """
     check_choice("table", table, listed())
     profile = load_profile(profile) if isinstance(profile, str) else profile

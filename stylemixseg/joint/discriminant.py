@@ -59,7 +59,8 @@ class StyleDiscriminant:
             settings: the cutoff, colour space and styles, as in the file.
 
         Raises:
-            FileNotFoundError: no such file. NoDiscriminantError: fitted for something else; the message says for what.
+            FileNotFoundError: no such file.
+            NoDiscriminantError: fitted for something else; the message says for what.
             ValueError: the file is damaged.
         """
         try:

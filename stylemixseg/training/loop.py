@@ -56,10 +56,21 @@ class Training:
         TrainingStateError: the file is damaged, or belongs to another network or other settings.
 
     Example:
-        >>> training = Training(learner, Path("run/state.pt"), settings={"batch": 16})      # doctest: +SKIP
-        >>> with Stopping(minutes=60) as stop:                                              # doctest: +SKIP
-        ...     ending = training.run(10_000, stop)
-        >>> learner.average.network                                                         # doctest: +SKIP
+        >>> import torch
+        >>> from stylemixseg.training import GradientLearner, Stopping, WeightAverage
+        >>> line = torch.nn.Linear(1, 1)
+        >>> def gradients(step, rng):
+        ...     x = torch.rand(16, 1, generator=rng)
+        ...     loss = (line(x) - (3 * x + 1)).square().mean()
+        ...     loss.backward()
+        ...     return loss.item()
+        >>> optimiser = torch.optim.Adam(line.parameters(), lr=0.1)
+        >>> learner = GradientLearner(line, optimiser, gradients, WeightAverage(line, lambda step: 0.9))
+        >>> training = Training(learner, Path("run/state.pt"), settings={"batch": 16})
+        >>> with Stopping(minutes=60) as stop:
+        ...     ending = training.run(300, stop)
+        >>> round(learner.average.network.weight.item(), 1), learner.step
+        (3.0, 300)
     """
 
     def __init__(

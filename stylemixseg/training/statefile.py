@@ -40,7 +40,8 @@ def read_state(file: Path) -> dict[str, Any]:
     """Read a state of `write_state`; tensors come to the CPU.
 
     Raises:
-        TrainingStateError: damaged or cut off, or no state of a training. OSError: the file cannot be read.
+        TrainingStateError: damaged or cut off, or no state of a training.
+        OSError: the file cannot be read.
     """
     advice = "Delete it to begin anew, or put a copy in its place"
     try:
