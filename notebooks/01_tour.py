@@ -526,4 +526,4 @@ image_row(
 # - A few examples show how it works. They do not show how well.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine

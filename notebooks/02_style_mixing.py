@@ -557,4 +557,4 @@ image_row(
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine

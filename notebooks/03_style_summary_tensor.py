@@ -729,4 +729,4 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine

@@ -834,4 +834,4 @@ display(
 #   [ablation](07_ablation.ipynb) shows.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine

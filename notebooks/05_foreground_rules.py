@@ -652,4 +652,4 @@ display(
 #   best of many candidates looks better than it is on the images that chose it.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine

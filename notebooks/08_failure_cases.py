@@ -848,4 +848,4 @@ display(
 #   least of what highlights take.
 
 # %%
-recorder.write()
+_ = recorder.write()  # its path is of this machine
