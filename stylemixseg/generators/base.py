@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ import torch
 from stylemixseg._util.checks import check_int
 
 
-@runtime_checkable
 class Generator(Protocol):
     """A style-based generator G = G_s(G_m(z)), section 3.1 of the paper.
 
