@@ -35,6 +35,12 @@ def mix_styles(ws_structure: Tensor, ws_style: Tensor, cutoff: int) -> Tensor:
 
     Raises:
         TypeError, ValueError: latents of the wrong type or unequal shape, NaN, c out of range.
+
+    Example:
+        >>> structure, styles = torch.zeros(1, 4, 2), torch.ones(3, 4, 2)
+        >>> mixed = mix_styles(structure, styles, cutoff=3)  # (3, num_ws, w_dim)
+        >>> mixed[0, :, 0].tolist()
+        [0.0, 0.0, 0.0, 1.0]
     """
     layered = isinstance(ws_structure, Tensor) and ws_structure.ndim == 3
     # Names in place of sizes: then the check fails, and says what shape is right.
@@ -61,6 +67,15 @@ def draw_style_latents(generator: Generator, n: int, seed: int, truncation: floa
         n: number of styles, at least 1 (the paper: 50).
         seed: of `numpy.random.RandomState`.
         truncation: psi in 0..1; 1.0, the whole variety of styles, works best.
+
+    Example:
+        >>> from stylemixseg import load_generator
+        >>> generator = load_generator("toy-room")
+        >>> styles = draw_style_latents(generator, n=5, seed=2023)
+        >>> styles.shape
+        torch.Size([5, 12, 32])
+        >>> torch.allclose(draw_style_latents(generator, n=3, seed=2023), styles[:3], atol=1e-6)
+        True
     """
     check_int("n", n, 1)
     z = np.random.RandomState(check_int("seed", seed, 0, 2**32 - 1)).randn(n, generator.z_dim)

@@ -276,7 +276,17 @@ def summary_columns(
 
 
 def summary_from_images(images: np.ndarray | Iterable[np.ndarray], color_space: str = "lab") -> np.ndarray:
-    """X_s (H, W, 3n) float32 from images (n, H, W, 3) uint8 that are at hand."""
+    """X_s (H, W, 3n) float32 from images (n, H, W, 3) uint8 that are at hand.
+
+    Raises:
+        ValueError: no images, of unequal sizes or another type, or an unknown colour space.
+
+    Example:
+        >>> black_and_white = np.stack([np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)])
+        >>> X_s = summary_from_images(black_and_white)
+        >>> X_s.shape, [round(float(value)) for value in X_s[0, 0]]
+        ((4, 4, 6), [0, 0, 0, 100, 0, 0])
+    """
     if not isinstance(images, np.ndarray):
         images = [np.asarray(image) for image in images]
         sizes = {image.shape for image in images}

@@ -147,6 +147,9 @@ def run(args: argparse.Namespace) -> int:
     objects = None
     if args.objects is not None:
         from stylemixseg.commands.objects import ObjectOptions
+        from stylemixseg.export.objects import run_lengths
+
+        run_lengths()  # what writes the COCO file: without it the work would be in vain
 
         given = {name: getattr(args, name) for name in _OBJECT_OPTIONS if getattr(args, name) is not None}
         objects = ObjectOptions(args.objects, **given)

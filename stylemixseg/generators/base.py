@@ -13,7 +13,6 @@ import torch
 from stylemixseg._util.checks import check_int
 
 
-@runtime_checkable
 class Generator(Protocol):
     """A style-based generator G = G_s(G_m(z)), section 3.1 of the paper.
 

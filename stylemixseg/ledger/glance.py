@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from stylemixseg._util.optional import extra
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import Measurement
 from stylemixseg.evaluation.tables import table, value_text
@@ -81,7 +82,8 @@ def glance_table(judged: Judged, paper: Mapping[str, float], title: str) -> str:
 
 def agreement_plot(judged: Judged, paper: Mapping[str, float]) -> Figure:
     """Every mIoU that both the paper and we have: the paper's across, ours up, with our 95 % interval."""
-    import matplotlib.pyplot as plt  # half a second, and only the page has a figure
+    with extra("notebooks", "The plot of the ledger needs Matplotlib"):
+        import matplotlib.pyplot as plt  # here: half a second, and only the page has a figure
 
     figure, axis = plt.subplots(figsize=(6.2, 5.2), layout="constrained")
     axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from protocols import lacking
 
 from stylemixseg import StyleMixSegmenter, mix_styles
 from stylemixseg._util.paths import data_dir
@@ -65,7 +66,7 @@ def test_agrees_with_the_official_code(reference, network, file):
 
 
 def test_is_a_generator(stylegan):
-    assert isinstance(stylegan, Generator)
+    assert not lacking(stylegan, Generator)
     assert (stylegan.resolution, stylegan.num_ws, len(stylegan.digest)) == (64, 10, 64)
     image = stylegan.synthesis(stylegan.mapping(seeded_z(0, stylegan.z_dim)))
     assert image.shape == (1, 3, 64, 64) and image.dtype == torch.float32 and torch.isfinite(image).all()
