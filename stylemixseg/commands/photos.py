@@ -268,11 +268,9 @@ def choose_inverter(
         chosen = official
     else:
         found = inverters(generator, steps, steps) if steps else inverters(generator)
-        chosen = found[name]
-        if official is not None:
-            projector = found["projector"]
-            assert isinstance(projector, Projector)
-            chosen = EncoderThenProjector(official, projector)
+        projector = found["projector"]
+        assert isinstance(projector, Projector)
+        chosen = found[name] if official is None else EncoderThenProjector(official, projector)
     words = INVERSIONS[name] + (f", {steps} steps" if steps else "")
     return (
         chosen,

@@ -21,12 +21,11 @@ from safetensors.torch import save_file
 from stylemixseg._util.paths import CacheWarning, sha256_file
 from stylemixseg.commands import main as cli
 from stylemixseg.commands import photos as photocommand
-from stylemixseg.experiments import photos as experiment
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.export import images as export
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import CATALOGUE, Entry
-from stylemixseg.inversion import encoder, projector
+from stylemixseg.inversion import encoder, projector, ways
 from stylemixseg.inversion.base import Inversion
 from stylemixseg.inversion.encoder import Encoder, EncoderNet
 from stylemixseg.inversion.preview import Preview
@@ -80,7 +79,7 @@ def faces(tiny_faces, untrained, tmp_path, monkeypatch) -> MobileStyleGAN:
     weights.parent.mkdir()
     weights.write_bytes(b"stands for the weights")
     monkeypatch.setattr(encoder, "WEIGHTS_FILE", weights)
-    monkeypatch.setattr(experiment.Encoder, "load", lambda generator: Encoder(untrained, Preview(generator)))
+    monkeypatch.setattr(ways.Encoder, "load", lambda generator: Encoder(untrained, Preview(generator)))
     return tiny_faces
 
 
@@ -734,7 +733,7 @@ def test_an_encoder_for_another_generator(faces, untrained, photo, tmp_path, mon
     provenance = {"sha256": sha256_file(weights), "generator": {"name": "dogs", "sha256": "1" * 64}}
     weights.with_suffix(".json").write_text(json.dumps(provenance))
     load = Encoder.load
-    monkeypatch.setattr(experiment.Encoder, "load", lambda generator: load(generator, weights=weights))
+    monkeypatch.setattr(ways.Encoder, "load", lambda generator: load(generator, weights=weights))
     assert segment(photo, "-o", tmp_path / "out") == 1
     assert "other.safetensors was trained for the generator dogs" in capsys.readouterr().err
 
