@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stylemixseg.evaluation.provenance import revision
-from stylemixseg.experiments.spotcheck import FILE, read_spot_check, spot_check, write_spot_check
+from stylemixseg.evaluation.spotcheck import FILE, read_spot_check, write_spot_check
+from stylemixseg.experiments.spotcheck import spot_check
 
 from .layout import PACKAGE, BuildError
 
