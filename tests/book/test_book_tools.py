@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -252,3 +253,9 @@ def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> N
     assert "Not measured: no GPU was at hand" in page or "ours over the plain loop's" in page
     with pytest.raises(layout.BuildError, match="run benchmarks/cpu_faces.py"):
         performance.write_performance(tmp_path, layout.ROOT / "tests")
+
+
+def test_every_step_of_the_build_can_be_imported() -> None:
+    """Also those that no test of a step imports."""
+    for path in Path(layout.__file__).parent.glob("[a-z]*.py"):
+        importlib.import_module(f"bookbuild.{path.stem}")
