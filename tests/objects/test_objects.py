@@ -367,7 +367,7 @@ def test_settings_of_the_clustering_pass_through(discs, monkeypatch):
         asked.append((stack.shape, k, settings))
         return kmeans(stack, k, **settings)
 
-    monkeypatch.setattr("stylemixseg.segmenter.kmeans", watched)
+    monkeypatch.setattr("stylemixseg.summary.kmeans", watched)
     segment_boxes(painted(discs), [Detection(SMALL, "a")], ["a"], grey(discs), config, margin=0.5)
     expected = {"seed": 3, "restarts": 2, "iterations": 7, "max_points_per_cluster": 99}
     assert asked == [((28, 28, 18), 5, expected)]
