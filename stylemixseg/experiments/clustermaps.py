@@ -25,7 +25,7 @@ from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.summary import StyleStack
+from stylemixseg.summary import StyleStack, as_summary
 
 
 def map_key(color_space: str, k: int) -> str:
@@ -62,7 +62,7 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     assert isinstance(summary, StyleStack)  # a profile clusters on the CPU
     maps = {"image": query_image(generator, w0, profile.method.resolution)}
     for space in spaces:
-        in_space = summary.in_color_space(space)
+        in_space = as_summary(summary.in_color_space(space).tensor())  # once for all k
         for k in profile.table4.ks:
             maps[map_key(space, k)] = segmenter.cluster(in_space, k).labels.astype(np.uint8)
     write_cached(path, lambda temporary: np.savez_compressed(temporary, **maps))
