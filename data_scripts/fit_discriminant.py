@@ -16,12 +16,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
 from stylemixseg._util.paths import atomic_write
-from stylemixseg.clustering import kmeans
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, rule_mask
@@ -29,9 +29,8 @@ from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.discriminant import SHRINKAGE, WEIGHTS_FILE, DiscriminantFit
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import draw_style_latents
-from stylemixseg.settings import MixPlan, SegmenterConfig
-from stylemixseg.summary import summary_from_images
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.summary import StyleStack
 
 SIDE = 128  # px: a pixel is a pixel at any size, so a small one will do
 FITTED = (20, 50)  # numbers of styles: the profiles cpu and full
@@ -43,22 +42,19 @@ def main() -> None:
     args = parser.parse_args()
     profile = load_profile("full")
     generator = load_generator(profile.generator)
-    settings = SegmenterConfig(
-        n=profile.method.n, cutoff=profile.method.cutoff, k=profile.method.k, style_seed=profile.method.style_seed
-    )
-    styles = draw_style_latents(generator, settings.n, settings.style_seed, settings.style_truncation)
+    segmenter = StyleMixSegmenter(generator, replace(profile.method, resolution=SIDE))
+    settings = segmenter.config
     fits = {n: DiscriminantFit(3 * n) for n in FITTED}
     first = profile.queries.development_first
     agreement = []
     for seed in tqdm(range(first, first + args.queries), desc="development faces", unit="face"):
-        w0 = query_latent(generator, profile, seed)
-        stack = cached_stack(generator, w0, styles, MixPlan(settings.cutoff, resolution=SIDE))
-        summary = summary_from_images(stack, settings.color_space)
-        labels = kmeans(summary, settings.k, seed=settings.kmeans_seed, restarts=settings.restarts).labels
+        images = cached_stack(generator, query_latent(generator, profile, seed), segmenter.styles, segmenter.plan)
+        summary = StyleStack(np.moveaxis(images, 3, 1), settings.color_space)
+        labels = segmenter.cluster(summary).labels
         masks = [rule_mask(labels, settings.k, rule) for rule in RULES.values()]
         agreement.append(confusion(*masks).miou)
         for n, fit in fits.items():
-            fit.add(summary[..., : 3 * n], *masks)
+            fit.add(summary.first(n), *masks)
     record = {
         "generator": {"name": generator.name, "sha256": generator.digest},
         "settings": {

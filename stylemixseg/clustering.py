@@ -8,6 +8,7 @@ are fitted once, on pixels of all of them, and every image is then assigned to t
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -69,14 +70,14 @@ class Pixels(Protocol):
         ...
 
 
-class HostPixels:
+class HostPixels(ABC):
     """Pixels in the memory of the CPU: a class that has `shape` and `rows` gets distances in blocks, on all cores."""
 
     shape: tuple[int, int, int]
 
+    @abstractmethod
     def rows(self, which: slice | np.ndarray) -> np.ndarray:
         """Rows (P, D) float32, by a slice of row numbers or an array of them (P)."""
-        raise NotImplementedError
 
     def squared_distances(self, centroids: np.ndarray) -> np.ndarray:
         """Squared Euclidean distances (H W, k) float32 of all pixels to centroids (k, D)."""

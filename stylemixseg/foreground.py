@@ -180,6 +180,19 @@ def gaussian_map(
     return np.exp(-0.5 * (y[:, None] ** 2 + x[None] ** 2))
 
 
+def apply_rule(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
+    """Apply a rule and check what it gives: (k,) bool, empty or full as it may be; arguments as `foreground_clusters`.
+
+    Raises:
+        ValueError: labels outside 0..k-1, or a rule that does not return k booleans.
+    """
+    _check_labels(labels, k)
+    chosen = np.asarray(rule(labels, k))
+    if chosen.shape != (k,) or chosen.dtype != bool:
+        raise ValueError(f"the foreground rule must return ({k},) bool, got {chosen.shape} {chosen.dtype}")
+    return chosen
+
+
 def foreground_clusters(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
     """Apply a rule: which clusters are foreground (section 3.2).
 
@@ -199,10 +212,7 @@ def foreground_clusters(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.
         >>> foreground_clusters(labels, 2, lambda labels, k: np.arange(k) > 0)
         array([False,  True])
     """
-    _check_labels(labels, k)
-    chosen = np.asarray(rule(labels, k))
-    if chosen.shape != (k,) or chosen.dtype != bool:
-        raise ValueError(f"the foreground rule must return ({k},) bool, got {chosen.shape} {chosen.dtype}")
+    chosen = apply_rule(labels, k, rule)
     present = np.bincount(labels.ravel(), minlength=k) > 0
     name = type(rule).__name__
     if not chosen[present].any():

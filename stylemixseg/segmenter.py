@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from stylemixseg._util.checks import check_int
 from stylemixseg._util.tensors import check_latents
 from stylemixseg.clustering import KMeansResult
-from stylemixseg.foreground import foreground_clusters
+from stylemixseg.foreground import apply_rule, foreground_clusters
 from stylemixseg.generators.base import Generator, KnowsItsMemory
 from stylemixseg.joint.discriminant import soft_mask
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
@@ -151,9 +150,7 @@ class StyleMixSegmenter:
         result = self.cluster(summary)
         if config.discriminant is None:
             return result, foreground_clusters(result.labels, config.k, config.rule), None
-        with warnings.catch_warnings():  # of an empty or full mask: the mask does not come from the rule
-            warnings.simplefilter("ignore", UserWarning)
-            foreground = foreground_clusters(result.labels, config.k, config.rule)
+        foreground = apply_rule(result.labels, config.k, config.rule)  # without advice: the mask is not the rule's
         return result, foreground, config.discriminant.score(summary)
 
     def _segmentation(

@@ -5,11 +5,11 @@ They stand apart from what they set, so that `--help` and the profiles can read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stylemixseg._util.checks import check_choice, check_int, check_real
-from stylemixseg._util.keys import UNKEYED, cache_key
+from stylemixseg._util.keys import UNKEYED, cache_key, keyed_fields
 from stylemixseg.colors import COLOR_SPACES
 from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Saliency
 
@@ -137,10 +137,9 @@ class SegmenterConfig:
 
     def describe(self) -> dict[str, object]:
         """All settings that change results, as plain values for a JSON file."""
-        keyed = [item.name for item in fields(self) if item.metadata.get("cache_key", True)]
         judge = self.discriminant
         described = {"rule": repr(self.rule), "discriminant": judge and f"n = {len(judge.weights) // 3}"}
-        return {name: getattr(self, name) for name in keyed} | described
+        return keyed_fields(self) | described
 
     def cache_key(self) -> str:
         """16 hex digits over all settings that change results; batch size and memory limit do not.

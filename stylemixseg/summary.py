@@ -128,6 +128,11 @@ class StyleStack(_HostSummary):
         self.color_space = color_space
         self.shape = (height, width, 3 * n)
 
+    @property
+    def _planes(self) -> np.ndarray:
+        """The images (n, 3, H, W) uint8."""
+        return self.images.reshape(*self.images.shape[:2], *self.shape[:2])
+
     def rows(self, which: slice | np.ndarray) -> np.ndarray:
         """Rows (P, 3n) float32 of X_s as (H W, 3n), by a slice of row numbers or an array of them (P)."""
         colors = planar_colors(self.images[:, :, which], self.color_space)  # (n, 3, P)
@@ -135,19 +140,15 @@ class StyleStack(_HostSummary):
 
     def crop(self, rows: slice, columns: slice) -> StyleStack:
         """X_s of a rectangle of the pixels, copied: what style mixing the cropped query would give."""
-        height, width, _ = self.shape
-        images = self.images.reshape(*self.images.shape[:2], height, width)
-        return StyleStack(images[:, :, rows, columns], self.color_space)
+        return StyleStack(self._planes[:, :, rows, columns], self.color_space)
 
     def in_color_space(self, color_space: str) -> StyleStack:
         """The same images in another colour space; nothing is computed or copied."""
-        height, width, _ = self.shape
-        return StyleStack(self.images.reshape(*self.images.shape[:2], height, width), color_space)
+        return StyleStack(self._planes, color_space)
 
     def first(self, n: int) -> StyleStack:
         """X_s of the first n images alone; nothing is copied."""
-        height, width, _ = self.shape
-        return StyleStack(self.images[:n].reshape(-1, 3, height, width), self.color_space)
+        return StyleStack(self._planes[:n], self.color_space)
 
     def tensor(self) -> np.ndarray:
         """X_s itself, (H, W, 3n) float32."""

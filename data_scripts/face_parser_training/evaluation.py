@@ -9,7 +9,7 @@ from tqdm import tqdm
 from stylemixseg.data.celebamask import MaskedPhotos, with_sides_corrected
 from stylemixseg.models.references import CLASS_NAMES, NUM_CLASSES, FaceParser
 
-PART_GROUPS = {  # the bar's mean: one IoU a part, two-sided parts averaged over their sides
+PART_GROUPS = {  # the bar's mean: one IoU per part, two-sided parts averaged over their sides
     "skin": ("skin",),
     "eyes": ("left_eye", "right_eye"),
     "brows": ("left_brow", "right_brow"),

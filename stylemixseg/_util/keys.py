@@ -25,6 +25,13 @@ def cache_key(value: object) -> str:
     return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:DIGITS]
 
 
+def keyed_fields(settings: object) -> dict[str, Any]:
+    """The fields of a dataclass that a key counts, by name."""
+    assert is_dataclass(settings)
+    counted = [item.name for item in fields(settings) if item.metadata.get("cache_key", True)]
+    return {name: getattr(settings, name) for name in counted}
+
+
 def _plain(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -38,6 +45,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, list | tuple | range):
         return [_plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        kept = [item.name for item in fields(value) if item.metadata.get("cache_key", True)]
-        return {"class": type(value).__qualname__, **{name: _plain(getattr(value, name)) for name in kept}}
+        kept = {name: _plain(item) for name, item in keyed_fields(value).items()}
+        return {"class": type(value).__qualname__, **kept}
     raise TypeError(f"a cache key needs plain values, arrays or dataclasses of them, got {type(value).__name__}")

@@ -58,7 +58,7 @@ class HorsePhotos:
         if values.shape != image.shape[:2]:
             raise ValueError(
                 f"{mask_path} has shape {values.shape} but its photo is {image.shape[:2]}; a mask must be "
-                "one grey value a pixel of its photo"
+                "one grey value per pixel of its photo"
             )
         return image, check_mask(str(mask_path), values)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from random import Random
 
 from stylemixseg.evaluation.imagescores import ImageScores
-from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed_name
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import reference_masks, score_rules
 from stylemixseg.generators.base import Generator
@@ -63,8 +63,7 @@ def run_ablation(profile: Profile, results: Path, generator: Generator | None = 
         The path of the result file.
     """
     generator = generator or load_generator(profile.generator)
-    out = Path(results) / profile.name / "table4.json"
-    recorder = RunRecorder("table4", profile.name, out, generator, seed=profile.queries.first)
+    recorder = recorder_of("table4", profile, results, generator, seed=profile.queries.first)
     seeds, side = profile.ablation_seeds, check_resolution(profile.method.resolution, generator.resolution)
     rules = {grid: rule.replace("_", " ") for rule, grid in GRIDS.items()}
     for cutoff in profile.table4.cutoffs:

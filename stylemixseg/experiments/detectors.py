@@ -26,6 +26,7 @@ from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.words import THRESHOLDS
 from stylemixseg.generators.base import Generator
@@ -164,8 +165,7 @@ def score_photos(results: Path, profile: Profile, names: Sequence[str] | None = 
     horses = read_horses()
     if names is None:
         names = horses.names[: check_int("detectors.photos", profile.detectors.photos, 1, len(horses))]
-    out = Path(results) / profile.name / "detectors.json"
-    recorder = RunRecorder("detectors", profile.name, out)
+    recorder = recorder_of("detectors", profile, results)
     run_horses(CocoSSD(), replace(horses, split_of={name: horses.split_of[name] for name in names}), recorder)
     return recorder.write()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from random import Random
 
 from stylemixseg.evaluation.imagescores import ImageScores
-from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed_name
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, score_rules, second_reference
 from stylemixseg.generators.base import Generator
@@ -78,8 +78,7 @@ def run_evaluation(profile: Profile, results: Path, generator: Generator | None 
         The path of the result file.
     """
     generator = generator or load_generator(profile.generator)
-    out = Path(results) / profile.name / "table1.json"
-    recorder = RunRecorder("table1", profile.name, out, generator, seed=profile.queries.first)
+    recorder = recorder_of("table1", profile, results, generator, seed=profile.queries.first)
     method, second = profile.method, second_reference(profile)
     images = [seed_name(seed) for seed in profile.queries.seeds]
     for name, confusions in score_queries(generator, profile, profile.queries.seeds, second).items():

@@ -23,6 +23,7 @@ from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import oracle_labels
 from stylemixseg.experiments.words import WHOLE_K
@@ -190,8 +191,7 @@ def run_objects(profile: Profile, results: Path, generator: Generator | None = N
         The path of the result file.
     """
     world = generator or ToyWorld("room", resolution=RESOLUTION)
-    out = Path(results) / profile.name / "objects.json"
-    recorder = RunRecorder("objects", profile.name, out, world, seed=profile.queries.first)
+    recorder = recorder_of("objects", profile, results, world, seed=profile.queries.first)
     seeds = range(profile.queries.first, profile.queries.first + profile.objects.scenes)
     setting = (
         f"k = {BOX_CONFIG.k} in boxes, {profile.method.color_space.upper()}, n = {profile.method.n}, {RESOLUTION} px"

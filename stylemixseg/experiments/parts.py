@@ -21,11 +21,11 @@ from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
 from stylemixseg.evaluation.imagescores import ImageScores
-from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import known, reference_parts
 from stylemixseg.experiments.words import FACE_PARTS, WAYS, WHOLE_K
@@ -164,8 +164,7 @@ def run_parts(profile: Profile, results: Path, generator: Generator | None = Non
         The path of the result file.
     """
     generator = generator or load_generator(profile.generator)
-    out = Path(results) / profile.name / "parts.json"
-    recorder = RunRecorder("parts", profile.name, out, generator, seed=profile.queries.first)
+    recorder = recorder_of("parts", profile, results, generator, seed=profile.queries.first)
     seeds = profile.queries.seeds[: profile.objects.faces]
     faces = score_faces(generator, profile, seeds)
     method = profile.method

@@ -28,9 +28,9 @@ from stylemixseg._util.keys import cache_key
 from stylemixseg._util.paths import atomic_write, sha256_file, write_cached
 from stylemixseg.data.celebamask import MaskedPhotos, read_celebamask, validation_names
 from stylemixseg.evaluation.imagescores import ImageScores
-from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.kept import kept_folder
 from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
 from stylemixseg.foreground import Saliency
@@ -253,8 +253,7 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
     """
     profile = run.profile
     photos = run.photos()
-    out = Path(results) / profile.name / "table1_photos.json"
-    recorder = RunRecorder("table1_photos", profile.name, out, run.generator, seed=profile.method.style_seed)
+    recorder = recorder_of("table1_photos", profile, results, run.generator, seed=profile.method.style_seed)
     prefix = f"{profile.prefix}table1.celeba"
     config = run.segmenter.config
     setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
@@ -292,7 +291,7 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
                 for photo in photos
             ]
             recorder.add_both(f"{prefix}.{name}", confusions, names)
-    _write_rows(out.with_suffix(".csv"), rows)
+    _write_rows(recorder.out_path.with_suffix(".csv"), rows)
     return recorder.write()
 
 

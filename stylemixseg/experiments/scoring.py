@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 
@@ -11,14 +10,7 @@ import numpy as np
 from stylemixseg._util.paths import data_file
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import Profile
-from stylemixseg.foreground import (
-    CornerMinority,
-    EmptyMaskWarning,
-    ForegroundRule,
-    FullMaskWarning,
-    Saliency,
-    foreground_clusters,
-)
+from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency, apply_rule
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.metrics import Confusion, confusion
 from stylemixseg.mixing import to_generator_range
@@ -97,10 +89,7 @@ def reference_parts(
 
 def rule_mask(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
     """Mask Y (h, w) bool of a cluster map under a rule; an empty or full mask is scored as what it is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EmptyMaskWarning)
-        warnings.simplefilter("ignore", FullMaskWarning)
-        return foreground_clusters(labels, k, rule)[labels]
+    return apply_rule(labels, k, rule)[labels]
 
 
 def oracle_mask(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def test_masks_that_do_not_fit(folder, mask, values, error, message):
 
 def test_colour_masks_are_refused(folder):
     Image.new("RGB", (16, 16)).save(folder / "test" / "masks" / "horse3.png")
-    with pytest.raises(ValueError, match=r"horse3.png has shape \(16, 16, 3\).*one grey value a pixel"):
+    with pytest.raises(ValueError, match=r"horse3.png has shape \(16, 16, 3\).*one grey value per pixel"):
         read_horses(folder)["horse3"]
 
 
