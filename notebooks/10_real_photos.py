@@ -1147,7 +1147,7 @@ tuned = pivotal_tuning(
     generator, w0, photo, steps=TUNING_STEPS, learning_rate=3e-5
 )
 tuned_segmenter = StyleMixSegmenter(
-    with_engine(tuned, "auto", "cpu"), run.segmenter.config, discriminant=None
+    with_engine(tuned, "auto", "cpu"), run.segmenter.config, judge=None
 )
 after = tuned_segmenter(w0)
 

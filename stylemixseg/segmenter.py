@@ -14,7 +14,8 @@ from stylemixseg._util.tensors import check_latents
 from stylemixseg.clustering import KMeansResult
 from stylemixseg.foreground import apply_rule, foreground_clusters
 from stylemixseg.generators.base import Generator, KnowsItsMemory
-from stylemixseg.joint.discriminant import soft_mask
+from stylemixseg.joint.base import soft_mask
+from stylemixseg.joint.place import resized
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
 from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary, style_summary
@@ -29,7 +30,7 @@ class Segmentation:
         clusters: cluster map Y' (H, W) int32 in 0..k-1, largest first.
         mask: foreground mask Y (H, W) bool.
         confidence: (H, W) float32 in 0..1, how much nearer a pixel is to a foreground centroid than to a background
-            one, or the discriminant's probability; above 0.5 inside the mask, 0.5 at a tie.
+            one, or a judge's probability; above 0.5 inside the mask, 0.5 at a tie.
         foreground: (k,) bool, which clusters the rule took.
         kmeans: the clustering at (h, w), with centroids and distances.
         config: the settings used. generator_name, generator_digest: the generator.
@@ -145,13 +146,13 @@ class StyleMixSegmenter:
             raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
 
     def _judge(self, summary: StyleSummary) -> tuple[KMeansResult, np.ndarray, np.ndarray | None]:
-        """Clusters, which of them are foreground (k,) bool, and the discriminant's log-odds (h, w), if there is one."""
+        """Clusters, which of them are foreground (k,) bool, and the judge's log-odds (h', w'), if there is one."""
         config = self.config
         result = self.cluster(summary)
-        if config.discriminant is None:
+        if config.judge is None:
             return result, foreground_clusters(result.labels, config.k, config.rule), None
         foreground = apply_rule(result.labels, config.k, config.rule)  # without advice: the mask is not the rule's
-        return result, foreground, config.discriminant.score(summary)
+        return result, foreground, config.judge.score(summary)
 
     def _segmentation(
         self,
@@ -168,6 +169,8 @@ class StyleMixSegmenter:
         if score is None:
             mask, certainty = foreground[clusters], confidence(result.distances, foreground)
         else:
+            if len(score) > len(image):  # a small image: the judge looks closer than its pixels
+                score = resized(score, image.shape[:2])
             mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
         return Segmentation(
             image=image,

@@ -16,7 +16,7 @@ from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule, Sali
 if TYPE_CHECKING:
     import torch
 
-    from stylemixseg.joint.discriminant import StyleDiscriminant
+    from stylemixseg.joint.base import PixelJudge
 
 # faiss trains on 256 points per cluster unless told otherwise, and says nothing: with k = 3 that is 768 of a million
 # pixels. See the clustering notebook for how the default here was measured.
@@ -71,8 +71,8 @@ class SegmenterConfig:
         device: where colours and clusters are computed: "cpu", or "cuda" ("cuda:1", ...; a torch.device too) to keep
             the style mixes on the GPU until they are clusters. It is kept as text, and "cpu:0" as "cpu".
         rule: the foreground rule. Paper: saliency for faces, corner minority inside boxes.
-        discriminant: judges pixels in place of clusters, so that mask and confidence come from it and not from the
-            rule (ours; see `joint.discriminant`). The clusters are made all the same.
+        judge: of pixels in place of clusters, so that mask and confidence come from it and not from the rule (ours; see
+            `joint.judge` and `joint.discriminant`). The clusters are made all the same.
         batch_size: images synthesised at once. One is fastest on a CPU and takes the least memory; more suits a GPU.
         memory_limit: bytes for the feature maps of one batch; in place of batch_size, the largest that fits is taken
             (StyleGAN2 only).
@@ -95,7 +95,7 @@ class SegmenterConfig:
     max_points_per_cluster: int = MAX_POINTS_PER_CLUSTER
     device: str | torch.device = "cpu"
     rule: ForegroundRule = field(default_factory=Saliency)
-    discriminant: StyleDiscriminant | None = None
+    judge: PixelJudge | None = None
     batch_size: int = field(default=1, metadata=UNKEYED)
     memory_limit: int | None = field(default=None, metadata=UNKEYED)
 
@@ -112,12 +112,11 @@ class SegmenterConfig:
             check_int("memory_limit", self.memory_limit, 1)
         if not callable(self.rule):
             raise TypeError(f"rule must be callable, rule(labels, k) -> (k,) bool, got {type(self.rule).__name__}")
-        if self.discriminant is not None:
+        if self.judge is not None:
             entries = 3 * (self.n + self.include_query)
-            if (got := len(self.discriminant.weights)) != entries:
+            if (got := self.judge.entries) != entries:
                 raise ValueError(
-                    f"discriminant must have {entries} weights, one for each entry of X_s, got {got}: it is for n = "
-                    f"{got // 3}"
+                    f"judge must be for {entries} entries of X_s, got one for {got}: it is for n = {got // 3}"
                 )
 
     @property
@@ -137,8 +136,8 @@ class SegmenterConfig:
 
     def describe(self) -> dict[str, object]:
         """All settings that change results, as plain values for a JSON file."""
-        judge = self.discriminant
-        described = {"rule": repr(self.rule), "discriminant": judge and f"n = {len(judge.weights) // 3}"}
+        judge = self.judge
+        described = {"rule": repr(self.rule), "judge": judge and f"{judge.name}, n = {judge.entries // 3}"}
         return keyed_fields(self) | described
 
     def cache_key(self) -> str:

@@ -48,8 +48,8 @@ def test_keys_tell_settings_apart():
         replace(config, rule=CornerMinority()),
         replace(config, rule=Saliency(saliency_map=grid)),
         replace(config, rule=Saliency(saliency_map=grid[::-1])),
-        replace(config, discriminant=StyleDiscriminant(weights, 0.0)),
-        replace(config, discriminant=StyleDiscriminant(weights + 1, 0.0)),
+        replace(config, judge=StyleDiscriminant(weights, 0.0)),
+        replace(config, judge=StyleDiscriminant(weights + 1, 0.0)),
     ]
     keys = {item.cache_key() for item in others}
     assert len(keys) == len(others) and config.cache_key() not in keys
@@ -62,7 +62,7 @@ def test_a_rule_that_is_a_function_has_no_key():
 
 
 def test_the_description_is_plain_and_holds_what_changes_results():
-    described = SegmenterConfig(n=2, discriminant=StyleDiscriminant(np.zeros(6, np.float32), 0.0)).describe()
+    described = SegmenterConfig(n=2, judge=StyleDiscriminant(np.zeros(6, np.float32), 0.0)).describe()
     assert json.loads(json.dumps(described)) == described
     assert (described["n"], described["discriminant"]) == (2, "n = 2") and described["rule"] == repr(Saliency())
     assert "batch_size" not in described and "memory_limit" not in described

@@ -20,10 +20,10 @@ from tqdm.auto import tqdm
 
 from stylemixseg import __version__
 from stylemixseg._util.paths import sha256_file
+from stylemixseg.commands.method import choose_method
 from stylemixseg.commands.objects import ObjectOptions, announce, box_config
 from stylemixseg.export.images import COMPOSITION, PHOTO_FILES, read_record, save_photo_segmentation
 from stylemixseg.export.objects import PHOTO_OBJECT_FILES, save_photo_objects
-from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2.network import StyleGAN2
@@ -34,13 +34,11 @@ from stylemixseg.inversion.kinds import INVERSIONS, PROJECTOR_STEPS, REFINE_STEP
 from stylemixseg.inversion.official_encoders import OfficialEncoder, load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.photos.alignment import Face, FaceError, Frame, choose_face, find_faces
 from stylemixseg.photos.cost import estimate, output_cost
 from stylemixseg.photos.objects import PhotoObjectSegmenter
 from stylemixseg.photos.reading import Photo, PhotoError, list_photos, read_photo
 from stylemixseg.photos.segmenter import PhotoSegmenter
-from stylemixseg.segmenter import StyleMixSegmenter
 
 STATE = "projection-state"  # folder beside a photo's results with the state of its projection, until they are written
 
@@ -56,7 +54,7 @@ class PhotoOptions:
         box: (x0, y0, x1, y1) of the head in the photo's pixels, in place of both.
         inversion: a key of `INVERSIONS`. refine: steps of the projector, 0 for none.
         encoder: an official ReStyle, e4e or pSp checkpoint.
-        rule: "saliency", "corner" or "discriminant". edges: a key of `photos.segmenter.EDGES`.
+        mask: "rule" or "joint". rule: "saliency" or "corner". edges: a key of `photos.segmenter.EDGES`.
         background: an image to put the person before.
         settings: of the method, by the names of `SegmenterConfig`.
         objects: what to look for, one mask each, in place of one foreground.
@@ -71,6 +69,7 @@ class PhotoOptions:
     inversion: str | None = None
     refine: int | None = None
     encoder: Path | None = None
+    mask: str | None = None
     rule: str | None = None
     edges: str | None = None
     background: Path | None = None
@@ -149,7 +148,7 @@ class PhotoJob:
         fast = with_engine(generator, options.engine, options.device)
         self._objects, self._prompt, about_objects = None, "", None
         if options.objects is None:
-            self._segmenter, self.rule = choose_method(fast, options.rule or "best", options.settings)
+            self._segmenter, self.rule = choose_method(fast, options.mask, options.rule, options.settings)
             self.edges = options.edges or default_edges(self.rule)
         else:
             config = box_config(options.rule, options.settings)
@@ -218,8 +217,8 @@ class PhotoJob:
 
 
 def default_edges(rule: str) -> str:
-    """What is done with the photo's own pixels where nothing is asked: with the discriminant the most that there is."""
-    if rule != "discriminant":
+    """What is done with the photo's own pixels where nothing is asked: with a judge's mask the most that there is."""
+    if rule != "joint":
         return "none"
     return "grabcut" if find_spec("cv2") else "guided"
 
@@ -287,34 +286,6 @@ def projector_settings(inverter: Inverter) -> str | None:
     """The settings of the projector in an inverter, as text."""
     projector = inverter.projector if isinstance(inverter, EncoderThenProjector) else inverter
     return projector.config.describe() if isinstance(projector, Projector) else None
-
-
-def choose_method(generator: Generator, rule: str, settings: dict) -> tuple[StyleMixSegmenter, str]:
-    """The method under a rule of the command line, and that rule's name.
-
-    Args:
-        generator: whose images are segmented.
-        settings: of the method, by the names of `SegmenterConfig`.
-        rule: "saliency", "corner", "discriminant", or "best": the discriminant where one was fitted for this generator
-            and these settings, else saliency.
-
-    Raises:
-        ValueError: a setting out of range, or "discriminant" where none was fitted.
-    """
-    by_cluster = CornerMinority() if rule == "corner" else Saliency()
-    segmenter = StyleMixSegmenter(generator, rule=by_cluster, **settings)
-    if rule in ("saliency", "corner"):
-        return segmenter, rule
-    if judge := fitted_discriminant(generator, segmenter.config):
-        return StyleMixSegmenter(generator, segmenter.config, discriminant=judge), "discriminant"
-    if rule == "best":
-        return segmenter, "saliency"
-    config = segmenter.config
-    raise ValueError(
-        "--rule discriminant is for faces with n 50 or 20, cutoff 6, lab and style seed 2023, got "
-        f"{generator.name} with n {config.n}, cutoff {config.cutoff}, {config.color_space} and style seed "
-        f"{config.style_seed}"
-    )
 
 
 def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list[str]]:

@@ -13,6 +13,8 @@ stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                   
 stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
 stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
 stylemixseg segment --generator faces --seed 7 -o out/
+stylemixseg segment --seed 7 -n 8 --mask joint -o out/       eight styles, for a judge they are enough
+stylemixseg segment --seed 7 --mask rule -o out/             the paper's own method
 stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
 stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
 stylemixseg segment --latent w.npy -o out/                    a latent of yours, (num_ws, w_dim) float32
@@ -92,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--edges",
         choices=("none", "guided", "grabcut"),
         help="use the photo's own pixels: guided moves the boundary a little, grabcut (needs OpenCV) draws it anew "
-        "(with the discriminant grabcut where OpenCV is installed, else guided; with the paper's rules none)",
+        "(with --mask joint grabcut where OpenCV is installed, else guided; with the paper's rules none)",
     )
     photo.add_argument("--background", type=Path, metavar="IMAGE", help="put the person before this image")
     objects = parser.add_argument_group("objects")
@@ -119,11 +121,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--color-space", choices=("lab", "rgb"), help=f"colours that are clustered ({usual.color_space})"
     )
     method.add_argument(
+        "--mask",
+        choices=("rule", "joint"),
+        help="what makes the mask: the paper's rule for the image's own clusters, or our judge of pixels, which was "
+        "fitted over many images without labels; there is one for faces with n 50, 20 or 8 and the other defaults "
+        "(joint where it can be and no --rule is given: its masks are better and need fewer styles; else rule)",
+    )
+    method.add_argument(
         "--rule",
-        choices=("saliency", "corner", "discriminant"),
-        help="what is foreground: the paper's rules for clusters, or our discriminant for pixels, which is for faces "
-        "with n 50 or 20 and the other defaults (photos: the discriminant where it can be, else saliency; generated "
-        "images: saliency; objects: corner, with all four corners)",
+        choices=("saliency", "corner"),
+        help="the paper's rule for clusters (saliency; objects: corner, with all four corners)",
     )
     method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
     method.add_argument("--style-seed", type=int, help=f"seed of the style latents ({usual.style_seed})")
@@ -157,13 +164,15 @@ def run(args: argparse.Namespace) -> int:
         return _segment_latent(args, settings, objects)
     from stylemixseg.commands.photos import PhotoOptions, segment_photos
 
-    names = ("generator", "engine", "device", "rule", *_PHOTO_OPTIONS)
+    names = ("generator", "engine", "device", "mask", "rule", *_PHOTO_OPTIONS)
     options = PhotoOptions(**{name: getattr(args, name) for name in names}, settings=settings, objects=objects)
     return segment_photos(args.photos, args.out, options)
 
 
 def _check_segment(args) -> None:
     """Exit with status 2 when options do not go together."""
+    if args.mask == "joint" and args.rule is not None:
+        args.usage_error("--mask joint takes no --rule: leave one of them out")
     given = [
         name
         for name, value in (("PHOTO", args.photos or None), ("--seed", args.seed), ("--latent", args.latent))
@@ -178,8 +187,8 @@ def _check_segment(args) -> None:
     if args.objects is None:
         if asked := [name for name in _OBJECT_OPTIONS if getattr(args, name) is not None]:
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
-    elif args.rule == "discriminant":
-        args.usage_error("--rule discriminant judges whole images, it does not go with --objects")
+    elif args.mask is not None:
+        args.usage_error("--mask is for whole images, it does not go with --objects")
     elif asked := [name for name in ("edges", "background") if getattr(args, name) is not None]:
         args.usage_error(f"--{asked[0]} is for one foreground, it does not go with --objects")
     if args.truncation is not None and args.seed is None:
@@ -199,7 +208,7 @@ def _check_segment(args) -> None:
 def _segment_latent(args, settings: dict, objects) -> int:
     import time
 
-    from stylemixseg.commands.photos import choose_method
+    from stylemixseg.commands.method import choose_method
     from stylemixseg.export.images import read_latent, save_segmentation
     from stylemixseg.generators.base import seeded_z
     from stylemixseg.generators.zoo import load_generator
@@ -224,7 +233,7 @@ def _segment_latent(args, settings: dict, objects) -> int:
         record = {"query": query, **objects.describe(generator, config)}
         print(announce(save_objects(found, args.out, record=record, seconds=time.perf_counter() - started), found))
         return 0
-    segmenter, _ = choose_method(generator, args.rule or "saliency", settings)
+    segmenter, _ = choose_method(generator, args.mask, args.rule, settings)
     result = segmenter(ws, progress=True)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
     print(f"{folder}: foreground is {result.mask.mean():.0%} of the image")

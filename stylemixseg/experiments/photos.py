@@ -138,7 +138,7 @@ class PhotoRun:
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
         judge = fitted_discriminant(self.segmenter.generator, self.segmenter.config)
         if judge:
-            self.segmenter = StyleMixSegmenter(self.segmenter.generator, self.segmenter.config, discriminant=judge)
+            self.segmenter = StyleMixSegmenter(self.segmenter.generator, self.segmenter.config, judge=judge)
         self._parser = FaceParser.load()
         depends = {
             "generator": self.generator.digest,
@@ -193,7 +193,7 @@ class PhotoRun:
             "segmentation_seconds": seconds,
         }
         factor = len(found.image) // len(found.kmeans.labels)
-        probability = found.confidence[::factor, ::factor] if self.segmenter.config.discriminant else None
+        probability = found.confidence[::factor, ::factor] if self.segmenter.config.judge else None
         return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), probability, numbers)
 
 

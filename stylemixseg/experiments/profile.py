@@ -145,6 +145,25 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class Joint:
+    """Judges of pixels that are fitted over many images.
+
+    Attributes:
+        ns: numbers of styles that a judge is measured with.
+        fit_first, fit_count: seeds of the images to fit one on where none comes with the package.
+    """
+
+    ns: tuple[int, ...]
+    fit_first: int
+    fit_count: int
+
+    def __post_init__(self) -> None:
+        for n in _listed("ns", self.ns):
+            check_int("ns", n, 1)
+        _at_least(self, fit_first=0, fit_count=1)
+
+
+@dataclass(frozen=True)
 class Detectors:
     """Boxes of a detector in photos. `photos`: of horses, from the first, on which it is evaluated."""
 
@@ -182,6 +201,7 @@ class Profile:
     table4: Ablation
     photos: Photos
     objects: Objects
+    joint: Joint
     detectors: Detectors
 
     def __post_init__(self) -> None:
@@ -213,6 +233,7 @@ _SECTIONS = {
     "table4": Ablation,
     "photos": Photos,
     "objects": Objects,
+    "joint": Joint,
     "detectors": Detectors,
 }
 

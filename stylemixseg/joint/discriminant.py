@@ -19,20 +19,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from stylemixseg._util.checks import check_real
 from stylemixseg.generators.base import Generator
+from stylemixseg.joint.base import NoJudgeError, centred
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_discriminant.json"
 SHRINKAGE = 0.01  # of the covariance towards a sphere of the same size
-
-
-class NoDiscriminantError(ValueError):
-    """No discriminant was fitted for this generator, n and settings; the message says for what there is one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +45,12 @@ class StyleDiscriminant:
 
     weights: np.ndarray
     bias: float
+    name: ClassVar[str] = "discriminant"
+
+    @property
+    def entries(self) -> int:
+        """Of a row of X_s, 3n."""
+        return len(self.weights)
 
     @classmethod
     def load(cls, generator: Generator, n: int, settings: dict, path: str | Path = WEIGHTS_FILE) -> StyleDiscriminant:
@@ -60,7 +64,7 @@ class StyleDiscriminant:
 
         Raises:
             FileNotFoundError: no such file.
-            NoDiscriminantError: fitted for something else; the message says for what.
+            NoJudgeError: fitted for something else; the message says for what.
             ValueError: the file is damaged.
         """
         try:
@@ -76,9 +80,9 @@ class StyleDiscriminant:
         wanted = {"generator": generator.digest, **settings}
         if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
             words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
-            raise NoDiscriminantError(f"{Path(path).name} does not fit: {words}")
+            raise NoJudgeError(f"{Path(path).name} does not fit: {words}")
         if str(n) not in fits:
-            raise NoDiscriminantError(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
+            raise NoJudgeError(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
         return fits[str(n)]
 
     def is_finite(self) -> bool:
@@ -103,13 +107,8 @@ def fitted_discriminant(generator: Generator, config: SegmenterConfig) -> StyleD
     settings = {name: getattr(config, name) for name in ("cutoff", "color_space", "style_seed", "style_truncation")}
     try:
         return StyleDiscriminant.load(generator, config.n, settings)
-    except NoDiscriminantError:
+    except NoJudgeError:
         return None
-
-
-def soft_mask(score: np.ndarray) -> np.ndarray:
-    """Log-odds -> probability in 0..1."""
-    return 1 / (1 + np.exp(-score.clip(-30, 30)))
 
 
 class DiscriminantFit:
@@ -154,9 +153,3 @@ class DiscriminantFit:
         weights = np.linalg.solve(covariance, means[1] - means[0])
         weights = centred(weights[None])[0]  # then rows need not be centred to be scored
         return StyleDiscriminant(weights.astype(np.float32), float(-weights @ means.mean(0)))
-
-
-def centred(rows: np.ndarray) -> np.ndarray:
-    """Rows (P, 3n) of X_s less each pixel's mean over the styles, channel by channel."""
-    colors = rows.reshape(len(rows), rows.shape[1] // 3, 3)
-    return (colors - colors.mean(1, keepdims=True)).reshape(rows.shape)

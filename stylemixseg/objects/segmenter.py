@@ -100,7 +100,7 @@ class ObjectSegmenter:
         margin: added to a box on each side, as a share of its width and height, in 0..1.
 
     Raises:
-        TypeError, ValueError: a setting that does not fit; a discriminant, which knows whole images only.
+        TypeError, ValueError: a setting that does not fit; a judge of pixels, which knows whole images only.
 
     Examples:
         A room of the toy world, whose boxes are known. In other images a `ZeroShotDetector` finds them.
@@ -127,8 +127,8 @@ class ObjectSegmenter:
         margin: float = MARGIN,
     ):
         self.config = config or BOX_CONFIG
-        if self.config.discriminant is not None:
-            raise ValueError("config must have no discriminant: it judges pixels of whole images, not of crops")
+        if self.config.judge is not None:
+            raise ValueError("config must have no judge: it judges pixels of whole images, not of crops")
         self.segmenter = StyleMixSegmenter(generator, self.config)  # checks the settings, draws the styles
         self.detector, self.keep = detector, keep or DetectionFilter()
         self.margin = check_real("margin", margin, 0, 1)

@@ -15,7 +15,8 @@ from stylemixseg import summary as summary_module
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
-from stylemixseg.joint.discriminant import DiscriminantFit, NoDiscriminantError, StyleDiscriminant, centred, soft_mask
+from stylemixseg.joint.base import NoJudgeError, centred, soft_mask
+from stylemixseg.joint.discriminant import DiscriminantFit, StyleDiscriminant
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.summary import StyleStack, SummaryColumns
@@ -175,9 +176,9 @@ def test_other_settings(stored, changes, words):
 
 
 def test_another_generator_or_n_or_no_file(stored):
-    with pytest.raises(NoDiscriminantError, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
+    with pytest.raises(NoJudgeError, match=f"generator {'b' * 64}, fitted for {'a' * 64}"):
         StyleDiscriminant.load(SimpleNamespace(digest="b" * 64), N, SETTINGS, stored)
-    with pytest.raises(NoDiscriminantError, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
+    with pytest.raises(NoJudgeError, match="n must be one of 4, 8 for some_discriminant.json, got 5"):
         StyleDiscriminant.load(GENERATOR, 5, SETTINGS, stored)
     with pytest.raises(FileNotFoundError):
         StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored.with_name("absent.json"))
@@ -203,7 +204,7 @@ def test_a_damaged_file_is_no_missing_fit(stored, damage):
         ValueError, match="some_discriminant.json is not a file of fitted discriminants, or damaged"
     ) as caught:
         StyleDiscriminant.load(GENERATOR, N, SETTINGS, stored)
-    assert not isinstance(caught.value, NoDiscriminantError)
+    assert not isinstance(caught.value, NoJudgeError)
 
 
 def test_the_shipped_one(real_faces):
@@ -241,7 +242,7 @@ def learnt(world):
 
 def test_the_segmenter_judges_pixels_by_it(world, learnt):
     plain = StyleMixSegmenter(world, n=12, cutoff=6, k=3, rule=CornerMinority())
-    judged = StyleMixSegmenter(world, plain.config, discriminant=learnt)
+    judged = StyleMixSegmenter(world, plain.config, judge=learnt)
     confusions = []
     for seed in range(2):
         ws = query(world, seed)
@@ -257,7 +258,7 @@ def test_the_segmenter_judges_pixels_by_it(world, learnt):
 
 
 def test_smaller_clusterings_are_enlarged(world, learnt):
-    small = StyleMixSegmenter(world, n=12, cutoff=6, k=3, resolution=16, discriminant=learnt)
+    small = StyleMixSegmenter(world, n=12, cutoff=6, k=3, resolution=16, judge=learnt)
     found = small(query(world, 0))
     score = learnt.score(small.summary(query(world, 0)))
     assert score.shape == (16, 16)
@@ -268,14 +269,14 @@ def test_smaller_clusterings_are_enlarged(world, learnt):
 def test_a_rule_that_takes_nothing_is_not_warned_of(world, learnt):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        judged = StyleMixSegmenter(world, n=12, cutoff=6, rule=Saliency(1.0), discriminant=learnt)(query(world, 0))
+        judged = StyleMixSegmenter(world, n=12, cutoff=6, rule=Saliency(1.0), judge=learnt)(query(world, 0))
     assert judged.mask.any() and not judged.foreground.any()
     with pytest.warns(EmptyMaskWarning):
         StyleMixSegmenter(world, n=12, cutoff=6, rule=Saliency(1.0))(query(world, 0))
 
 
 def test_the_record_names_it(world, learnt):
-    found = StyleMixSegmenter(world, n=12, cutoff=6, k=3, discriminant=learnt)(query(world, 0))
+    found = StyleMixSegmenter(world, n=12, cutoff=6, k=3, judge=learnt)(query(world, 0))
     assert json.loads(json.dumps(found.describe()))["settings"]["discriminant"] == "n = 12"
 
 
@@ -283,4 +284,4 @@ def test_the_record_names_it(world, learnt):
 def test_one_for_another_n_is_refused_before_anything_is_drawn(world, learnt, settings):
     entries = 24 if settings["n"] == 8 else 39
     with pytest.raises(ValueError, match=f"discriminant must have {entries} weights, .* got 36: it is for n = 12"):
-        StyleMixSegmenter(world, cutoff=6, discriminant=learnt, **settings)
+        StyleMixSegmenter(world, cutoff=6, judge=learnt, **settings)

@@ -498,7 +498,7 @@ def test_an_image_of_another_size(world):
         ({"config": replace(CONFIG, cutoff=13)}, r"cutoff must be in 0\.\.12, got 13"),
         ({"config": replace(CONFIG, k=64 * 64 + 1)}, "k must be in 2"),
         (
-            {"config": replace(CONFIG, discriminant=StyleDiscriminant(np.zeros(24, np.float32), 0.0))},
+            {"config": replace(CONFIG, judge=StyleDiscriminant(np.zeros(24, np.float32), 0.0))},
             "config must have no discriminant: it judges pixels of whole images",
         ),
     ],

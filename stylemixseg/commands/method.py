@@ -1,0 +1,40 @@
+"""Which method an image is segmented with: the paper's rule for clusters, or a judge of pixels where one was fitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stylemixseg.foreground import CornerMinority, Saliency
+from stylemixseg.generators.base import Generator
+from stylemixseg.joint.base import NoJudgeError
+from stylemixseg.joint.judge import JUDGED_AT, load_judge
+from stylemixseg.segmenter import StyleMixSegmenter
+
+RULES = {"saliency": Saliency, "corner": CornerMinority}
+
+
+def choose_method(
+    generator: Generator, mask: str | None, rule: str | None, settings: dict[str, Any]
+) -> tuple[StyleMixSegmenter, str]:
+    """The method, and its name: that of the rule, or "joint".
+
+    Args:
+        generator: whose images are segmented.
+        mask: "rule", "joint", or None: joint where no rule is asked for and a judge fits, else the rule.
+        rule: "saliency", "corner", or None: saliency.
+        settings: of the method, by the names of `SegmenterConfig`.
+
+    Raises:
+        ValueError: a setting out of range, or "joint" where no judge fits.
+    """
+    segmenter = StyleMixSegmenter(generator, rule=RULES[rule or "saliency"](), **settings)
+    if mask == "rule" or (mask is None and rule is not None):
+        return segmenter, rule or "saliency"
+    try:
+        judge = load_judge(generator, segmenter.config)
+    except NoJudgeError as error:
+        if mask is None:
+            return segmenter, "saliency"
+        raise ValueError(f"--mask joint needs a judge that was fitted for these settings: {error}") from error
+    side = segmenter.config.resolution or min(JUDGED_AT, generator.resolution)
+    return StyleMixSegmenter(generator, segmenter.config, judge=judge, resolution=side), judge.name

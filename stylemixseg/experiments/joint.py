@@ -1,0 +1,188 @@
+"""The judge of pixels against the paper's rules, on the same synthetic images, styles and reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from stylemixseg._util.keys import cache_key
+from stylemixseg.evaluation.imagescores import ImageScores
+from stylemixseg.experiments.again import drawn_seeds, of_one
+from stylemixseg.experiments.calibration import Calibration
+from stylemixseg.experiments.clustermaps import query_latent, seed_name
+from stylemixseg.experiments.kept import kept, kept_folder
+from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
+from stylemixseg.experiments.registry import experiment
+from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, second_reference
+from stylemixseg.generators.base import Generator
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.joint.base import PixelJudge, soft_mask
+from stylemixseg.joint.discriminant import fitted_discriminant
+from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge
+from stylemixseg.joint.place import resized
+from stylemixseg.joint.selftraining import Example, SelfTraining, fit_judge
+from stylemixseg.metrics import Confusion, confusion, trimap_confusion
+from stylemixseg.mixing import query_image
+from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.summary import StyleStack
+
+PREFIX = "joint.ffhq"  # how the names of its scores begin
+TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
+REFUSED = 0.1  # share of the images that are refused where masks know when they are wrong
+QUERIES_AGAIN = 2  # in a spot check
+
+
+def judging_side(generator: Generator) -> int:
+    """Side in pixels of the X_s that a judge sees."""
+    return min(JUDGED_AT, generator.resolution)
+
+
+def example_of(
+    segmenter: StyleMixSegmenter, generator: Generator, profile: Profile, seed: int, segments: int
+) -> Example:
+    """What a judge learns from in one query of a profile: its X_s, the masks of the paper's rules, small clusters."""
+    summary = segmenter.summary(query_latent(generator, profile, seed))
+    return Example.of(summary, profile.method.k, segments, (RULES["saliency"], RULES["corner_minority"]))
+
+
+def judges_for(generator: Generator, profile: Profile) -> dict[int, StyleJudge]:
+    """A judge for each n of the profile: that of the package, or one fitted now on as many images as the profile says.
+
+    The images are neither evaluation, nor development, nor comparison images of the profile.
+    """
+    found = {}
+    for n in profile.joint.ns:
+        config = replace(profile.method, n=n)
+        judge = fitted_judge(generator, config)
+        if judge is None:
+            how = SelfTraining()
+            segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator))
+            seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
+            bar = tqdm(seeds, desc=f"images to fit on, n = {n}", unit="image")
+            judge = fit_judge(
+                [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar], how
+            ).judge
+        found[n] = judge
+    return found
+
+
+def judge_query(
+    generator: Generator, profile: Profile, seed: int, judges: Mapping[int, StyleJudge], second: str | None
+) -> dict:
+    """All scores of one query as plain values, from disk or made now.
+
+    Returns:
+        {"counts": {name: [tp, fp, fn, tn]}, "bins": {n: calibration bins of that judge}, "sure": {n: how sure it is}}.
+    """
+    about = (profile.method, profile.queries.truncation, profile.reference, second, dict(judges), generator.digest)
+    path = kept_folder("joint") / f"{generator.name}-{cache_key(about)}" / f"{seed_name(seed)}.json"
+    return kept(path, lambda: _judge_query(generator, profile, seed, judges, second))
+
+
+def _judge_query(
+    generator: Generator, profile: Profile, seed: int, judges: Mapping[int, StyleJudge], second: str | None
+) -> dict:
+    method = replace(profile.method, n=max(judges))
+    segmenter = StyleMixSegmenter(generator, method, resolution=judging_side(generator))
+    w0 = query_latent(generator, profile, seed)
+    stack = segmenter.summary(w0)
+    assert isinstance(stack, StyleStack)  # a profile computes on the CPU
+    item = {"image": query_image(generator, w0, profile.method.resolution)}
+    truth = reference_masks(profile.reference, generator, profile, [seed], [item])[0]
+    other = reference_masks(second, generator, profile, [seed], [item])[0] if second else None
+
+    counts: dict[str, list[int]] = {}
+    found: dict[str, dict] = {"counts": counts, "bins": {}, "sure": {}}
+
+    def add(name: str, mask: np.ndarray) -> None:
+        scored = {name: confusion(mask, truth), f"{name}.trimap": trimap_confusion(mask, truth, TRIMAP_WIDTH)}
+        if other is not None and second is not None:
+            scored[f"{name}.{second}"] = confusion(mask, other)
+        counts.update({key: [item.tp, item.fp, item.fn, item.tn] for key, item in scored.items()})
+
+    labels = segmenter.cluster(stack).labels
+    for name, rule in RULES.items():
+        add(f"{name}.n{method.n}", enlarge(rule_mask(labels, method.k, rule), len(truth)))
+    for n, judge in judges.items():
+        summary = stack.first(n)
+        line: PixelJudge | None = fitted_discriminant(generator, replace(method, n=n))
+        if line is not None:
+            add(f"discriminant.n{n}", resized(line.score(summary), (len(truth), len(truth))) > 0)
+        score = resized(judge.score(summary), (len(truth), len(truth)))
+        add(f"judge.n{n}", score > 0)
+        probability = soft_mask(score)
+        found["bins"][str(n)] = Calibration.of(probability, truth).plain()
+        found["sure"][str(n)] = float(np.abs(2 * probability - 1).mean())
+    return found
+
+
+def score_joint(
+    generator: Generator, profile: Profile, seeds: Sequence[int], judges: Mapping[int, StyleJudge], second: str | None
+) -> list[dict]:
+    """`judge_query` of many queries, with a progress bar."""
+    bar = tqdm(seeds, desc="judged queries", unit="query")
+    return [judge_query(generator, profile, seed, judges, second) for seed in bar]
+
+
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    for seed in drawn_seeds(scores, draw, QUERIES_AGAIN):
+        run_joint(of_one(profile, seed), out)
+
+
+@experiment(
+    "joint",
+    "masks of a judge that was fitted over many images, against the paper's rules",
+    measured_by=score_joint,
+    again=_again,
+)
+def run_joint(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Measure the judge on the profile's evaluation seeds and write `<results>/<profile>/joint.json`.
+
+    Args:
+        profile: sizes and settings.
+        results: the folder of all results.
+        generator: None: the profile's.
+
+    Returns:
+        The path of the result file.
+    """
+    generator = generator or load_generator(profile.generator)
+    recorder = recorder_of("joint", profile, results, generator, seed=profile.queries.first)
+    judges, second = judges_for(generator, profile), second_reference(profile)
+    found = score_joint(generator, profile, profile.queries.seeds, judges, second)
+    images = [seed_name(seed) for seed in profile.queries.seeds]
+    side = judging_side(generator)
+    for name in found[0]["counts"]:
+        confusions = [Confusion(*item["counts"][name]) for item in found]
+        note = f"c = {profile.method.cutoff}, {profile.method.color_space.upper()}, X_s at {side} px"
+        if name.count(".") == 1:  # against the profile's reference: in both averages
+            recorder.add_both(f"{profile.prefix}{PREFIX}.{name}", confusions, images, note)
+        else:
+            recorder.add_ious(
+                f"{profile.prefix}{PREFIX}.{name}", confusions, average="dataset", images=images, note=note
+            )
+    for n in judges:
+        prefix = f"{profile.prefix}{PREFIX}.judge.n{n}"
+        calibration = Calibration.together([item["bins"][str(n)] for item in found])
+        recorder.add(f"{prefix}.calibration_error", calibration.error, n=len(images), note="expected, over 15 bins")
+        for place, (share, mean) in enumerate(calibration.curve):
+            recorder.add(f"{prefix}.reliability.bin{place:02d}.share", share, n=len(images), note=f"said: {mean:.3f}")
+            recorder.add(f"{prefix}.reliability.bin{place:02d}.said", mean, n=len(images))
+        sure = [item["sure"][str(n)] for item in found]
+        recorder.add_mean(f"{prefix}.sure", [[value] for value in sure], images=images)
+        kept_images = np.argsort(sure, kind="stable")[round(REFUSED * len(images)) :]
+        confusions = [Confusion(*found[place]["counts"][f"judge.n{n}"]) for place in sorted(kept_images)]
+        recorder.add_ious(
+            f"{prefix}.surest",
+            confusions,
+            average="dataset",
+            images=[images[place] for place in sorted(kept_images)],
+            note=f"without the {REFUSED:.0%} of the images of which the judge is least sure",
+        )
+    return recorder.write()
