@@ -8,7 +8,7 @@ No label takes part in the fit either: the paper's two rules segment the faces, 
 (stylemixseg/joint/selftraining.py). Two things rest on a reference, the face parser: how far the outline moves is
 chosen on the faces of the ladder, and the settings of the rules were chosen before (data_scripts/choose_rules.py).
 
-    python data_scripts/fit_judge.py        130 faces to fit on, 60 for the ladder; an hour on two cores, most of it for
+    python data_scripts/fit_judge.py        150 faces to fit on, 60 for the ladder; an hour on two cores, most of it for
                                             style mixes, which are kept in the cache folder: stop it, and it goes on
 """
 
@@ -40,13 +40,29 @@ from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.summary import StyleStack
 
 SIDE = 128  # px: a judge looks at single pixels, and small images hold as many kinds of them
-NS = (8, 20, 50)
-LADDER_N = (8, 20)
-FITTED_ON = ((10000, 100, 0.7), (10200, 30, 0.85))  # first seed, how many, truncation of the queries
+KEPT_SIDE = 256  # px, of the style mixes on disk
+NS = (8, 20)  # with more styles a judge is no better
+FITTED_ON = ((10000, 100, 0.7), (10200, 50, 0.85))  # first seed, how many, truncation of the queries
 LADDER_ON = (10300, 60)
 OUTLINES = (0, 1, 2, 3, 4, 5, 6)  # px of 512
 TRIMAP_WIDTH = 3  # px of 512
 RESULTS = Path("book/results/development/judge.json")
+
+
+class Faces:
+    """The style mixes of faces, small, from the cache or made now."""
+
+    def __init__(self, generator: Generator, profile: Profile):
+        self._generator, self._profile = generator, profile
+        self.segmenter = StyleMixSegmenter(generator, replace(profile.method, n=max(NS), resolution=KEPT_SIDE))
+
+    def stack(self, seed: int, truncation: float) -> StyleStack:
+        """X_s of one face at 128 px, with the most styles."""
+        w0 = query_latent(self._generator, self._profile.changed(queries={"truncation": truncation}), seed)
+        images = cached_stack(self._generator, w0, self.segmenter.styles, self.segmenter.plan)
+        step = KEPT_SIDE // SIDE
+        means = images.reshape(len(images), SIDE, step, SIDE, step, 3).mean((2, 4))
+        return StyleStack(np.moveaxis(means.round().astype(np.uint8), 3, 1), self._profile.method.color_space)
 
 
 class Ladder:
@@ -77,20 +93,12 @@ def main() -> None:
     profile = load_profile("full")
     generator = load_generator(profile.generator)
     how = SelfTraining()
-    segmenter = StyleMixSegmenter(generator, replace(profile.method, n=max(NS), resolution=SIDE))
-
-    def stack_of(seed: int, truncation: float) -> StyleStack:
-        w0 = query_latent(generator, profile.changed(queries={"truncation": truncation}), seed)
-        images = cached_stack(generator, w0, segmenter.styles, segmenter.plan)
-        return StyleStack(np.moveaxis(images, 3, 1), profile.method.color_space)
-
+    stacks_of = Faces(generator, profile)
     faces = [(seed, psi) for first, count, psi in FITTED_ON for seed in range(first, first + count)]
-    stacks = [stack_of(*face) for face in tqdm(faces, desc="faces to fit on", unit="face")]
+    stacks = [stacks_of.stack(*face) for face in tqdm(faces, desc="faces to fit on", unit="face")]
     first, count = LADDER_ON
-    psi = profile.queries.truncation
-    others = [
-        stack_of(seed, psi) for seed in tqdm(range(first, first + count), desc="faces of the ladder", unit="face")
-    ]
+    bar = tqdm(range(first, first + count), desc="faces of the ladder", unit="face")
+    others = [stacks_of.stack(seed, profile.queries.truncation) for seed in bar]
     ladder = Ladder(generator, profile, others)
 
     recorder = RunRecorder("judge", profile.name, RESULTS, generator, seed=faces[0][0])
@@ -104,9 +112,8 @@ def main() -> None:
         for number, agreement in enumerate(fits[n].agreement, 1):
             recorder.add(f"judge.n{n}.agreement.round{number}", agreement, n=len(examples), note="of two halves")
         recorder.add(f"judge.n{n}.rounds", fits[n].rounds, note="the round with the greatest agreement")
-        if n in LADDER_N:
-            climb(ladder, fits[n], examples, n, profile, recorder)
-    outline = choose_outline(ladder, fits[LADDER_N[-1]].judge, LADDER_N[-1], recorder) / 512
+        climb(ladder, fits[n], examples, n, profile, recorder)
+    outline = choose_outline(ladder, fits[NS[-1]].judge, NS[-1], recorder) / 512
     judges = {n: replace(fitted.judge, outline=outline) for n, fitted in fits.items()}
     for n, judge in judges.items():
         masks = [score > 0 for score in ladder.of(judge, n)]
@@ -125,7 +132,7 @@ def main() -> None:
         "made_by": "data_scripts/fit_judge.py",
         "date": datetime.date.today().isoformat(),
     }
-    save_judges(WEIGHTS_FILE, judges, generator, segmenter.config, record)
+    save_judges(WEIGHTS_FILE, judges, generator, stacks_of.segmenter.config, record)
     print(recorder.write())
     print(WEIGHTS_FILE.name)
 

@@ -431,6 +431,7 @@ display(
 # | [Compositing](09_compositing.ipynb) | cutting objects out and pasting them |
 # | [Real photos](10_real_photos.ipynb) | a photograph in place of a synthetic image |
 # | [Objects in scenes](11_objects.ipynb) | one mask for each box that a detector finds |
+# | [Many images at once](12_many_images.ipynb) | beyond the paper: a judge of pixels without labels, classes with names |
 #
 # ## Without a notebook
 #

@@ -151,5 +151,6 @@ class SegmenterConfig:
 
 # Section 4.1: k = 2 and corner minority inside boxes. All four corners, for a box holds a whole object.
 BOX_CONFIG = SegmenterConfig(k=2, rule=CornerMinority(corners=CORNERS))
+JUDGE_STYLES = 20  # n with a judge of pixels, which knows the styles: more of them bring it nothing
 QUERY_TRUNCATION = 0.7  # psi of a query that is drawn by its seed; the paper does not state its own
 MARGIN = 0.1  # of a box's width and height, added on each side: the corners of a tight box round a picture are picture

@@ -14,7 +14,17 @@ from importlib import import_module
 from stylemixseg import __version__
 from stylemixseg._util.streams import unfailing_streams, unprinted
 
-COMMANDS = ("fetch", "generators", "inspect", "convert", "segment", "reproduce", "ledger", "spot-check")
+COMMANDS = (
+    "fetch",
+    "generators",
+    "inspect",
+    "convert",
+    "segment",
+    "name-clusters",
+    "reproduce",
+    "ledger",
+    "spot-check",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

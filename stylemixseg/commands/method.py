@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from stylemixseg.foreground import CornerMinority, Saliency
@@ -9,6 +10,7 @@ from stylemixseg.generators.base import Generator
 from stylemixseg.joint.base import NoJudgeError
 from stylemixseg.joint.judge import JUDGED_AT, load_judge
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import JUDGE_STYLES
 
 RULES = {"saliency": Saliency, "corner": CornerMinority}
 
@@ -22,7 +24,8 @@ def choose_method(
         generator: whose images are segmented.
         mask: "rule", "joint", or None: joint where no rule is asked for and a judge fits, else the rule.
         rule: "saliency", "corner", or None: saliency.
-        settings: of the method, by the names of `SegmenterConfig`.
+        settings: of the method, by the names of `SegmenterConfig`. Where they leave n and resolution open, a judge gets
+            `JUDGE_STYLES` styles and `JUDGED_AT` px.
 
     Raises:
         ValueError: a setting out of range, or "joint" where no judge fits.
@@ -30,11 +33,12 @@ def choose_method(
     segmenter = StyleMixSegmenter(generator, rule=RULES[rule or "saliency"](), **settings)
     if mask == "rule" or (mask is None and rule is not None):
         return segmenter, rule or "saliency"
+    usual = {"n": JUDGE_STYLES, "resolution": min(JUDGED_AT, generator.resolution)}
+    config = replace(segmenter.config, **usual | settings)
     try:
-        judge = load_judge(generator, segmenter.config)
+        judge = load_judge(generator, config)
     except NoJudgeError as error:
         if mask is None:
             return segmenter, "saliency"
         raise ValueError(f"--mask joint needs a judge that was fitted for these settings: {error}") from error
-    side = segmenter.config.resolution or min(JUDGED_AT, generator.resolution)
-    return StyleMixSegmenter(generator, segmenter.config, judge=judge, resolution=side), judge.name
+    return StyleMixSegmenter(generator, config, judge=judge), judge.name

@@ -13,7 +13,8 @@ stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                   
 stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
 stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
 stylemixseg segment --generator faces --seed 7 -o out/
-stylemixseg segment --seed 7 -n 8 --mask joint -o out/       eight styles, for a judge they are enough
+stylemixseg segment --seed 7 -n 8 --mask joint -o out/       eight styles are enough for a judge
+stylemixseg segment --seed 7 --classes -o out/               skin, hair and cloth by name
 stylemixseg segment --seed 7 --mask rule -o out/             the paper's own method
 stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
 stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes; the defaults are those of the settings themselves."""
     from stylemixseg.inversion.kinds import PROJECTOR_STEPS, REFINE_STEPS
     from stylemixseg.objects.detection.filtering import DetectionFilter
-    from stylemixseg.settings import BOX_CONFIG, MARGIN, QUERY_TRUNCATION, SegmenterConfig
+    from stylemixseg.settings import BOX_CONFIG, JUDGE_STYLES, MARGIN, QUERY_TRUNCATION, SegmenterConfig
 
     usual = SegmenterConfig()
     query = parser.add_argument_group("query image")
@@ -114,7 +115,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--margin", type=float, metavar="SHARE", help=f"widen a box on each side by this share of it, 0..1 ({MARGIN})"
     )
     method = parser.add_argument_group("method (defaults: for faces)")
-    method.add_argument("-n", type=int, help=f"number of style latents ({usual.n})")
+    method.add_argument("-n", type=int, help=f"number of style latents ({usual.n}; with --mask joint {JUDGE_STYLES})")
     method.add_argument("-c", "--cutoff", type=int, help=f"layers from c on take the style, 0..num_ws ({usual.cutoff})")
     method.add_argument("-k", type=int, help=f"number of clusters ({usual.k}; of an object's box {BOX_CONFIG.k})")
     method.add_argument(
@@ -124,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask",
         choices=("rule", "joint"),
         help="what makes the mask: the paper's rule for the image's own clusters, or our judge of pixels, which was "
-        "fitted over many images without labels; there is one for faces with n 50, 20 or 8 and the other defaults "
+        "fitted over many images without labels; there is one for faces with n 20 or 8 and the other defaults "
         "(joint where it can be and no --rule is given: its masks are better and need fewer styles; else rule)",
     )
     method.add_argument(
@@ -132,7 +133,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("saliency", "corner"),
         help="the paper's rule for clusters (saliency; objects: corner, with all four corners)",
     )
-    method.add_argument("--resolution", type=int, metavar="PX", help="side at which pixels are clustered (native)")
+    method.add_argument(
+        "--classes",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="name the parts too: classes.png and a legend. FILE holds names of clusters, as `stylemixseg "
+        "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces; needs --mask joint)",
+    )
+    method.add_argument(
+        "--resolution",
+        type=int,
+        metavar="PX",
+        help="side at which pixels are clustered (native; with --mask joint 256)",
+    )
     method.add_argument("--style-seed", type=int, help=f"seed of the style latents ({usual.style_seed})")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
@@ -184,6 +198,12 @@ def _check_segment(args) -> None:
     asked = [name for name in _PHOTO_OPTIONS if getattr(args, name) is not None and getattr(args, name) is not False]
     if asked and not args.photos:
         args.usage_error(f"--{asked[0]} is for a PHOTO, it does not go with {given[0]}")
+    if args.classes is not None:
+        for name, given_too in (("objects", args.objects), ("rule", args.rule), ("PHOTO", args.photos or None)):
+            if given_too is not None:
+                args.usage_error(f"--classes names parts of a generated image's joint mask, it does not go with {name}")
+        if args.mask == "rule":
+            args.usage_error("--classes needs --mask joint, got --mask rule")
     if args.objects is None:
         if asked := [name for name in _OBJECT_OPTIONS if getattr(args, name) is not None]:
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
@@ -233,10 +253,24 @@ def _segment_latent(args, settings: dict, objects) -> int:
         record = {"query": query, **objects.describe(generator, config)}
         print(announce(save_objects(found, args.out, record=record, seconds=time.perf_counter() - started), found))
         return 0
-    segmenter, _ = choose_method(generator, args.mask, args.rule, settings)
-    result = segmenter(ws, progress=True)
+    segmenter, name = choose_method(generator, "joint" if args.classes is not None else args.mask, args.rule, settings)
+    classes = None
+    if args.classes is None:
+        result = segmenter(ws, progress=True)
+    else:
+        from stylemixseg.export.classes import save_classes
+        from stylemixseg.joint.classes import class_map, load_clusters, read_names
+
+        clusters, names = load_clusters(generator, segmenter.config)
+        names = read_names(args.classes, clusters.k) if args.classes else names  # before the work, which it may end
+        summary = segmenter.summary(ws, progress=True)
+        result = segmenter.from_summary(ws, summary)
+        classes = class_map(clusters, names, summary, result.mask)
+        save_classes(classes, names.classes, args.out)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
-    print(f"{folder}: foreground is {result.mask.mean():.0%} of the image")
+    print(f"{folder}: foreground is {result.mask.mean():.0%} of the image ({name})")
+    if classes is not None:
+        print(", ".join(f"{part} {(classes == label).mean():.0%}" for label, part in enumerate(names.classes)))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -14,6 +14,7 @@ from stylemixseg._util.keys import cache_key
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.calibration import Calibration
+from stylemixseg.experiments.classes import PAPER_K, add_classes, class_counts, class_reference, named_by_reference
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
@@ -22,7 +23,8 @@ from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, second_reference
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.joint.base import PixelJudge, soft_mask
+from stylemixseg.joint.base import NoJudgeError, PixelJudge, soft_mask
+from stylemixseg.joint.classes import ClusterNames, StyleClusters, class_map, load_clusters
 from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge
 from stylemixseg.joint.place import resized
@@ -36,6 +38,20 @@ PREFIX = "joint.ffhq"  # how the names of its scores begin
 TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
 REFUSED = 0.1  # share of the images that are refused where masks know when they are wrong
 QUERIES_AGAIN = 2  # in a spot check
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What queries are judged with.
+
+    Attributes:
+        judges: by n. clusters: shared clusters and their names by n, none where there are none.
+        second: name of a second reference, or None.
+    """
+
+    judges: Mapping[int, StyleJudge]
+    clusters: Mapping[int, tuple[StyleClusters, ClusterNames]]
+    second: str | None
 
 
 def judging_side(generator: Generator) -> int:
@@ -72,22 +88,28 @@ def judges_for(generator: Generator, profile: Profile) -> dict[int, StyleJudge]:
     return found
 
 
-def judge_query(
-    generator: Generator, profile: Profile, seed: int, judges: Mapping[int, StyleJudge], second: str | None
-) -> dict:
+def clusters_for(generator: Generator, profile: Profile) -> dict[int, tuple[StyleClusters, ClusterNames]]:
+    """The shared clusters and their names for each n of the profile; none where none come with the package."""
+    try:
+        return {n: load_clusters(generator, replace(profile.method, n=n)) for n in profile.joint.ns}
+    except NoJudgeError:
+        return {}
+
+
+def judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools) -> dict:
     """All scores of one query as plain values, from disk or made now.
 
     Returns:
-        {"counts": {name: [tp, fp, fn, tn]}, "bins": {n: calibration bins of that judge}, "sure": {n: how sure it is}}.
+        {"counts": {name: [tp, fp, fn, tn]}, "bins": {n: calibration bins of that judge}, "sure": {n: how sure it is},
+        "classes": {name: counts of each class}}.
     """
-    about = (profile.method, profile.queries.truncation, profile.reference, second, dict(judges), generator.digest)
+    about = (profile.method, profile.queries.truncation, profile.reference, tools, generator.digest)
     path = kept_folder("joint") / f"{generator.name}-{cache_key(about)}" / f"{seed_name(seed)}.json"
-    return kept(path, lambda: _judge_query(generator, profile, seed, judges, second))
+    return kept(path, lambda: _judge_query(generator, profile, seed, tools))
 
 
-def _judge_query(
-    generator: Generator, profile: Profile, seed: int, judges: Mapping[int, StyleJudge], second: str | None
-) -> dict:
+def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools) -> dict:
+    judges, second = tools.judges, tools.second
     method = replace(profile.method, n=max(judges))
     segmenter = StyleMixSegmenter(generator, method, resolution=judging_side(generator))
     w0 = query_latent(generator, profile, seed)
@@ -98,7 +120,7 @@ def _judge_query(
     other = reference_masks(second, generator, profile, [seed], [item])[0] if second else None
 
     counts: dict[str, list[int]] = {}
-    found: dict[str, dict] = {"counts": counts, "bins": {}, "sure": {}}
+    found: dict[str, dict] = {"counts": counts, "bins": {}, "sure": {}, "classes": {}}
 
     def add(name: str, mask: np.ndarray) -> None:
         scored = {name: confusion(mask, truth), f"{name}.trimap": trimap_confusion(mask, truth, TRIMAP_WIDTH)}
@@ -119,15 +141,17 @@ def _judge_query(
         probability = soft_mask(score)
         found["bins"][str(n)] = Calibration.of(probability, truth).plain()
         found["sure"][str(n)] = float(np.abs(2 * probability - 1).mean())
+        if tools.clusters:
+            parts = class_reference(generator, profile, seed, item["image"])
+            labels = class_map(*tools.clusters[n], summary, score > 0)
+            found["classes"][f"shared.n{n}"] = class_counts(labels, parts)
+            found["classes"][f"k{PAPER_K}.n{n}"] = class_counts(named_by_reference(summary, parts), parts)
     return found
 
 
-def score_joint(
-    generator: Generator, profile: Profile, seeds: Sequence[int], judges: Mapping[int, StyleJudge], second: str | None
-) -> list[dict]:
+def score_joint(generator: Generator, profile: Profile, seeds: Sequence[int], tools: Tools) -> list[dict]:
     """`judge_query` of many queries, with a progress bar."""
-    bar = tqdm(seeds, desc="judged queries", unit="query")
-    return [judge_query(generator, profile, seed, judges, second) for seed in bar]
+    return [judge_query(generator, profile, seed, tools) for seed in tqdm(seeds, desc="judged queries", unit="query")]
 
 
 def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
@@ -154,8 +178,9 @@ def run_joint(profile: Profile, results: Path, generator: Generator | None = Non
     """
     generator = generator or load_generator(profile.generator)
     recorder = recorder_of("joint", profile, results, generator, seed=profile.queries.first)
-    judges, second = judges_for(generator, profile), second_reference(profile)
-    found = score_joint(generator, profile, profile.queries.seeds, judges, second)
+    judges = judges_for(generator, profile)
+    tools = Tools(judges, clusters_for(generator, profile), second_reference(profile))
+    found = score_joint(generator, profile, profile.queries.seeds, tools)
     images = [seed_name(seed) for seed in profile.queries.seeds]
     side = judging_side(generator)
     for name in found[0]["counts"]:
@@ -167,6 +192,10 @@ def run_joint(profile: Profile, results: Path, generator: Generator | None = Non
             recorder.add_ious(
                 f"{profile.prefix}{PREFIX}.{name}", confusions, average="dataset", images=images, note=note
             )
+    for name in found[0]["classes"]:
+        add_classes(
+            recorder, f"{profile.prefix}{PREFIX}.classes.{name}", [item["classes"][name] for item in found], images
+        )
     for n in judges:
         prefix = f"{profile.prefix}{PREFIX}.judge.n{n}"
         calibration = Calibration.together([item["bins"][str(n)] for item in found])

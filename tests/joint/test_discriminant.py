@@ -277,11 +277,13 @@ def test_a_rule_that_takes_nothing_is_not_warned_of(world, learnt):
 
 def test_the_record_names_it(world, learnt):
     found = StyleMixSegmenter(world, n=12, cutoff=6, k=3, judge=learnt)(query(world, 0))
-    assert json.loads(json.dumps(found.describe()))["settings"]["discriminant"] == "n = 12"
+    assert json.loads(json.dumps(found.describe()))["settings"]["judge"] == "discriminant, n = 12"
 
 
 @pytest.mark.parametrize("settings", [{"n": 8}, {"n": 12, "include_query": True}])
 def test_one_for_another_n_is_refused_before_anything_is_drawn(world, learnt, settings):
     entries = 24 if settings["n"] == 8 else 39
-    with pytest.raises(ValueError, match=f"discriminant must have {entries} weights, .* got 36: it is for n = 12"):
+    with pytest.raises(
+        ValueError, match=f"judge must be for {entries} entries of X_s, got one for 36: it is for n = 12"
+    ):
         StyleMixSegmenter(world, cutoff=6, judge=learnt, **settings)
