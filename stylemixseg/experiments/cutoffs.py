@@ -28,6 +28,7 @@ from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import reference_masks, score_rules
+from stylemixseg.experiments.words import cutoff_sets, set_name
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
@@ -35,17 +36,6 @@ from stylemixseg.metrics import Confusion, bootstrap_interval, mean_iou, paired_
 from stylemixseg.mixing import draw_style_latents, query_image, style_mixed_images
 from stylemixseg.summary import StyleStack
 from stylemixseg.variants.stylemixes import dealt
-
-
-def cutoff_sets(cutoff: int) -> tuple[tuple[int, ...], ...]:
-    """The sets of cutoffs that are compared, the single one of the profile first."""
-    low, high = cutoff - 2, cutoff + 2
-    return (cutoff,), (low,), (high,), (low, cutoff), (cutoff, high), (low, cutoff, high)
-
-
-def set_name(cutoffs: Sequence[int]) -> str:
-    """Name of a set of cutoffs in results: "c4_c6_c8"."""
-    return "_".join(f"c{cutoff}" for cutoff in cutoffs)
 
 
 def set_maps(generator: Generator, profile: Profile, seed: int) -> dict[str, np.ndarray]:

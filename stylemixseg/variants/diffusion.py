@@ -18,10 +18,10 @@ With a CUDA device and the extra `diffusion`:
     found = segment_variants(source, DiffusionQuery(photo, edges), k=4)
 
 That downloads about 6 GB once. One image of 512 px takes 32 evaluations of the U-Net and of the ControlNet (16 steps,
-each with and without the prompt), about 30 TFLOP by counting operations, so 20 prompts take about 600 TFLOP: of the
-order of a minute per query on a GPU that reaches 10 TFLOP/s in single precision, and of hours on two CPU cores. **None
-of this was measured here**: no real weights could be had where this was written. The code is tested as a whole with
-small random networks, whose images mean nothing.
+each with and without the prompt). Counted from their architectures, an evaluation is 0.8 and 0.3 TFLOP, so an image
+is about 35 TFLOP and a query with 20 prompts about 700: a minute or so on a GPU that reaches 10 TFLOP/s, and hours on
+two CPU cores. **Neither this time nor the quality of the masks was measured here**: no real weights could be had where
+this was written. The code is tested as a whole with small random networks, whose images mean nothing.
 
 Weights are read as safetensors only, with classes that are named here: `model_index.json`, which can name any class, is
 not read. The safety checker, which would replace some variants by black images, is left out; show variants to others
