@@ -431,6 +431,7 @@ display(
 # | [Compositing](09_compositing.ipynb) | cutting objects out and pasting them |
 # | [Real photos](10_real_photos.ipynb) | a photograph in place of a synthetic image |
 # | [Objects in scenes](11_objects.ipynb) | one mask for each box that a detector finds |
+# | [Beyond StyleGAN](13_beyond_stylegan.ipynb) | other sources of images, the rivals, and diffusion models |
 #
 # ## Without a notebook
 #
