@@ -421,36 +421,38 @@ display(
 # ## The limits of section 3.4, shown
 #
 # Section 3.4 of the paper lists what the method assumes. The first assumption is the source: the method "relies on the
-# style mixing property on a set of images". We take style mixes and break their alignment on purpose. Each variant is
-# moved by a few pixels, drawn at random. A source may wrap another source:
+# style mixing property on a set of images". We keep one query's style mixes, which were segmented above, and break their
+# alignment on purpose: each variant is moved by a few pixels, drawn at random. A source may simply hold images that are
+# there already:
 
 
 # %%
-class Shifted:
-    """Another source's variants, each moved by up to some pixels."""
+class AtHand:
+    """Images that were made before, each moved by up to some pixels."""
 
-    def __init__(self, source, most):
-        self.source, self.most = source, most
-        self.n, self.shares_styles = source.n, source.shares_styles
-        self.name, self.digest = f"{source.name}, moved", source.digest
+    name, digest, shares_styles = "images at hand", "0" * 64, True
+
+    def __init__(self, variants, most=0):
+        self.variants, self.most, self.n = variants, most, len(variants)
 
     def query_image(self, query):
-        return self.source.query_image(query)
+        return query
 
     def iter_variants(self, query):
         draw = np.random.default_rng(0)
-        for batch in self.source.iter_variants(query):
+        for image in self.variants:
             move = draw.integers(-self.most, self.most + 1, 2)
-            yield np.roll(batch, move, axis=(1, 2))
+            yield np.roll(image, move, axis=(0, 1))[None]
 
 
 # %%
+variants = np.concatenate(list(mixes.iter_variants(w0)))  # (n, h, w, 3)
 side = len(truth)
 k_of_profile = P.method.k
 moved = {}
 for share in (0, 0.01, 0.02, 0.04, 0.08):
-    source = Shifted(mixes, round(share * side))
-    labels = segment_variants(source, w0, method).clusters
+    source = AtHand(variants, round(share * side))
+    labels = segment_variants(source, by_mixes.image, method).clusters
     moved[share] = (
         labels,
         confusion(oracle_mask(labels, k_of_profile, truth), truth).miou,
@@ -487,8 +489,8 @@ display(Markdown(table(header, rows)))
 # the object stands at its left border. The row of $\mathbf{X}_s$ that belongs to a pixel is what it was.
 
 # %%
-segmenter = VariantSegmenter(mixes, method)
-summary = segmenter.summary(w0)
+segmenter = VariantSegmenter(AtHand(variants), method)
+summary = segmenter.summary(by_mixes.image)
 half = slice(side // 2, side)
 cropped = summary.crop(slice(0, side), half)
 cases = {
@@ -553,8 +555,8 @@ display(Markdown(table(header, rows)))
 #
 # ## Relatives that look inside the diffusion model
 #
-# Since the paper appeared, three methods segment images without labels by diffusion models. None makes variants as
-# above. All of them look into the U-Net, the network that removes the noise, which StyleGAN's rivals did with
+# Since the paper appeared, diffusion models have been used to segment images without labels, too. The three methods
+# below do not make variants as above. All of them look into the U-Net, the network that removes the noise, which StyleGAN's rivals did with
 # generators:
 #
 # | | what is compared | how it becomes segments | number of segments |

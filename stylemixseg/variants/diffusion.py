@@ -231,7 +231,7 @@ def _short(model: str | Path) -> str:
 def _read(model: tuple[str, bool], controlnet: tuple[str, bool]) -> Any:
     """The pipeline of a model and a ControlNet."""
     os.environ.setdefault(HUB_TELEMETRY, "1")
-    with extra("diffusion", "A diffusion source needs diffusers and transformers"):
+    with extra("diffusion", "A diffusion source needs diffusers"):
         import diffusers
         import transformers
     ours = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}  # the other way needs accelerate

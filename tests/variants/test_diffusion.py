@@ -237,7 +237,7 @@ def test_without_a_network_the_error_says_how_to_get_the_model(diffusers, folder
 def test_diffusers_is_not_needed_before_load(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffusers", None)
     assert not {"diffusers", "transformers"} & set(vars(diffusion))
-    with pytest.raises(ModuleNotFoundError, match=r"needs diffusers .*pip install 'stylemixseg\[diffusion\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"needs diffusers, which .*pip install 'stylemixseg\[diffusion\]'"):
         DiffusionVariants.load("some/model", "some/controlnet", PROMPTS)
 
 
