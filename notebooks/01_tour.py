@@ -432,6 +432,7 @@ display(
 # | [Real photos](10_real_photos.ipynb) | a photograph in place of a synthetic image |
 # | [Objects in scenes](11_objects.ipynb) | one mask for each box that a detector finds |
 # | [Many images at once](12_many_images.ipynb) | beyond the paper: a judge of pixels without labels, classes with names |
+# | [Beyond StyleGAN](13_beyond_stylegan.ipynb) | other sources of images, the rivals, and diffusion models |
 #
 # ## Without a notebook
 #

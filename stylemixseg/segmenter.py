@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -20,6 +21,8 @@ from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed
 from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary, style_summary
 
+Query = TypeVar("Query")  # what names one image: a structure latent, or what a source of variants takes
+
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
@@ -33,7 +36,7 @@ class Segmentation:
             one, or a judge's probability; above 0.5 inside the mask, 0.5 at a tie.
         foreground: (k,) bool, which clusters the rule took.
         kmeans: the clustering at (h, w), with centroids and distances.
-        config: the settings used. generator_name, generator_digest: the generator.
+        config: the settings used. generator_name, generator_digest: the generator, or the source of variants.
         seconds: wall time of each step.
     """
 
@@ -61,7 +64,113 @@ class Segmentation:
         }
 
 
-class StyleMixSegmenter:
+class Named(Protocol):
+    """What made the images, as records name it: a generator, or a source of variants."""
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex of what fixes the images."""
+        ...
+
+
+class Segmenter(ABC, Generic[Query]):
+    """The steps that need no generator: from the summary tensor of a query to its mask (section 3.2, Figure 3).
+
+    A subclass says how the summary tensor is made: `StyleMixSegmenter` by style mixing, as in the paper,
+    `variants.segmenting.VariantSegmenter` from variants of any origin.
+
+    Attributes:
+        source: what makes the images.
+        config: the settings.
+    """
+
+    source: Named
+    config: SegmenterConfig
+
+    @abstractmethod
+    def summary(self, ws: Query, progress: bool = False) -> StyleSummary:
+        """X_s of one query, where it is clustered."""
+
+    @abstractmethod
+    def query_image(self, ws: Query) -> np.ndarray:
+        """The query image X_0, (H, W, 3) uint8, at the size of the mask."""
+
+    @abstractmethod
+    def check_query(self, ws: Query) -> None:
+        """Raise unless the query is one that can be segmented."""
+
+    def __call__(self, ws: Query, progress: bool = False) -> Segmentation:
+        """Segment the image of one structure latent.
+
+        Args:
+            ws: w0 (1, num_ws, w_dim); for a source of variants, what it takes for a query.
+            progress: show a progress bar.
+
+        Raises:
+            TypeError, ValueError: latents that do not fit the generator.
+        """
+        started = time.perf_counter()
+        summary = self.summary(ws, progress)
+        synthesised = time.perf_counter()
+        judged = self._judge(summary)
+        del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
+        return self._segmentation(ws, judged, synthesised - started, synthesised)
+
+    def from_summary(self, ws: Query, summary: StyleSummary | np.ndarray) -> Segmentation:
+        """As calling the segmenter, with an X_s (H, W, 3n) float32 that is at hand, or what stands for it."""
+        self.check_query(ws)
+        started = time.perf_counter()
+        return self._segmentation(ws, self._judge(as_summary(summary).on(self.config.device)), 0.0, started)
+
+    def cluster(self, summary: StyleSummary, k: int | None = None) -> KMeansResult:
+        """K-means with this segmenter's settings, equation 2; k None for its own."""
+        return summary.cluster(self.config.k if k is None else k, **self.config.kmeans_options)
+
+    def _judge(self, summary: StyleSummary) -> tuple[KMeansResult, np.ndarray, np.ndarray | None]:
+        """Clusters, which of them are foreground (k,) bool, and the judge's log-odds (h', w'), if there is one."""
+        config = self.config
+        result = self.cluster(summary)
+        if config.judge is None:
+            return result, foreground_clusters(result.labels, config.k, config.rule), None
+        foreground = apply_rule(result.labels, config.k, config.rule)  # without advice: the mask is not the rule's
+        return result, foreground, config.judge.score(summary)
+
+    def _segmentation(
+        self,
+        ws: Query,
+        judged: tuple[KMeansResult, np.ndarray, np.ndarray | None],
+        summary_seconds: float,
+        synthesised: float,
+    ) -> Segmentation:
+        result, foreground, score = judged
+        image = self.query_image(ws)
+        clusters = enlarge(result.labels, len(image))
+        if score is None:
+            mask, certainty = foreground[clusters], confidence(result.distances, foreground)
+        else:
+            if len(score) > len(image):  # a small image: the judge looks closer than its pixels
+                score = resized(score, image.shape[:2])
+            mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
+        return Segmentation(
+            image=image,
+            clusters=clusters,
+            mask=mask,
+            confidence=enlarge(certainty, len(image)),
+            foreground=foreground,
+            kmeans=result,
+            config=self.config,
+            generator_name=self.source.name,
+            generator_digest=self.source.digest,
+            seconds={"summary": summary_seconds, "clustering": time.perf_counter() - synthesised},
+        )
+
+
+class StyleMixSegmenter(Segmenter[Tensor]):
     """Segment a generator's images, one query at a time.
 
     For several processes use `multiprocessing.get_context("spawn")`. A child that is forked after a segmentation hangs
@@ -89,7 +198,7 @@ class StyleMixSegmenter:
     """
 
     def __init__(self, generator: Generator, config: SegmenterConfig | None = None, **overrides: Any):
-        self.generator = generator
+        self.generator = self.source = generator
         self.config = replace(config or SegmenterConfig(), **overrides)
         check_int("cutoff", self.config.cutoff, 0, generator.num_ws)
         side = check_resolution(self.config.resolution, generator.resolution)
@@ -102,29 +211,6 @@ class StyleMixSegmenter:
         # Drawn once and shared by all queries, so that summary tensors of different images can be compared.
         self.styles = draw_style_latents(generator, self.config.n, self.config.style_seed, self.config.style_truncation)
 
-    def __call__(self, ws: Tensor, progress: bool = False) -> Segmentation:
-        """Segment the image of one structure latent.
-
-        Args:
-            ws: w0 (1, num_ws, w_dim).
-            progress: show a progress bar.
-
-        Raises:
-            TypeError, ValueError: latents that do not fit the generator.
-        """
-        started = time.perf_counter()
-        summary = self.summary(ws, progress)
-        synthesised = time.perf_counter()
-        judged = self._judge(summary)
-        del summary  # up to 0.6 GB, not needed any more; the next step may compile the generator
-        return self._segmentation(ws, judged, synthesised - started, synthesised)
-
-    def from_summary(self, ws: Tensor, summary: StyleSummary | np.ndarray) -> Segmentation:
-        """As calling the segmenter, with an X_s (H, W, 3n) float32 that is at hand, or what stands for it."""
-        self.check_query(ws)
-        started = time.perf_counter()
-        return self._segmentation(ws, self._judge(as_summary(summary).on(self.config.device)), 0.0, started)
-
     def summary(self, ws: Tensor, progress: bool = False) -> StyleSummary:
         """X_s of one query under this segmenter's settings, where it is clustered.
 
@@ -135,55 +221,17 @@ class StyleMixSegmenter:
         self.check_query(ws)
         return style_summary(self.generator, ws, self.styles, self.plan, device=self.config.device, progress=progress)
 
-    def cluster(self, summary: StyleSummary, k: int | None = None) -> KMeansResult:
-        """K-means with this segmenter's settings, equation 2; k None for its own."""
-        return summary.cluster(self.config.k if k is None else k, **self.config.kmeans_options)
+    def query_image(self, ws: Tensor) -> np.ndarray:
+        """X_0 of a structure latent (1, num_ws, w_dim), (H, W, 3) uint8 at the generator's size."""
+        # As the mix with its own style: what a generator has compiled for the mixes serves for it, too.
+        image: np.ndarray = style_mixed_images(self.generator, ws, ws, MixPlan(self.config.cutoff))[0]
+        return image
 
     def check_query(self, ws: Tensor) -> None:
         """Raise unless ws holds one query of the generator, (1, num_ws, w_dim)."""
         check_latents("ws", ws, self.generator.num_ws, self.generator.w_dim)
         if ws.shape[0] != 1:
             raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
-
-    def _judge(self, summary: StyleSummary) -> tuple[KMeansResult, np.ndarray, np.ndarray | None]:
-        """Clusters, which of them are foreground (k,) bool, and the judge's log-odds (h', w'), if there is one."""
-        config = self.config
-        result = self.cluster(summary)
-        if config.judge is None:
-            return result, foreground_clusters(result.labels, config.k, config.rule), None
-        foreground = apply_rule(result.labels, config.k, config.rule)  # without advice: the mask is not the rule's
-        return result, foreground, config.judge.score(summary)
-
-    def _segmentation(
-        self,
-        ws: Tensor,
-        judged: tuple[KMeansResult, np.ndarray, np.ndarray | None],
-        summary_seconds: float,
-        synthesised: float,
-    ) -> Segmentation:
-        result, foreground, score = judged
-        generator = self.generator
-        # X_0 as the mix with its own style: what a generator has compiled for the mixes serves for it, too.
-        image = style_mixed_images(generator, ws, ws, MixPlan(self.config.cutoff))[0]
-        clusters = enlarge(result.labels, len(image))
-        if score is None:
-            mask, certainty = foreground[clusters], confidence(result.distances, foreground)
-        else:
-            if len(score) > len(image):  # a small image: the judge looks closer than its pixels
-                score = resized(score, image.shape[:2])
-            mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
-        return Segmentation(
-            image=image,
-            clusters=clusters,
-            mask=mask,
-            confidence=enlarge(certainty, len(image)),
-            foreground=foreground,
-            kmeans=result,
-            config=self.config,
-            generator_name=generator.name,
-            generator_digest=generator.digest,
-            seconds={"summary": summary_seconds, "clustering": time.perf_counter() - synthesised},
-        )
 
 
 def confidence(distances: np.ndarray, foreground: np.ndarray) -> np.ndarray:

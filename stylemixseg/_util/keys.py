@@ -15,14 +15,19 @@ UNKEYED = {"cache_key": False}  # metadata of a dataclass's field that no result
 
 
 def cache_key(value: object) -> str:
-    """16 hex digits that stand for a value: plain values, arrays, and lists, mappings and dataclasses of these.
+    """The first 16 hex digits of `full_key`, for names of files and folders."""
+    return full_key(value)[:DIGITS]
+
+
+def full_key(value: object) -> str:
+    """SHA-256 in hex that stands for a value: plain values, arrays, and lists, mappings and dataclasses of these.
 
     Fields of a dataclass with the metadata `UNKEYED` do not count.
 
     Raises:
         TypeError: a value that cannot be told from another by what it holds, for example a function.
     """
-    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:DIGITS]
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()
 
 
 def keyed_fields(settings: object) -> dict[str, Any]:

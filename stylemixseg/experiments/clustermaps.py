@@ -8,18 +8,16 @@ run goes on where it stopped.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
-from stylemixseg._util.paths import write_cached
-from stylemixseg.experiments.kept import kept_folder
+from stylemixseg.experiments.kept import kept_arrays, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
@@ -48,14 +46,13 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
     """
     path = _folder(generator, profile) / f"{seed_name(seed)}-c{cutoff:02d}.npz"
     spaces = profile.table4.color_spaces if seed in profile.ablation_seeds else (profile.method.color_space,)
-    wanted = {map_key(space, k) for space in spaces for k in profile.table4.ks}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            maps = {key: file[key] for key in file.files}
-        if wanted | {"image"} <= set(maps):
-            return maps
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
-        pass  # not there yet, or damaged
+    wanted = {map_key(space, k) for space in spaces for k in profile.table4.ks} | {"image"}
+    return kept_arrays(path, wanted, partial(_made, generator, profile, seed, cutoff, spaces))
+
+
+def _made(
+    generator: Generator, profile: Profile, seed: int, cutoff: int, spaces: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     segmenter = StyleMixSegmenter(generator, replace(profile.method, cutoff=cutoff))
     w0 = query_latent(generator, profile, seed)
     summary = segmenter.summary(w0)
@@ -65,7 +62,6 @@ def cluster_maps(generator: Generator, profile: Profile, seed: int, cutoff: int)
         in_space = as_summary(summary.in_color_space(space).tensor())  # once for all k
         for k in profile.table4.ks:
             maps[map_key(space, k)] = segmenter.cluster(in_space, k).labels.astype(np.uint8)
-    write_cached(path, lambda temporary: np.savez_compressed(temporary, **maps))
     return maps
 
 

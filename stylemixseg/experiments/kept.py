@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+
+import numpy as np
 
 from stylemixseg._util.paths import cache_dir, write_cached
 
@@ -47,3 +51,20 @@ def kept(path: Path, make: Callable[[], dict]) -> dict:
     made = make()
     write_cached(path, lambda temporary: temporary.write_text(json.dumps(made), encoding="utf-8"))
     return json.loads(json.dumps(made))  # as a second run will read it
+
+
+def kept_arrays(path: Path, names: set[str], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What `make()` gave, arrays by name, from an .npz file or made now.
+
+    A damaged file, and one that lacks some of `names`, is made again. The path must hold all that the arrays depend on.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        if names <= set(arrays):
+            return arrays
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        pass  # not there yet, or damaged
+    arrays = make()
+    write_cached(path, lambda temporary: np.savez_compressed(temporary, **arrays))  # type: ignore[arg-type]  # NumPy's stub
+    return arrays

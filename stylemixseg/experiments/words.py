@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stylemixseg.settings import BOX_CONFIG
 
 # Parts of a face.
@@ -15,3 +17,14 @@ WAYS = {  # how a part is found
 }
 # Horses in photos.
 THRESHOLDS = (0.3, 0.5)  # of a box's score
+
+
+def cutoff_sets(cutoff: int) -> tuple[tuple[int, ...], ...]:
+    """The sets of cutoffs that are compared, the single one of the profile first."""
+    low, high = cutoff - 2, cutoff + 2
+    return (cutoff,), (low,), (high,), (low, cutoff), (cutoff, high), (low, cutoff, high)
+
+
+def set_name(cutoffs: Sequence[int]) -> str:
+    """Name of a set of cutoffs in results: "c4_c6_c8"."""
+    return "_".join(f"c{cutoff}" for cutoff in cutoffs)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from stylemixseg._util.keys import UNKEYED, cache_key
+from stylemixseg._util.keys import UNKEYED, cache_key, full_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +55,8 @@ def test_two_classes_with_equal_fields_differ():
 def test_what_cannot_be_told_apart_has_no_key(value):
     with pytest.raises(TypeError, match="a cache key needs plain values, arrays or dataclasses of them, got"):
         cache_key(value)
+
+
+def test_the_short_key_begins_the_full_one():
+    value = [1, "a", np.arange(3)]
+    assert len(full_key(value)) == 64 and full_key(value).startswith(cache_key(value)) and len(cache_key(value)) == 16

@@ -26,6 +26,7 @@ ROOMS = (
     "summary",
     "joint",
     "segmenter",
+    "variants",
     "models",
     "data",
     "objects",

@@ -17,7 +17,6 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ import torch
 from PIL import Image
 
 from stylemixseg._util.checks import check_image, check_real, suggest
+from stylemixseg._util.hub import HUB_ID, errors_explained
 from stylemixseg._util.optional import extra
 from stylemixseg._util.quiet import HUB_TELEMETRY
 from stylemixseg._util.tensors import check_device
@@ -49,7 +49,6 @@ KNOWN = {
 # The kinds of network by their name in config.json, with the attention to run. It is always named: a config.json may
 # ask for one that is downloaded as a compiled kernel.
 _ATTENTION = {"grounding-dino": "eager", "owlv2": "sdpa"}
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 class DetectorUnavailableError(RuntimeError):
@@ -128,7 +127,7 @@ class ZeroShotDetector:
             name, source = folder.resolve().name, str(folder)
         elif model in KNOWN:
             name, source = str(model), KNOWN[model].hub_id
-        elif isinstance(model, str) and _HUB_ID.fullmatch(model):
+        elif isinstance(model, str) and HUB_ID.fullmatch(model):
             name = source = model
         else:
             raise ValueError(f"model must be a folder, owner/name on the hub, or a short name, got {str(model)!r}; "
@@ -249,10 +248,10 @@ def _read(name: str, source: str, revision: str | None, is_folder: bool):
     with extra("detectors", "A zero-shot detector needs transformers"):
         import transformers
     safe = {"revision": revision, "trust_remote_code": False, "local_files_only": is_folder}
-    with _errors_explained(source, is_folder):
+    with errors_explained(source, is_folder, DetectorUnavailableError):
         config = transformers.AutoConfig.from_pretrained(source, **safe)
     attention = _ATTENTION[_check_kind(name, config)]
-    with _errors_explained(source, is_folder):
+    with errors_explained(source, is_folder, DetectorUnavailableError):
         # Pillow's image processor: the other one needs torchvision.
         processor = transformers.AutoProcessor.from_pretrained(source, backend="pil", **safe)
         model, loading = transformers.AutoModelForZeroShotObjectDetection.from_pretrained(
@@ -266,18 +265,3 @@ def _read(name: str, source: str, revision: str | None, is_folder: bool):
             stacklevel=3,
         )
     return model, processor
-
-
-@contextmanager
-def _errors_explained(source: str, is_folder: bool) -> Iterator[None]:
-    """Turn what transformers, tokenizers and safetensors raise into `DetectorUnavailableError` that says what to do."""
-    try:
-        yield
-    except Exception as error:  # each has classes of its own for damaged files, and OSError for no network
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        if is_folder:
-            raise DetectorUnavailableError(f"{source} is not a whole model: {reason}") from error
-        raise DetectorUnavailableError(
-            f"{source} could not be had from the hub: {reason} On a machine with a network run `hf download {source} "
-            "--local-dir FOLDER`, copy the folder here and load it by its path"
-        ) from error

@@ -1,0 +1,673 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Beyond StyleGAN
+#
+# The method clusters pixels by how their colours change from image to image. Nothing in that sentence mentions a
+# generator. This chapter asks what the images must be like, takes them from other sources, and compares the method
+# with its relatives.
+#
+# :::{admonition} Before you start
+# **Objectives**
+#
+# - Say what DatasetGAN, Labels4Free and Segmentation in Style add to a generator, and what the method here does without.
+# - State the two properties that a source of variants must have, and show what happens without each.
+# - Segment with style mixes at several cutoffs at once, and judge by paired differences whether that helps.
+# - Write a source of your own that is no generator at all.
+# - Explain how a diffusion model can take StyleGAN's place, and what DiffSeg, EmerDiff and DiffCut do in its stead.
+#
+# **Prerequisites**
+#
+# - [Style mixing](02_style_mixing.ipynb) and [the style summary tensor](03_style_summary_tensor.ipynb).
+# - [Evaluation](06_evaluation.ipynb): mIoU, the oracle assignment, paired differences.
+#
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`).
+# :::
+
+# %% tags=["parameters"]
+profile = "cpu"
+results = None
+
+# %%
+from dataclasses import replace
+
+import numpy as np
+from IPython.display import Markdown, display
+from scipy.optimize import linear_sum_assignment
+from skimage import data
+
+from stylemixseg.clustering import kmeans
+from stylemixseg.evaluation.results import (
+    RunRecorder,
+    measurements,
+    results_folder,
+)
+from stylemixseg.evaluation.tables import measured_text, reported_text, table
+from stylemixseg.experiments.clustermaps import query_latent
+from stylemixseg.experiments.cutoffs import run_cutoffs, set_maps
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.scoring import (
+    oracle_labels,
+    oracle_mask,
+    reference_masks,
+    rule_mask,
+)
+from stylemixseg.experiments.words import cutoff_sets, set_name
+from stylemixseg.foreground import CornerMinority, Saliency
+from stylemixseg.generators.toyworld.world import CLASS_NAMES, ToyWorld
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.ledger.page import paper_values
+from stylemixseg.metrics import confusion
+from stylemixseg.summary import summary_from_images
+from stylemixseg.variants.segmenting import VariantSegmenter, segment_variants
+from stylemixseg.variants.stylemixes import StyleMixes
+from stylemixseg.viz.compositing import clusters_to_color, overlay
+from stylemixseg.viz.plotting import image_grid, image_row
+
+P = load_profile(profile)
+generator = load_generator(P.generator)
+folder = results_folder(results)
+recorder = RunRecorder(
+    "13_beyond_stylegan",
+    P.name,
+    folder / P.name / "13_beyond_stylegan.json",
+    generator,
+    seed=P.queries.first,
+)
+
+# %% [markdown]
+# ## The rivals, and what each adds to the generator
+#
+# A generator turns a vector into an image through a stack of layers. Each layer computes a *feature map*: many numbers
+# for each place in the image, as inside any convolutional network. The features know more than the colours do, because
+# all that will be painted is decided there. Section 2 of the paper {cite}`feng2023` names three methods that read them:
+#
+# - **DatasetGAN** {cite}`zhang2021` enlarges the feature maps of all layers to one size and puts them side by side.
+#   For its faces a pixel then has 5088 numbers. On these, small fully connected networks learn to name the pixel's
+#   class. They learn it from 16 images in which people named every pixel: few labels, but labels. Ten networks vote.
+# - **Labels4Free** {cite}`abdal2021` needs no labels. It trains a small network that reads feature maps and gives each
+#   pixel a transparency $\alpha$. A second generator paints a background alone. Foreground and background are blended
+#   by $\alpha$, and a discriminator, the critic of GAN training, judges whether the blend looks like a real photo. A
+#   wrong $\alpha$ gives blends that look wrong, so the critic teaches the mask. It needs real photos for that.
+# - **Segmentation in Style** {cite}`pakhomov2021` clusters the feature vectors of one middle layer by K-means, over 50
+#   images together. So a cluster means the same in every image. A person, or the network CLIP, says which cluster is
+#   what. The masks are coarse, as that layer is. A segmentation network is trained on 15,000 of them and gives fine ones.
+#
+# A fourth, FurryGAN, trains a new generator together with its masks, so it cannot be applied to one that exists. The
+# method of this book trains nothing and reads no features: only images that the generator has painted. It therefore
+# does not care how the generator is built inside. What it pays is on the right: many images for one mask.
+
+# %%
+paper = paper_values()
+RIVALS = {
+    "datasetgan": ("DatasetGAN", "features of all layers", "16 masks by hand"),
+    "l4f": ("Labels4Free", "features of 12 layers", "real photos, 10k images"),
+    "sis": (
+        "Segmentation in Style",
+        "features of one layer",
+        "50 + 15k images",
+    ),
+    "ours": ("the paper's method", "colours", "nothing; 50 images per mask"),
+}
+rows = [
+    [
+        *words,
+        *(
+            reported_text(paper, f"table1.{column}.{name}.miou")
+            for column in ("ffhq", "celeba")
+        ),
+    ]
+    for name, words in RIVALS.items()
+]
+header = [
+    "method",
+    "looks at",
+    "needs",
+    "paper reported: mIoU, synthetic faces",
+    "paper reported: mIoU, photos",
+]
+display(Markdown(table(header, rows)))
+
+# %% [markdown]
+# In the paper's own Table 1 the network-free method is not the best. On synthetic faces Labels4Free and Segmentation
+# in Style have higher numbers, on photos all three are close. What speaks for it is what it does without.
+#
+# ## What the method asks of its images
+#
+# Let us write down what the method needs of whoever makes its images. It fits on a few lines, and in the package it is
+# the protocol `VariantSource`:
+#
+# | name | what it is |
+# | --- | --- |
+# | `query_image(query)` | the image $\mathbf{X}_0$ |
+# | `iter_variants(query)` | its $n$ variants, in batches |
+# | `n` | how many variants |
+# | `shares_styles` | whether variant $j$ has the same style $j$ for every query |
+# | `name`, `digest` | for records: a name, and a hash of all that the images depend on |
+#
+# The first source is the paper's: style mixes. `segment_variants` does the rest, with the settings that you know. It
+# gives exactly what `StyleMixSegmenter` gives, because the steps after the images are the same code.
+
+# %%
+seed = P.queries.examples[0]
+w0 = query_latent(generator, P, seed)
+rule = CornerMinority()
+method = replace(P.method, rule=rule)
+mixes = StyleMixes(generator, method)
+by_mixes = segment_variants(mixes, w0, method)
+
+# %% [markdown]
+# The second source deals the same $n$ styles to several cutoffs. Why should one want that? A low cutoff changes much
+# and may lose the structure; a high one keeps the structure and changes little. Images of both kinds at once could
+# give the clusters something of each. We call $\mathbf{X}_s$ from such images a *multi-cutoff tensor*. It is ours, not
+# the paper's, and costs no more than the plain one.
+
+# %%
+c = P.method.cutoff
+several = StyleMixes(generator, method, cutoffs=(c - 2, c, c + 2))
+by_several = segment_variants(several, w0, method)
+(truth,) = reference_masks(
+    P.reference, generator, P, [seed], [{"image": by_mixes.image}]
+)
+
+# %% mystnb={"image": {"alt": "A query image; the cluster map and the mask from one cutoff; the same from three cutoffs at once"}, "figure": {"caption": "One query, segmented with n style mixes at one cutoff and with as many at three cutoffs. Corner minority rule.", "name": "fig-two-sources"}}
+image_row(
+    [
+        by_mixes.image,
+        clusters_to_color(by_mixes.clusters),
+        overlay(by_mixes.image, by_mixes.mask),
+        clusters_to_color(by_several.clusters),
+        overlay(by_several.image, by_several.mask),
+    ],
+    ["query", f"c = {c}", "mask", f"c = {c - 2}, {c}, {c + 2}", "mask"],
+)
+
+# %% [markdown]
+# ## Does the multi-cutoff tensor help?
+#
+# One picture decides nothing. So here are the images of the [ablation](07_ablation.ipynb), each segmented with six sets
+# of cutoffs and the same number $n$ of style-mixed images every time. The first set is this profile's single cutoff.
+# Then come its two neighbours alone, for a set of several could be better only because it contains a better one. For
+# the other sets the *gain* is the difference to the single cutoff on the same images, with its paired interval. No
+# setting of this book was chosen by these numbers, because they come from evaluation images.
+
+# %% tags=["remove-output"]
+cutoffs_file = run_cutoffs(P, folder, generator)
+here = measurements(cutoffs_file)
+full_file = folder / "full" / "cutoffs.json"
+full = measurements(full_file) if full_file.exists() else {}
+
+# %%
+sets = {set_name(item): item for item in cutoff_sets(c)}
+RULES = {"saliency": "saliency rule", "oracle": "oracle assignment"}
+runs = {"here": (here, P.prefix), "full run": (full, "")}
+rows = [
+    [
+        ", ".join(map(str, item)),
+        words,
+        where,
+        measured_text(found.get(f"{prefix}cutoffs.{name}.{rule_name}.miou")),
+        measured_text(found.get(f"{prefix}cutoffs.{name}.{rule_name}.gain"))
+        if item != (c,)
+        else "",
+    ]
+    for rule_name, words in RULES.items()
+    for where, (found, prefix) in runs.items()
+    for name, item in sets.items()
+    if found
+]
+header = ["c", "assignment", "run", "mIoU, mean over images", "gain"]
+display(Markdown(table(header, rows)))
+
+
+# %%
+def verdict(gain):
+    """A gain in words: what its interval allows to say."""
+    low, high = gain.interval
+    if low > 0:
+        return "better than the single cutoff"
+    return "worse" if high < 0 else "not decided by these images"
+
+
+lines = []
+for where, (found, prefix) in runs.items():
+    for name, item in sets.items():
+        gains = {
+            words: found[f"{prefix}cutoffs.{name}.{rule_name}.gain"]
+            for rule_name, words in RULES.items()
+            if f"{prefix}cutoffs.{name}.{rule_name}.gain" in found
+        }
+        said = [f"{words}: {verdict(gain)}" for words, gain in gains.items()]
+        if len(item) > 1 and said:
+            lines.append(
+                f"- {where}, c = {', '.join(map(str, item))}: "
+                + "; ".join(said)
+            )
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# Read the two assignments apart, as in the [ablation](07_ablation.ipynb). The oracle says whether the *clusters* are
+# better. The saliency rule can gain more than the clusters do, because a cluster that changes its side takes many
+# pixels with it; such a gain rests on few images, and its interval is wide. Look at the images, too:
+
+# %% mystnb={"image": {"alt": "Rows of pictures: for three queries the image and its cluster maps under six sets of cutoffs"}, "figure": {"caption": "Cluster maps of three queries under each set of cutoffs, with the same number of style-mixed images in every column but the first.", "name": "fig-cutoff-sets"}}
+shown = [set_maps(generator, P, s) for s in P.ablation_seeds[:3]]
+image_grid(
+    [
+        [maps["image"], *(clusters_to_color(maps[name]) for name in sets)]
+        for maps in shown
+    ],
+    column_titles=[
+        "query",
+        *(f"c = {', '.join(map(str, item))}" for item in sets.values()),
+    ],
+)
+
+# %% [markdown]
+# ## A source that is no generator
+#
+# Now a source of your own. It needs no network at all: take a picture and a map of its regions, and paint each region
+# in a colour drawn at random, as bright as the picture is at each pixel. The picture is a room of the toy world, and
+# the regions are its true classes. This looks like cheating, and it is: the source knows the answer. That is the point.
+# It shows that the method recovers whatever the painter treats as one thing.
+
+
+# %%
+class Recoloured:
+    """Paints each region of a map in one random colour for each style."""
+
+    name, shares_styles = "recoloured regions", True
+    digest = "0" * 64  # a real source hashes what its images depend on
+
+    def __init__(self, n):
+        self.n = n
+
+    def query_image(self, query):
+        image, _ = query
+        return image
+
+    def iter_variants(self, query):
+        image, regions = query
+        light = image.mean(2, keepdims=True) / 255
+        for j in range(self.n):
+            draw = np.random.default_rng(j)
+            colours = draw.integers(256, size=(len(CLASS_NAMES), 3))
+            yield (colours[regions] * light).astype(np.uint8)[None]
+
+
+# %% [markdown]
+# And a second one beside it. It changes the colours of the *whole* picture at random: each variant is one random
+# mixture of the three colour channels. Photo programs call this a colour matrix; in training it is a common
+# augmentation. These variants are perfectly aligned, too, and no region is treated apart from the others.
+
+
+# %%
+class Tinted(Recoloured):
+    """Changes all colours of a picture by one random matrix per style."""
+
+    name = "tinted as a whole"
+
+    def iter_variants(self, query):
+        image, _ = query
+        for j in range(self.n):
+            draw = np.random.default_rng(j)
+            tinted = (image - 127.5) @ draw.normal(0, 0.6, (3, 3)) + 127.5
+            yield tinted.clip(0, 255).astype(np.uint8)[None]
+
+
+# %%
+world = ToyWorld("room", resolution=128)
+w_room = query_latent(world, P, P.queries.examples[0])
+room = world.truth(w_room)[0].semantic
+k = len(np.unique(room))
+n = P.method.n
+sources = {
+    "style mixes of the toy world": (StyleMixes(world, n=n), w_room),
+    Recoloured.name: (Recoloured(n), None),
+    Tinted.name: (Tinted(n), None),
+}
+picture = sources["style mixes of the toy world"][0].query_image(w_room)
+clusterings, examples = {}, {}
+for name, (source, query) in sources.items():
+    query = (picture, room) if query is None else query
+    segmenter = VariantSegmenter(source, k=k)
+    summary = segmenter.summary(query)
+    clusterings[name] = segmenter.cluster(summary).labels
+    examples[name] = next(iter(source.iter_variants(query)))[0]
+
+
+# %% mystnb={"image": {"alt": "For three sources a variant of a drawn room and the clusters of its pixels; the clusters of the first two follow the furniture, those of the third follow light and colour"}, "figure": {"caption": "Top: the room and one variant from each source. Bottom: the true classes, and the clusters from n variants.", "name": "fig-no-generator"}}
+image_grid(
+    [
+        [picture, *examples.values()],
+        [
+            clusters_to_color(room),
+            *(clusters_to_color(item) for item in clusterings.values()),
+        ],
+    ],
+    column_titles=["query", "style mixes", "recoloured", "tinted"],
+)
+
+
+# %%
+def pixels_right(labels, truth):
+    """Share of pixels in clusters that are mostly of their class."""
+    classes = oracle_labels(labels, labels.max() + 1, truth, len(CLASS_NAMES))
+    return (classes[labels] == truth).mean()
+
+
+shares = {name: pixels_right(item, room) for name, item in clusterings.items()}
+for name, share in shares.items():
+    recorder.add(f"toy.variants.{name.replace(' ', '_')}.right", share, n=1)
+rows = [[name, f"{share:.0%}"] for name, share in shares.items()]
+header = [f"source, n = {n}, k = {k}", "pixels with the right class"]
+display(Markdown(table(header, rows)))
+
+# %% [markdown]
+# Why do the tinted variants fail? Let variant $j$ be $f_j$ of the pixel's own colour. Then a pixel's row of
+# $\mathbf{X}_s$ is $(f_1(x), \dots, f_n(x))$, a function of its colour $x$ alone, and two pixels of equal colour have
+# equal rows whatever they show. No number of variants adds anything. So two properties are needed:
+#
+# 1. **Alignment:** a pixel shows the same thing in all variants.
+# 2. **Painting by things:** two things must be painted independently, even where they look alike in the query.
+#
+# The second property is what StyleGAN brings. It has learnt what belongs together, and its style layers paint
+# accordingly. A photo shows the difference without any truth: for a photo, nobody paints by things for us. Global
+# tinting then finds the clusters of the photo's own colours again.
+
+# %%
+photo = data.astronaut()[::4, ::4]  # (128, 128, 3)
+by_tints = VariantSegmenter(Tinted(n), k=4)
+tinted_summary = by_tints.summary((photo, None))
+from_tints = by_tints.cluster(tinted_summary).labels
+from_colours = kmeans(summary_from_images([photo]), 4).labels
+pairs = np.bincount(4 * from_tints.ravel() + from_colours.ravel(), minlength=16)
+matched = linear_sum_assignment(-pairs.reshape(4, 4))
+agreement = pairs.reshape(4, 4)[matched].sum() / pairs.sum()
+recorder.add("photo.tinted.agreement_with_colours", agreement, n=1)
+
+# %% mystnb={"image": {"alt": "The photo of an astronaut, a tinted variant, four clusters of the photo's colours, and four clusters from many tinted variants, which look alike"}, "figure": {"caption": "Clusters of a photo's own colours, and clusters from tinted variants of it. Photo: NASA, public domain.", "name": "fig-tinted-photo"}}
+image_row(
+    [
+        photo,
+        next(Tinted(1).iter_variants((photo, None)))[0],
+        clusters_to_color(from_colours),
+        clusters_to_color(from_tints),
+    ],
+    ["photo", "tinted", "colours alone", f"{n} tinted variants"],
+)
+
+# %%
+display(
+    Markdown(
+        f"The two cluster maps agree on {agreement:.0%} of the pixels, after "
+        "the best matching of their numbers."
+    )
+)
+
+
+# %% [markdown]
+# ## The limits of section 3.4, shown
+#
+# Section 3.4 of the paper lists what the method assumes. The first assumption is the source: the method "relies on the
+# style mixing property on a set of images". We keep one query's style mixes, which were segmented above, and break their
+# alignment on purpose: each variant is moved by a few pixels, drawn at random. A source may simply hold images that are
+# there already:
+
+
+# %%
+class AtHand:
+    """Images that were made before, each moved by up to some pixels."""
+
+    name, digest, shares_styles = "images at hand", "0" * 64, True
+
+    def __init__(self, variants, most=0):
+        self.variants, self.most, self.n = variants, most, len(variants)
+
+    def query_image(self, query):
+        return query
+
+    def iter_variants(self, query):
+        draw = np.random.default_rng(0)
+        for image in self.variants:
+            move = draw.integers(-self.most, self.most + 1, 2)
+            yield np.roll(image, move, axis=(0, 1))[None]
+
+
+# %%
+variants = np.concatenate(list(mixes.iter_variants(w0)))  # (n, h, w, 3)
+side = len(truth)
+k_of_profile = P.method.k
+moved = {}
+for share in (0, 0.01, 0.02, 0.04, 0.08):
+    source = AtHand(variants, round(share * side))
+    labels = segment_variants(source, by_mixes.image, method).clusters
+    moved[share] = (
+        labels,
+        confusion(oracle_mask(labels, k_of_profile, truth), truth).miou,
+        confusion(rule_mask(labels, k_of_profile, rule), truth).miou,
+    )
+
+# %% mystnb={"image": {"alt": "Cluster maps from variants that were moved by more and more pixels; the pieces become coarser and their borders wander"}, "figure": {"caption": "Clusters of one query when each variant is moved at random by up to a share of the image's side.", "name": "fig-moved"}}
+image_row(
+    [clusters_to_color(labels) for labels, _, _ in moved.values()],
+    [f"up to {share:.0%}" for share in moved],
+)
+
+# %%
+rows = []
+for share, (_, oracle, by_rule) in moved.items():
+    name = f"{P.prefix}variants.moved_{100 * share:.0f}.oracle.miou"
+    recorder.add(name, oracle, n=1)
+    pixels = f"{round(share * side)} px"
+    rows.append([f"{share:.0%}", pixels, f"{oracle:.3f}", f"{by_rule:.3f}"])
+header = [
+    "moved by up to",
+    f"of {side} px",
+    "mIoU, oracle",
+    "mIoU, corner minority",
+]
+display(Markdown(table(header, rows)))
+
+# %% [markdown]
+# One image, so an illustration and no measurement of how much. But it says what to look for in any new source: if its
+# variants are not aligned to the pixel, edges go first. Clusters of large areas survive longer.
+#
+# The second assumption is about the rule: the corners are background, or the saliency map is roughly right. It fails
+# independently of the clusters, and to see that we need no new image. Cut the right half out of the picture, so that
+# the object stands at its left border. The row of $\mathbf{X}_s$ that belongs to a pixel is what it was.
+
+# %%
+segmenter = VariantSegmenter(AtHand(variants), method)
+summary = segmenter.summary(by_mixes.image)
+half = slice(side // 2, side)
+cropped = summary.crop(slice(0, side), half)
+cases = {
+    "whole image": (segmenter.cluster(summary).labels, truth),
+    "right half": (segmenter.cluster(cropped).labels, truth[:, half]),
+}
+rows = []
+for name, (labels, known) in cases.items():
+    masks = [
+        oracle_mask(labels, k_of_profile, known),
+        rule_mask(labels, k_of_profile, rule),
+        rule_mask(labels, k_of_profile, Saliency()),
+    ]
+    rows.append([name, *(f"{confusion(m, known).miou:.3f}" for m in masks)])
+header = ["clustered", "oracle", "corner minority", "saliency"]
+display(Markdown(table(header, rows)))
+
+# %% [markdown]
+# What the oracle keeps is what the clusters still know; what a rule loses against it was lost by its assumption. The
+# [chapter on failures](08_failure_cases.ipynb) breaks the assumptions one by one on many images. "One can always
+# compile a scene where these assumptions are violated", says the paper.
+#
+# ## A diffusion model as the source
+#
+# The paper names the next source itself: "With the recent development such as ControlNet, one could generalize our
+# method to diffusion models as well." A diffusion model {cite}`rombach2022` starts from noise and removes it in steps,
+# and a text says what shall appear. Two devices hold the structure while the text changes. *Image to image*
+# {cite}`meng2022` begins with the query image under noise, in place of noise alone. *ControlNet* {cite}`zhang2023` is a
+# trained copy of half the network that reads a second picture, such as the query's edges or depth, and keeps the
+# painting to it. So the parts correspond:
+#
+# | | style mixing | diffusion |
+# | --- | --- | --- |
+# | structure | layers below $c$ of $\mathbf{w}_0$ | the query image, its edges or depth |
+# | style $j$ | layers from $c$ on of $\mathbf{w}_j$ | prompt $j$, "an oil painting in cold colours" |
+# | shared over queries | the $n$ style latents | the $n$ prompts and the noise |
+# | query | a latent; photos must be inverted | any image, also a photo |
+#
+# In the package this is `DiffusionVariants`. With a GPU and a network:
+#
+# ```python
+# # pip install 'stylemixseg[diffusion,photos]'
+# import cv2
+# from stylemixseg.variants.diffusion import DiffusionQuery, DiffusionVariants
+#
+# source = DiffusionVariants.load(
+#     "stable-diffusion-v1-5/stable-diffusion-v1-5",
+#     "lllyasviel/sd-controlnet-canny",
+#     ["an oil painting in cold colours", "a night photo in neon light", ...],
+#     device="cuda",
+# )
+# edges = cv2.Canny(photo, 100, 200)[..., None].repeat(3, axis=2)
+# found = segment_variants(source, DiffusionQuery(photo, edges), k=4)
+# ```
+#
+# It downloads about 6 GB once. With 20 prompts at 512 pixels, a query takes about 700 TFLOP by counting the networks'
+# operations: a minute or so on a GPU that reaches 10 TFLOP/s, and hours on two CPU cores. **Nothing of this was measured
+# for this book.** The real weights were out of reach; the code runs in the tests with small random networks, whose
+# images mean nothing. Two questions are therefore open, and this chapter has shown why they matter. Are the variants
+# aligned well enough? An edge map holds edges, and nothing holds the inside of an area. And do prompts paint by things?
+# A prompt such as "in sepia" only tints, and the tinted source above shows what that is worth.
+#
+# ## Relatives that look inside the diffusion model
+#
+# Since the paper appeared, diffusion models have been used to segment images without labels, too. The three methods
+# below do not make variants as above. All of them look into the U-Net, the network that removes the noise, which StyleGAN's rivals did with
+# generators:
+#
+# | | what is compared | how it becomes segments | number of segments |
+# | --- | --- | --- | --- |
+# | DiffSeg {cite}`tian2024` | *self-attention maps*: to which other places does each place attend? | maps that resemble each other (Kullback-Leibler divergence) are merged, from a grid of anchors on | follows from a threshold |
+# | EmerDiff {cite}`namekata2024` | features of a layer of 16 × 16 places, then: how does each *pixel* react when one region is disturbed? | K-means on the features; each pixel goes to the region whose disturbance changes it most | $k$ |
+# | DiffCut {cite}`couairon2024` | features of the last self-attention block of the U-Net's encoder | a graph of similar places is cut in two again and again (normalised cut) | follows from a threshold |
+# | this method | colours of a pixel in $n$ variants | K-means | $k$ |
+#
+# EmerDiff is the closest relative. Its features are coarse, so it has to find out which pixels belong to each of the
+# 16 × 16 places. It disturbs one region of the features while the image is denoised, once upwards and once downwards,
+# and looks where the two images differ. Pixels that *change together* with a region belong to it: the observation of
+# Figure 2 of the paper, with one disturbance for each region in place of one style for the whole image.
+#
+# What all four share: nobody drew a mask, and a generative model is asked what belongs together, because to paint well
+# it had to learn that. Where they differ: DiffSeg and DiffCut compare places within one pass of one image, so there is
+# nothing to align, and any photo will do. They see the grid of the network's inner layers and have to enlarge what they
+# find. They depend on how the network is built, which section 2 of the paper holds against methods that read features.
+# The method here sees only pixels. So its masks are as fine as the images, and they are as good as the variants are
+# aligned.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: ex-beyond-few
+# How many random paintings does the recoloured source need? Segment the room with $n$ = 1, 2, 3, 5, 10 and look at the
+# share of pixels with the right class. Why is one painting not enough, although every region has a colour of its own
+# in it?
+# ```
+#
+# ```{solution-start} ex-beyond-few
+# :class: dropdown
+# ```
+#
+# In one painting, two regions may get similar colours by chance, and light and shade change a region's colour by more
+# than some regions differ. With each further painting it becomes less likely that two regions are close in all of them:
+# distances between regions add up, while shading counts the same each time. Five to ten are usually enough for a few
+# regions. The paper's fifty serve a painter that is less strict.
+
+# %%
+for count in (1, 2, 3, 5, 10):
+    few = VariantSegmenter(Recoloured(count), k=k)
+    labels = few.cluster(few.summary((picture, room))).labels
+    print(f"n = {count}: {pixels_right(labels, room):.0%} of the pixels")
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-beyond-unshared
+# Write a source like `Recoloured` whose colours depend on the query as well, so that each image is painted in styles of
+# its own. What must its `shares_styles` say? Does one image's cluster map become worse? And what can no longer be done
+# with two images? Try to give its segmenter a discriminant.
+# ```
+#
+# ```{solution-start} ex-beyond-unshared
+# :class: dropdown
+# ```
+#
+# It must say `False`. One image is segmented as well as before, since K-means only compares pixels of the same image.
+# But entry $j$ of $\mathbf{X}_s$ now means another style in every image. So pixels of two images cannot be compared: no
+# clustering of several images together, and no discriminant that was learnt from other images. The segmenter refuses
+# one, and says why.
+
+
+# %%
+from stylemixseg.joint.discriminant import StyleDiscriminant
+
+
+class OwnColours(Recoloured):
+    """Paints regions in colours that depend on the query image too."""
+
+    name, shares_styles = "colours of its own", False
+
+    def iter_variants(self, query):
+        image, regions = query
+        for j in range(self.n):
+            draw = np.random.default_rng([j, int(image.sum())])
+            colours = draw.integers(256, size=(len(CLASS_NAMES), 3))
+            yield colours[regions].astype(np.uint8)[None]
+
+
+own = VariantSegmenter(OwnColours(n), k=k)
+labels = own.cluster(own.summary((picture, room))).labels
+print(f"{pixels_right(labels, room):.0%} of the pixels are right")
+judge = StyleDiscriminant(np.zeros(3 * n, np.float32), 0.0)
+try:
+    VariantSegmenter(OwnColours(n), k=k, discriminant=judge)
+except ValueError as error:
+    print(error)
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ## Summary
+#
+# - The rivals of the paper read a generator's features and train something on them: with labels (DatasetGAN), with a
+#   critic and photos (Labels4Free), or with clusters over many images (Segmentation in Style). The method here reads
+#   colours only and trains nothing.
+# - It needs variants that are aligned and painted by things. Tinting a whole image is aligned and adds nothing; a source
+#   that paints regions gives its regions back, whether or not a network made it.
+# - Style mixes can be taken at several cutoffs at once, at equal cost. Whether that helps is a question for paired
+#   differences, and the table above answers it as far as its images go.
+# - A diffusion model with a ControlNet can be the source, also for photos without inversion. That is prepared and tested
+#   here, and not measured.
+# - DiffSeg, EmerDiff and DiffCut look into the diffusion model. EmerDiff asks, as this method does, which pixels change
+#   together.
+
+# %%
+_ = recorder.write()  # its path is of this machine
