@@ -4,7 +4,7 @@
     found = segment_variants(source, w0, n=20, k=4)
 
 Of the settings, those of the clustering and of the rule count: `k`, `color_space`, `include_query`, `device`, `rule`,
-`discriminant` and the settings of K-means. The source has made the images, so `n` is set to the source's, and
+`judge` and the settings of K-means. The source has made the images, so `n` is set to the source's, and
 `cutoff`, `resolution`, `style_seed`, `style_truncation`, `batch_size` and `memory_limit` change nothing here.
 """
 
@@ -35,7 +35,7 @@ class VariantSegmenter(Segmenter[Query]):
 
     Raises:
         TypeError: an unknown setting.
-        ValueError: a setting out of range, an `n` that is not the source's, or a discriminant for a source that does
+        ValueError: a setting out of range, an `n` that is not the source's, or a judge for a source that does
             not share its styles over queries.
 
     Example:
@@ -54,9 +54,9 @@ class VariantSegmenter(Segmenter[Query]):
             raise ValueError(f"n must be the source's, {n}, or be left out, got {overrides['n']}")
         self.source: VariantSource[Query] = source
         self.config = replace(config or SegmenterConfig(), **(overrides | {"n": n}))
-        if self.config.discriminant is not None and not source.shares_styles:
+        if self.config.judge is not None and not source.shares_styles:
             raise ValueError(
-                f"discriminant must be None for {source.name}, got one: it was learnt from other images, and this "
+                f"judge must be None for {source.name}, got one: it was learnt from other images, and this "
                 "source paints each query in styles of its own, so entry j of X_s means something else in every image"
             )
 

@@ -77,11 +77,11 @@ def test_a_summary_that_is_at_hand_serves_again():
     same(segmenter.from_summary(REGIONS, segmenter.summary(REGIONS)), segmenter(REGIONS))
 
 
-def test_a_discriminant_needs_shared_styles():
+def test_a_judge_needs_shared_styles():
     judge = StyleDiscriminant(np.zeros(18, np.float32), 1.0)
-    assert segment_variants(Painted(), REGIONS, k=3, discriminant=judge).mask.all()
-    with pytest.raises(ValueError, match="discriminant must be None for painted, got one: .* styles of its own"):
-        VariantSegmenter(Painted(shares_styles=False), k=3, discriminant=judge)
+    assert segment_variants(Painted(), REGIONS, k=3, judge=judge).mask.all()
+    with pytest.raises(ValueError, match="judge must be None for painted, got one: .* styles of its own"):
+        VariantSegmenter(Painted(shares_styles=False), k=3, judge=judge)
     segment_variants(Painted(shares_styles=False), REGIONS, k=3, rule=CornerMinority())  # a rule does not
 
 
