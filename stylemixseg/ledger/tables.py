@@ -106,6 +106,24 @@ def _of_cutoffs() -> list[Line]:
     return lines
 
 
+def _of_judges() -> list[Line]:
+    """The judge of pixels and the shared clusters, which are ours; the paper's rules on the same images and styles."""
+    joint = "joint.ffhq"
+    lines = []
+    for rule, title in {"saliency": "saliency rule", "corner_minority": "corner minority rule"}.items():
+        lines += _ious(f"{title}, n = 20, dataset-level", None, f"{joint}.{rule}.n20")
+    for n in (8, 20):
+        lines += _ious(f"judge, n = {n}, dataset-level", None, f"{joint}.judge.n{n}")
+        lines += _ious(f"judge, n = {n}, DeepLabV3, dataset-level", None, f"{joint}.judge.n{n}.deeplab")
+        lines.append(Line(f"judge, n = {n}, trimap of 3 px, mIoU", None, f"{joint}.judge.n{n}.trimap.miou"))
+        error = f"{joint}.judge.n{n}.calibration_error"
+        lines.append(Line(f"judge, n = {n}, expected calibration error", None, error))
+        for part in ("background", "skin", "hair", "cloth"):
+            shared = f"{joint}.classes.shared.n{n}"
+            lines.append(Line(f"shared clusters, n = {n}, IoU of {part}", None, f"{shared}.{part}.fg_iou"))
+    return lines
+
+
 # The ledger's tables as data: title -> lines. The paper uses saliency on faces, so only that rule has its number beside
 # it, in all our variants: the paper does not say how it averages over images, and its reference is DeepLab's kind.
 _OURS = "table1.ffhq.ours"
@@ -143,6 +161,7 @@ TABLES = {
     "Parts of a face as objects (no table of the paper)": _of_parts(),
     "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
     "Style mixes at several cutoffs at once (no table of the paper)": _of_cutoffs(),
+    "A judge of pixels and classes from many images (ours, no table of the paper)": _of_judges(),
     "Table 4, mIoU by colour space, cutoff and k": _grid("table4", beside_paper=True),
     "The grid of Table 4 with the corner minority rule (not in the paper)": _grid("table4_corner", beside_paper=False),
 }

@@ -11,7 +11,16 @@ from stylemixseg.experiments.registry import experiment, experiments, listed
 
 
 def test_the_tables_are_there():
-    assert set(experiments()) == {"cutoffs", "detectors", "objects", "parts", "table1", "table1_photos", "table4"}
+    assert set(experiments()) == {
+        "cutoffs",
+        "detectors",
+        "joint",
+        "objects",
+        "parts",
+        "table1",
+        "table1_photos",
+        "table4",
+    }
 
 
 def test_the_source_text_says_the_same():
