@@ -34,12 +34,13 @@ def write_performance(folder: Path = GENERATED, results: Path = BENCHMARKS) -> P
         BuildError: a result file is missing.
     """
     faces, growth, stylegan = (_read(results / f"{name}.json") for name in ("cpu_faces", "growth", "cpu_stylegan2"))
-    gpu = results / "gpu.json"
+    judge, gpu = results / "judge.json", results / "gpu.json"
     folder.mkdir(parents=True, exist_ok=True)
     _figure(faces, growth, folder / "performance.png")
     parts = [
         _INTRODUCTION,
         *_faces(faces),
+        *_judge(_read(judge) if judge.exists() else None),
         *_growth(growth),
         *_stylegan(stylegan),
         *_gpu(_read(gpu) if gpu.exists() else None),
@@ -138,6 +139,33 @@ def _shares(faces: dict) -> dict[str, dict[str, float]]:
         length = statistics.median(run["wall_s"] for run in runs)
         found[variant] = {"whole": length / whole, "mixes": mixes / whole, "colours": colours / whole}
     return found
+
+
+def _judge(run: dict | None) -> list[str]:
+    if run is None:
+        return []
+    names = {
+        "wall_s": "time, a fresh process",
+        "cpu_s": "processor time, a fresh process",
+        "peak_bytes": "peak memory",
+        "warm_query": "time of a query in a process that stays in memory",
+    }
+    rows = [
+        [
+            names[key],
+            *(f"{ratio[part]:.3f}" for part in ("median", "min", "max")),
+            str(ratio["n"]),
+            f"at most {run['bars'][key]}" if key in run["bars"] else "none",
+        ]
+        for key, ratio in run["ratios"].items()
+    ]
+    return [
+        f"## A judge with {run['settings']['styles_of_the_judge']} styles\n\n{_where(run)} A judge of pixels "
+        "([many images at once](../_executed/12_many_images.ipynb)) needs few styles, and sees them at 256 px. Below, "
+        f"its time is set against the same peer with n = {run['settings']['n']}, whole process against whole process. "
+        "The masks are not equal: the judge's are the better ones.",
+        table(["judge over the peer", "median", "least", "most", "runs of each", "aim"], rows),
+    ]
 
 
 def _growth(run: dict) -> list[str]:

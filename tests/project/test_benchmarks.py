@@ -51,6 +51,17 @@ def test_cpu_faces(tmp_path):
     assert record["limits"] is None  # it counts the face generator's arithmetic
 
 
+def test_judge_is_for_the_face_generator(real_faces, faces_wheel, tmp_path):
+    out = tmp_path / "judge.json"
+    done = run("judge.py", "--seeds", "3", "--wheel", str(faces_wheel), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    check_head(record, "judge")
+    assert [item["variant"] for item in record["runs"]] == ["peer", "judge", "warm"]
+    assert set(record["ratios"]) == {"wall_s", "cpu_s", "peak_bytes", "warm_query"}
+    assert 0 < record["ratios"]["wall_s"]["median"] and record["ratios"]["warm_query"]["n"] == 1
+
+
 def test_growth(tmp_path):
     out = tmp_path / "growth.json"
     grid = "--n 2 4 --resolution 32 --k 2 --generator toy-portrait --out"
