@@ -428,7 +428,7 @@ maps = [class_map(clusters, named, x, mask) for x, mask in zip(more[:5], masks)]
 image_grid([others, [clusters_to_color(labels) for labels in maps]])
 
 # %% [markdown]
-# For faces, 16 clusters found on 150 images come with the package, with names that were given once:
+# For faces, twelve clusters found on 150 images come with the package, with names that were given once:
 # `stylemixseg segment --seed 7 --classes -o out/` uses them, `stylemixseg name-clusters` shows them and takes other
 # names. How good are they? The last row has the paper's eight clusters of one image, each named with the help of the
 # reference, image by image: eight names for every image, which no method without labels could give.
@@ -526,7 +526,7 @@ for number, mask in enumerate(example_masks, 1):
 #   are better than those it learnt from.
 # - Rounds of self-training stop when two halves of the images no longer grow more alike.
 # - Its confidence is close to a probability, and refusing the masks of which it is least sure raises the score.
-# - Clusters of many images keep their names: sixteen names, given once, segment every later face into parts.
+# - Clusters of many images keep their names: a dozen names, given once, segment every later face into parts.
 
 # %%
 _ = recorder.write()  # its path is of this machine

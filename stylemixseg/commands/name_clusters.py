@@ -9,7 +9,7 @@ from pathlib import Path
 SUMMARY = "show the clusters that all images of a generator share, and name them"
 EXAMPLES = """\
 stylemixseg name-clusters -o names/                        clusters.png: examples of each; names.json: names to edit
-stylemixseg name-clusters -o names/ --name face=0,2,5 --name "hair or hat=1,3" --name rest=4,6,7,8,9,10,11,12,13,14,15
+stylemixseg name-clusters -o names/ --name face=0,2,5 --name "hair or hat=1,3" --name rest=4,6,7,8,9,10,11
 stylemixseg segment --seed 7 --classes names/names.json -o out/
 """
 DESCRIPTION = """\

@@ -26,12 +26,13 @@ from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.base import NoJudgeError, PixelJudge, soft_mask
 from stylemixseg.joint.classes import ClusterNames, StyleClusters, class_map, load_clusters
 from stylemixseg.joint.discriminant import fitted_discriminant
-from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge
+from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge, load_judge, save_judges
 from stylemixseg.joint.place import resized
 from stylemixseg.joint.selftraining import Example, SelfTraining, fit_judge
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleStack
 
 PREFIX = "joint.ffhq"  # how the names of its scores begin
@@ -75,17 +76,27 @@ def judges_for(generator: Generator, profile: Profile) -> dict[int, StyleJudge]:
     found = {}
     for n in profile.joint.ns:
         config = replace(profile.method, n=n)
-        judge = fitted_judge(generator, config)
-        if judge is None:
-            how = SelfTraining()
-            segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator))
-            seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
-            bar = tqdm(seeds, desc=f"images to fit on, n = {n}", unit="image")
-            judge = fit_judge(
-                [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar], how
-            ).judge
-        found[n] = judge
+        found[n] = fitted_judge(generator, config) or _judge_of(generator, profile, config)
     return found
+
+
+def _judge_of(generator: Generator, profile: Profile, config: SegmenterConfig) -> StyleJudge:
+    """A judge fitted on the images that the profile names, from disk or fitted now."""
+    how = SelfTraining(rounds=2)
+    about = (profile.joint, profile.queries.truncation, config, how)
+    path = kept_folder("judges") / f"{generator.name}-{cache_key(about)}.safetensors"
+    try:
+        return load_judge(generator, config, path)
+    except (OSError, ValueError):
+        pass  # not there yet, or damaged
+    segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator))
+    seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
+    bar = tqdm(seeds, desc=f"images to fit on, n = {config.n}", unit="image")
+    examples = [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar]
+    judge = fit_judge(examples, how, progress=True).judge
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_judges(path, {config.n: judge}, generator, config, {"made_by": "stylemixseg reproduce joint"})
+    return judge
 
 
 def clusters_for(generator: Generator, profile: Profile) -> dict[int, tuple[StyleClusters, ClusterNames]]:

@@ -260,7 +260,7 @@ def test_classes_of_generated_images(fitted, tmp_path, capsys):
     assert np.array_equal(labels > 0, read(out / "mask.png") > 0)
     assert (out / "legend.png").is_file()
     names = tmp_path / "names.json"
-    names.write_text(json.dumps({"names": {"all": list(range(16))}}))
+    names.write_text(json.dumps({"names": {"all": list(range(12))}}))
     assert segment("--seed", 1, "-n", 8, "--classes", names, "-o", out) == 0
     assert set(np.unique(np.asarray(Image.open(out / "classes.png")))) <= {0, 1}
     names.write_text(json.dumps({"names": {"all": [99]}}))
@@ -272,10 +272,10 @@ def test_classes_of_generated_images(fitted, tmp_path, capsys):
 def test_naming_clusters(fitted, tmp_path, capsys):
     out = tmp_path / "names"
     assert cli.main(["name-clusters", "--examples", "2", "-o", str(out)]) == 0
-    assert Image.open(out / "clusters.png").size == (110 + 2 * 128, 128 * 16)
+    assert Image.open(out / "clusters.png").size == (110 + 2 * 128, 128 * 12)
     named = json.loads((out / "names.json").read_text())["names"]
-    assert sorted(cluster for clusters in named.values() for cluster in clusters) == list(range(16))
-    rest = ",".join(map(str, range(1, 16)))
+    assert sorted(cluster for clusters in named.values() for cluster in clusters) == list(range(12))
+    rest = ",".join(map(str, range(1, 12)))
     assert cli.main(["name-clusters", "--examples", "1", "--name", "a=0", "--name", f"b={rest}", "-o", str(out)]) == 0
     assert json.loads((out / "names.json").read_text())["names"]["a"] == [0]
     capsys.readouterr()
