@@ -64,5 +64,5 @@ def test_a_rule_that_is_a_function_has_no_key():
 def test_the_description_is_plain_and_holds_what_changes_results():
     described = SegmenterConfig(n=2, judge=StyleDiscriminant(np.zeros(6, np.float32), 0.0)).describe()
     assert json.loads(json.dumps(described)) == described
-    assert (described["n"], described["discriminant"]) == (2, "n = 2") and described["rule"] == repr(Saliency())
+    assert (described["n"], described["judge"]) == (2, "discriminant, n = 2") and described["rule"] == repr(Saliency())
     assert "batch_size" not in described and "memory_limit" not in described

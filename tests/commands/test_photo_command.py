@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from stylemixseg._util.paths import CacheWarning, sha256_file
 from stylemixseg.commands import main as cli
+from stylemixseg.commands.method import choose_method
 from stylemixseg.commands import photos as photocommand
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.export import images as export
@@ -238,17 +239,25 @@ def test_the_judge_where_it_does_not_fit(faces, photo, tmp_path, capsys):
 
 
 def test_the_judge_of_generated_images(fitted, tmp_path, capsys):
-    """It is what is taken where nothing is asked, with twenty styles; the paper's rule comes when it is asked for."""
-    assert segment("--seed", 1, "-o", tmp_path / "joint") == 0
+    """It is what is taken where nothing is asked; the paper's rule comes when it is asked for."""
+    assert segment("--seed", 1, "-o", tmp_path / "joint", "-n", 20) == 0
     assert "(joint)" in capsys.readouterr().out
-    settings = record(tmp_path / "joint")["settings"]
-    assert (settings["judge"], settings["n"]) == ("joint, n = 20", 20)
+    assert record(tmp_path / "joint")["settings"]["judge"] == "joint, n = 20"
     assert segment("--seed", 1, "-o", tmp_path / "few", "-n", 8, "--mask", "joint") == 0
     assert record(tmp_path / "few")["settings"]["judge"] == "joint, n = 8"
-    assert segment("--seed", 1, "-o", tmp_path / "rule", "--mask", "rule", "-n", 4) == 0
+    assert segment("--seed", 1, "-o", tmp_path / "rule", "--mask", "rule", "-n", 20) == 0
     assert record(tmp_path / "rule")["settings"]["judge"] is None
     assert segment("--seed", 1, "-o", tmp_path / "other", "-n", 9, "--mask", "joint") == 1
     assert "n must be one of 8, 20 for faces_judge.safetensors, got 9" in capsys.readouterr().err
+
+
+def test_what_a_judge_gets_where_nothing_is_said(fitted):
+    segmenter, name = choose_method(fitted, None, None, {})
+    assert name == "joint"
+    assert (segmenter.config.n, segmenter.config.resolution) == (20, fitted.resolution)  # 256 px of a larger one
+    by_rule, name = choose_method(fitted, "rule", None, {})
+    assert name == "saliency" and (by_rule.config.n, by_rule.config.resolution) == (50, None)
+    assert choose_method(fitted, None, "corner", {"n": 20})[1] == "corner"
 
 
 def test_classes_of_generated_images(fitted, tmp_path, capsys):

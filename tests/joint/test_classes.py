@@ -102,7 +102,7 @@ def test_names_and_numbers():
         ({"skin": [0, -1]}, "clusters must be 0 to 3, got -1"),
         ({"skin": [0, 1], "hair": [1, 2, 3]}, "cluster 1 must have one name, got 'skin' and 'hair'"),
         ({"skin": [0, 1], "hair": [2]}, r"every cluster must have a name, got none for \[3\]"),
-        ({}, "at least one more"),
+        ({}, "every cluster must have a name, got none for"),
         ({"background": [0, 1, 2, 3]}, "different names"),
     ],
 )

@@ -16,8 +16,8 @@ QUICK = Fitting(hidden=16, steps=400, batch=256, learning_rate=1e-2)
 def made_rows(pixels: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Rows (P, 12) of which half move with the styles one way and half another, and which half each is of."""
     rng = np.random.default_rng(seed)
+    pattern = rng.normal(size=(2, 12))  # drawn first: the same for any number of pixels
     side = rng.integers(0, 2, pixels)
-    pattern = rng.normal(size=(2, 12))
     rows = 40 + 30 * rng.random((pixels, 1)) + 10 * pattern[side] + 2 * rng.normal(size=(pixels, 12))
     return rows.astype(np.float32), side
 
