@@ -796,6 +796,8 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
 #   instance map and COCO's JSON.
 # - In the toy world's rooms the masks are good with good boxes, until an assumption breaks: occlusion, an object in the
 #   corners, structure that moves, strong highlights, two things painted alike.
+#
+# Next: [many images at once](12_many_images.ipynb), which uses what images have in common.
 
 # %%
 correct_share = float((named == truth.semantic).mean())

@@ -99,12 +99,12 @@ recorder = RunRecorder(
 # at one column of the figure below: all faces in it were mixed with the same style.
 
 # %% tags=["remove-output"]
-n = min(P.joint.ns)
+n, side = min(P.joint.ns), judging_side(generator, P)
 segmenter = StyleMixSegmenter(
-    generator, replace(P.method, n=n), resolution=judging_side(generator)
+    generator, replace(P.method, n=n), resolution=side
 )
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
-images = [query_image(generator, w0, judging_side(generator)) for w0 in latents]
+images = [query_image(generator, w0, side) for w0 in latents]
 mixes = [
     style_mixed_images(generator, w0, segmenter.styles[:5], segmenter.plan)
     for w0 in latents
@@ -161,7 +161,7 @@ lines(
 # 3. Segment the same images with the result. Of the pixels from step 1 keep those on which it agrees and is sure, and
 #    train again. This is *self-training*.
 # 4. When to stop? Two halves of the images train a judge each. Rounds go on while the masks of the two grow more alike.
-#    No reference is needed for that.
+#    No reference is needed for that. (For faces this ends after one or two rounds: see the ladder below.)
 #
 # In a single image, the judge's log-odds are also averaged inside small clusters of that image, because pixels that
 # vary together belong together. The code is short: `stylemixseg/joint/network.py`, `judge.py` and `selftraining.py`.
@@ -319,7 +319,7 @@ by_image = scores[f"{joint}.judge.n{n}"].values
 rows, titles = [], []
 for place in np.argsort(by_image)[:3]:
     w0 = query_latent(generator, P, P.queries.seeds[place])
-    image = query_image(generator, w0, judging_side(generator))
+    image = query_image(generator, w0, side)
     summary = segmenter.summary(w0)
     by_rule = rule_mask(
         segmenter.cluster(summary).labels, P.method.k, RULES["saliency"]
@@ -419,9 +419,7 @@ named = names_by_majority(
 
 # %% mystnb={"image": {"alt": "Two rows: images that were never labelled, and their class maps in one set of colours"}, "figure": {"caption": "Images that were neither labelled nor looked at, and their class maps. A colour means the same part in all of them.", "name": "fig-class-maps"}}
 others = [
-    query_image(
-        generator, query_latent(generator, P, seed), judging_side(generator)
-    )
+    query_image(generator, query_latent(generator, P, seed), side)
     for seed in list(seeds)[:5]
 ]
 maps = [class_map(clusters, named, x, mask) for x, mask in zip(more[:5], masks)]
@@ -482,7 +480,7 @@ display(Markdown(table(["IoU, full run", *CLASSES, "mean of the four"], rows)))
 other_styles = StyleMixSegmenter(
     generator,
     replace(P.method, n=n, style_seed=P.method.style_seed + 1),
-    resolution=judging_side(generator),
+    resolution=side,
 )
 wrong = judge.score(other_styles.summary(latents[0])) > 0
 right = judge.score(summaries[0]) > 0
@@ -527,6 +525,8 @@ for number, mask in enumerate(example_masks, 1):
 # - Rounds of self-training stop when two halves of the images no longer grow more alike.
 # - Its confidence is close to a probability, and refusing the masks of which it is least sure raises the score.
 # - Clusters of many images keep their names: a dozen names, given once, segment every later face into parts.
+#
+# Next: [beyond StyleGAN](13_beyond_stylegan.ipynb), where the variants of an image come from elsewhere.
 
 # %%
 _ = recorder.write()  # its path is of this machine

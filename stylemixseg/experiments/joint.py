@@ -55,9 +55,9 @@ class Tools:
     second: str | None
 
 
-def judging_side(generator: Generator) -> int:
+def judging_side(generator: Generator, profile: Profile) -> int:
     """Side in pixels of the X_s that a judge sees."""
-    return min(JUDGED_AT, generator.resolution)
+    return min(JUDGED_AT, profile.method.resolution or generator.resolution)
 
 
 def example_of(
@@ -89,7 +89,7 @@ def _judge_of(generator: Generator, profile: Profile, config: SegmenterConfig) -
         return load_judge(generator, config, path)
     except (OSError, ValueError):
         pass  # not there yet, or damaged
-    segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator))
+    segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator, profile))
     seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
     bar = tqdm(seeds, desc=f"images to fit on, n = {config.n}", unit="image")
     examples = [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar]
@@ -122,7 +122,7 @@ def judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools)
 def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools) -> dict:
     judges, second = tools.judges, tools.second
     method = replace(profile.method, n=max(judges))
-    segmenter = StyleMixSegmenter(generator, method, resolution=judging_side(generator))
+    segmenter = StyleMixSegmenter(generator, method, resolution=judging_side(generator, profile))
     w0 = query_latent(generator, profile, seed)
     stack = segmenter.summary(w0)
     assert isinstance(stack, StyleStack)  # a profile computes on the CPU
@@ -193,7 +193,7 @@ def run_joint(profile: Profile, results: Path, generator: Generator | None = Non
     tools = Tools(judges, clusters_for(generator, profile), second_reference(profile))
     found = score_joint(generator, profile, profile.queries.seeds, tools)
     images = [seed_name(seed) for seed in profile.queries.seeds]
-    side = judging_side(generator)
+    side = judging_side(generator, profile)
     for name in found[0]["counts"]:
         confusions = [Confusion(*item["counts"][name]) for item in found]
         note = f"c = {profile.method.cutoff}, {profile.method.color_space.upper()}, X_s at {side} px"

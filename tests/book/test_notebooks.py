@@ -95,6 +95,7 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
         table4={"queries": 2},
         photos={"generator": str(checkpoint), "count": 2, "projector_steps": 4, "refine_steps": 2},
         objects={"scenes": 2, "faces": 2},
+        joint={"ns": [3], "fit_count": 20},
         detectors={"photos": 4},
     )
 

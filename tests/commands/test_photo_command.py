@@ -20,8 +20,8 @@ from safetensors.torch import save_file
 
 from stylemixseg._util.paths import CacheWarning, sha256_file
 from stylemixseg.commands import main as cli
-from stylemixseg.commands.method import choose_method
 from stylemixseg.commands import photos as photocommand
+from stylemixseg.commands.method import choose_method
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.export import images as export
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
