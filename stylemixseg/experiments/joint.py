@@ -27,6 +27,7 @@ from stylemixseg.joint.base import NoJudgeError, PixelJudge, soft_mask
 from stylemixseg.joint.classes import ClusterNames, StyleClusters, class_map, load_clusters
 from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge, load_judge, save_judges
+from stylemixseg.joint.network import Fitting
 from stylemixseg.joint.place import resized
 from stylemixseg.joint.selftraining import Example, SelfTraining, fit_judge
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
@@ -38,6 +39,7 @@ from stylemixseg.summary import StyleStack
 PREFIX = "joint.ffhq"  # how the names of its scores begin
 TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
 REFUSED = 0.1  # share of the images that are refused where masks know when they are wrong
+FIT_SIDE = 64  # px, of images that a judge is fitted on here: it looks at single pixels
 QUERIES_AGAIN = 2  # in a spot check
 
 
@@ -82,14 +84,14 @@ def judges_for(generator: Generator, profile: Profile) -> dict[int, StyleJudge]:
 
 def _judge_of(generator: Generator, profile: Profile, config: SegmenterConfig) -> StyleJudge:
     """A judge fitted on the images that the profile names, from disk or fitted now."""
-    how = SelfTraining(rounds=2)
+    how = SelfTraining(rounds=2, fitting=Fitting(steps=300))  # of few images there is less to learn
     about = (profile.joint, profile.queries.truncation, config, how)
     path = kept_folder("judges") / f"{generator.name}-{cache_key(about)}.safetensors"
     try:
         return load_judge(generator, config, path)
     except (OSError, ValueError):
         pass  # not there yet, or damaged
-    segmenter = StyleMixSegmenter(generator, config, resolution=judging_side(generator, profile))
+    segmenter = StyleMixSegmenter(generator, config, resolution=min(FIT_SIDE, judging_side(generator, profile)))
     seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
     bar = tqdm(seeds, desc=f"images to fit on, n = {config.n}", unit="image")
     examples = [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar]

@@ -83,11 +83,13 @@ class PixelNetwork:
         made = []
         for band in bands:  # so that hidden layers of a large image never lie in memory whole
             part = summary if len(bands) == 1 else summary.crop(band, slice(0, width))
-            values = part.project(self.of_row) + place[band] @ self.of_place + self.bias
+            pixels = (band.stop - band.start) * width  # as one matrix: NumPy multiplies a stack of them row by row
+            values = part.project(self.of_row).reshape(pixels, -1)
+            values += place[band].reshape(pixels, -1) @ self.of_place + self.bias
             for weights, bias in self.later:
                 values = np.maximum(values, 0, out=values) @ weights + bias
             made.append(values)
-        return np.concatenate(made)
+        return np.concatenate(made).reshape(height, width, -1)
 
 
 def fit_network(
