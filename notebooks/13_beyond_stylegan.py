@@ -665,7 +665,7 @@ for _, image, known in scenes:
     print(f"mIoU {score(labels, known):.3f}")
 judge = StyleDiscriminant(np.zeros(3 * n, np.float32), 0.0)
 try:
-    VariantSegmenter(OwnColours(n), k=2, discriminant=judge)
+    VariantSegmenter(OwnColours(n), k=2, judge=judge)
 except ValueError as error:
     print(error)
 

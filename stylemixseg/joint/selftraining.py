@@ -134,10 +134,16 @@ def fit_judge(examples: Sequence[Example], how: SelfTraining | None = None, *, p
         )
     groups = (examples, examples[0::2], examples[1::2])
     kept = [[example.agreed for example in group] for group in groups]
+    if not all(_both_sides(*item) for item in zip(groups, kept)):
+        raise ValueError(
+            "the rules must agree on pixels of both sides, in either half of the images, got pixels of one side only"
+        )
     judges: list[StyleJudge] = []
     agreement: list[float] = []
     with tqdm(total=how.rounds * len(groups), desc="judges", unit="fit", disable=not progress) as bar:
         for number in range(how.rounds):
+            if number and not all(_both_sides(*item) for item in zip(groups, kept)):
+                break  # the last judge was sure of one side only: nothing is left to learn from
             fits = []
             for place, (group, pixels) in enumerate(zip(groups, kept)):
                 fits.append(_fit_once(group, pixels, how, places=how.aligned and number > 0, seed=how.seed + number))
@@ -146,10 +152,15 @@ def fit_judge(examples: Sequence[Example], how: SelfTraining | None = None, *, p
             judges.append(fits[0])
             agreement.append(_agreement(fits[1], fits[2], examples))
             if number and agreement[-1] <= agreement[-2]:
-                bar.update((how.rounds - number - 1) * len(groups))
                 break
     best = int(np.argmax(agreement))
     return Fitted(judges[best], best + 1, tuple(agreement), tuple(judges))
+
+
+def _both_sides(examples: Sequence[Example], kept: Sequence[np.ndarray]) -> bool:
+    """Whether the pixels that are kept, (h, w) bool for each image, hold foreground and background of the rules."""
+    sides = [example.one[pixels] for example, pixels in zip(examples, kept)]
+    return any(side.any() for side in sides) and not all(side.all() for side in sides)
 
 
 def _fit_once(
@@ -166,11 +177,12 @@ def _fit_once(
         rows.append(np.asarray(example.summary.rows(drawn)))
         chosen.append(of_place[drawn])
         targets.append(example.one.ravel()[drawn].astype(np.int64))
-    together = np.concatenate(targets)
-    if len(set(together.tolist())) < 2:
-        raise ValueError("the rules must agree on pixels of both sides, got pixels of one side only")
     network = fit_network(
-        np.concatenate(rows), np.concatenate(chosen) if places else None, together, how.fitting, seed=seed
+        np.concatenate(rows),
+        np.concatenate(chosen) if places else None,
+        np.concatenate(targets),
+        how.fitting,
+        seed=seed,
     )
     return replace(StyleJudge(network, segments=how.segments), prior=_prior(network, examples) if how.aligned else None)
 
