@@ -628,7 +628,7 @@ image_grid(
 # parser as reference, on synthetic *development faces*; the discriminant inherits that choice.
 
 # %%
-judge = run.segmenter.config.discriminant
+judge = run.segmenter.config.judge
 if judge:
     note = f"The discriminant of the generator `{generator.name}` for n = {P.method.n} has {len(judge.weights)} weights."
     probability = segmentation.confidence
