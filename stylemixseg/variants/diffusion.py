@@ -9,7 +9,7 @@ method to diffusion models as well." Here a query is any image, so also a photo,
 - the style comes from a prompt. The n prompts take the place of the n style latents and are shared by all queries.
 
 Stable Diffusion 1 and 2 (Rombach et al. 2022, https://arxiv.org/abs/2112.10752) have the parts that are needed here.
-With a CUDA device and the extra `diffusion`:
+With a CUDA device and the extra `diffusion`::
 
     source = DiffusionVariants.load(
         "stable-diffusion-v1-5/stable-diffusion-v1-5", "lllyasviel/sd-controlnet-canny", prompts, device="cuda"
