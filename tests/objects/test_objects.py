@@ -499,7 +499,7 @@ def test_an_image_of_another_size(world):
         ({"config": replace(CONFIG, k=64 * 64 + 1)}, "k must be in 2"),
         (
             {"config": replace(CONFIG, judge=StyleDiscriminant(np.zeros(24, np.float32), 0.0))},
-            "config must have no discriminant: it judges pixels of whole images",
+            "config must have no judge: it judges pixels of whole images",
         ),
     ],
 )
