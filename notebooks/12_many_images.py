@@ -68,6 +68,7 @@ from stylemixseg.experiments.joint import (
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, reference_parts, rule_mask
 from stylemixseg.generators.zoo import load_generator
+from stylemixseg.joint.base import soft_mask
 from stylemixseg.joint.classes import (
     class_map,
     fit_clusters,
@@ -180,9 +181,13 @@ for image, summary in zip(images, summaries):
     labels = segmenter.cluster(summary).labels
     by_rule = rule_mask(labels, P.method.k, RULES["saliency"])
     score = resized(judge.score(summary), by_rule.shape)
-    probability = 1 / (1 + np.exp(-score))
     rows.append(
-        [image, overlay(image, by_rule), probability, overlay(image, score > 0)]
+        [
+            image,
+            overlay(image, by_rule),
+            soft_mask(score),
+            overlay(image, score > 0),
+        ]
     )
 image_grid(rows, column_titles=["query", "saliency", "judge", "its mask"])
 
@@ -360,16 +365,20 @@ lines(
 )
 
 # %% tags=["hide-input"]
-prefix = f"{joint}.judge.n{n}"
+here, in_full = f"{joint}.judge.n{n}", f"joint.ffhq.judge.n{n}"
+error, of_all, of_surest = (
+    (
+        measured_text(found[f"{here}.{name}"]),
+        measured_text(full.get(f"{in_full}.{name}")),
+    )
+    for name in ("calibration_error", "miou", "surest.miou")
+)
 display(
     Markdown(
-        "Expected calibration error: "
-        f"{found[f'{prefix}.calibration_error'].value:.3f} here, "
-        f"{measured_text(full.get(f'joint.ffhq.judge.n{n}.calibration_error'))} "
-        "in the full run. Without the tenth of the images on which the judge "
-        f"is least sure, its mIoU is {found[f'{prefix}.surest.miou'].value:.3f} "
-        f"in place of {found[f'{prefix}.miou'].value:.3f} "
-        f"(full run: {measured_text(full.get(f'joint.ffhq.judge.n{n}.surest.miou'))})."
+        f"Expected calibration error: {error[0]} here, {error[1]} in the "
+        "full run. Without the tenth of the images on which the judge is "
+        f"least sure, its mIoU is {of_surest[0]} in place of {of_all[0]} "
+        f"(full run: {of_surest[1]} in place of {of_all[1]})."
     )
 )
 

@@ -153,7 +153,7 @@ class Segmenter(ABC, Generic[Query]):
         if score is None:
             mask, certainty = foreground[clusters], confidence(result.distances, foreground)
         else:
-            if len(score) > len(image):  # a small image: the judge looks closer than its pixels
+            if len(image) % len(score):  # such as a small image: the judge looks closer than its pixels
                 score = resized(score, image.shape[:2])
             mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
         return Segmentation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 
 import numpy as np
 
@@ -34,8 +35,7 @@ def class_reference(generator: Generator, profile: Profile, seed: int, image: np
 
 def class_counts(found: np.ndarray, truth: np.ndarray) -> list[list[int]]:
     """[tp, fp, fn, tn] of each class, from a class map (h, w) and its reference."""
-    items = [confusion(found == label, truth == label) for label in range(len(CLASSES))]
-    return [[item.tp, item.fp, item.fn, item.tn] for item in items]
+    return [list(astuple(confusion(found == label, truth == label))) for label in range(len(CLASSES))]
 
 
 def named_by_reference(summary: StyleSummary, truth: np.ndarray) -> np.ndarray:

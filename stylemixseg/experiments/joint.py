@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -62,14 +62,6 @@ def judging_side(generator: Generator, profile: Profile) -> int:
     return min(JUDGED_AT, profile.method.resolution or generator.resolution)
 
 
-def example_of(
-    segmenter: StyleMixSegmenter, generator: Generator, profile: Profile, seed: int, segments: int
-) -> Example:
-    """What a judge learns from in one query of a profile: its X_s, the masks of the paper's rules, small clusters."""
-    summary = segmenter.summary(query_latent(generator, profile, seed))
-    return Example.of(summary, profile.method.k, segments, (RULES["saliency"], RULES["corner_minority"]))
-
-
 def judges_for(generator: Generator, profile: Profile) -> dict[int, StyleJudge]:
     """A judge for each n of the profile: that of the package, or one fitted now on as many images as the profile says.
 
@@ -94,7 +86,9 @@ def _judge_of(generator: Generator, profile: Profile, config: SegmenterConfig) -
     segmenter = StyleMixSegmenter(generator, config, resolution=min(FIT_SIDE, judging_side(generator, profile)))
     seeds = range(profile.joint.fit_first, profile.joint.fit_first + profile.joint.fit_count)
     bar = tqdm(seeds, desc=f"images to fit on, n = {config.n}", unit="image")
-    examples = [example_of(segmenter, generator, profile, seed, how.segments) for seed in bar]
+    summaries = (segmenter.summary(query_latent(generator, profile, seed)) for seed in bar)
+    rules = (RULES["saliency"], RULES["corner_minority"])
+    examples = [Example.of(summary, config.k, how.segments, rules) for summary in summaries]
     judge = fit_judge(examples, how, progress=True).judge
     path.parent.mkdir(parents=True, exist_ok=True)
     save_judges(path, {config.n: judge}, generator, config, {"made_by": "stylemixseg reproduce joint"})
@@ -131,6 +125,7 @@ def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools
     item = {"image": query_image(generator, w0, profile.method.resolution)}
     truth = reference_masks(profile.reference, generator, profile, [seed], [item])[0]
     other = reference_masks(second, generator, profile, [seed], [item])[0] if second else None
+    parts = class_reference(generator, profile, seed, item["image"]) if tools.clusters else None
 
     counts: dict[str, list[int]] = {}
     found: dict[str, dict] = {"counts": counts, "bins": {}, "sure": {}, "classes": {}}
@@ -139,7 +134,7 @@ def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools
         scored = {name: confusion(mask, truth), f"{name}.trimap": trimap_confusion(mask, truth, TRIMAP_WIDTH)}
         if other is not None and second is not None:
             scored[f"{name}.{second}"] = confusion(mask, other)
-        counts.update({key: [item.tp, item.fp, item.fn, item.tn] for key, item in scored.items()})
+        counts.update({key: list(astuple(item)) for key, item in scored.items()})
 
     labels = segmenter.cluster(stack).labels
     for name, rule in RULES.items():
@@ -154,8 +149,7 @@ def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools
         probability = soft_mask(score)
         found["bins"][str(n)] = Calibration.of(probability, truth).plain()
         found["sure"][str(n)] = float(np.abs(2 * probability - 1).mean())
-        if tools.clusters:
-            parts = class_reference(generator, profile, seed, item["image"])
+        if parts is not None:
             labels = class_map(*tools.clusters[n], summary, score > 0)
             found["classes"][f"shared.n{n}"] = class_counts(labels, parts)
             found["classes"][f"k{PAPER_K}.n{n}"] = class_counts(named_by_reference(summary, parts), parts)
@@ -195,22 +189,18 @@ def run_joint(profile: Profile, results: Path, generator: Generator | None = Non
     tools = Tools(judges, clusters_for(generator, profile), second_reference(profile))
     found = score_joint(generator, profile, profile.queries.seeds, tools)
     images = [seed_name(seed) for seed in profile.queries.seeds]
-    side = judging_side(generator, profile)
+    method, side, joint = profile.method, judging_side(generator, profile), f"{profile.prefix}{PREFIX}"
+    note = f"c = {method.cutoff}, {method.color_space.upper()}, X_s at {side} px"
     for name in found[0]["counts"]:
         confusions = [Confusion(*item["counts"][name]) for item in found]
-        note = f"c = {profile.method.cutoff}, {profile.method.color_space.upper()}, X_s at {side} px"
         if name.count(".") == 1:  # against the profile's reference: in both averages
-            recorder.add_both(f"{profile.prefix}{PREFIX}.{name}", confusions, images, note)
+            recorder.add_both(f"{joint}.{name}", confusions, images, note)
         else:
-            recorder.add_ious(
-                f"{profile.prefix}{PREFIX}.{name}", confusions, average="dataset", images=images, note=note
-            )
+            recorder.add_ious(f"{joint}.{name}", confusions, average="dataset", images=images, note=note)
     for name in found[0]["classes"]:
-        add_classes(
-            recorder, f"{profile.prefix}{PREFIX}.classes.{name}", [item["classes"][name] for item in found], images
-        )
+        add_classes(recorder, f"{joint}.classes.{name}", [item["classes"][name] for item in found], images)
     for n in judges:
-        prefix = f"{profile.prefix}{PREFIX}.judge.n{n}"
+        prefix = f"{joint}.judge.n{n}"
         calibration = Calibration.together([item["bins"][str(n)] for item in found])
         recorder.add(f"{prefix}.calibration_error", calibration.error, n=len(images), note="expected, over 15 bins")
         for place, (share, mean) in enumerate(calibration.curve):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,13 @@ class PixelJudge(Protocol):
 
 class NoJudgeError(ValueError):
     """No judge was fitted for this generator, n and settings; the message says for what there is one."""
+
+
+def differences(wanted: Mapping[str, object], fitted: Mapping[str, object]) -> str:
+    """In which of the settings that something was fitted for others are wanted, in words; empty where in none."""
+    return "; ".join(
+        f"{name} {wanted[name]}, fitted for {value}" for name, value in fitted.items() if wanted[name] != value
+    )
 
 
 def soft_mask(score: np.ndarray) -> np.ndarray:

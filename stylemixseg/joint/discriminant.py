@@ -25,7 +25,7 @@ import numpy as np
 
 from stylemixseg._util.checks import check_real
 from stylemixseg.generators.base import Generator
-from stylemixseg.joint.base import NoJudgeError, centred
+from stylemixseg.joint.base import NoJudgeError, centred, differences
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary
 
@@ -78,8 +78,7 @@ class StyleDiscriminant:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} is not a file of fitted discriminants, or damaged: {error!r}") from error
         wanted = {"generator": generator.digest, **settings}
-        if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
-            words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
+        if words := differences(wanted, fitted):
             raise NoJudgeError(f"{Path(path).name} does not fit: {words}")
         if str(n) not in fits:
             raise NoJudgeError(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from stylemixseg._util.paths import atomic_write, sha256_file
 from stylemixseg.generators.base import Generator
-from stylemixseg.joint.base import NoJudgeError
+from stylemixseg.joint.base import NoJudgeError, differences
 from stylemixseg.settings import SegmenterConfig
 
 SETTINGS = ("cutoff", "color_space", "style_seed", "style_truncation", "include_query")  # a fit is for these, and for n
@@ -73,8 +73,7 @@ def read_fitted(
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{about_path} does not say what {path.name} is for, or is damaged: {error!r}") from error
     wanted = {"generator": generator.digest, **{name: getattr(config, name) for name in SETTINGS}}
-    if wrong := [name for name in fitted if wanted[name] != fitted[name]]:
-        words = "; ".join(f"{name} {wanted[name]}, fitted for {fitted[name]}" for name in wrong)
+    if words := differences(wanted, fitted):
         raise NoJudgeError(f"{path.name} was fitted for {name} and does not suit {generator.name}: {words}")
     if config.n not in ns:
         raise NoJudgeError(f"n must be one of {', '.join(map(str, ns))} for {path.name}, got {config.n}")

@@ -85,7 +85,10 @@ class StyleJudge:
         Raises:
             ValueError: X_s of another number of styles.
         """
-        found = self.of_pixels(summary)
+        return self.combined(self.of_pixels(summary), clusters)
+
+    def combined(self, found: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
+        """What `of_pixels` gave (h, w), with the prior, and half of it averaged inside clusters (h, w) int, if any."""
         if self.prior is not None:
             found = found + resized(self.prior, (found.shape[0], found.shape[1]))
         if clusters is None:

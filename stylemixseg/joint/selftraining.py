@@ -15,7 +15,7 @@ Scudder 1965 (https://doi.org/10.1109/TIT.1965.1053799) and Yarowsky 1995 (https
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from stylemixseg._util.checks import check_int, check_real
 from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency, apply_rule
 from stylemixseg.joint.judge import StyleJudge, clusters_of
-from stylemixseg.joint.network import Fitting, PixelNetwork, fit_network
+from stylemixseg.joint.network import Fitting, fit_network
 from stylemixseg.joint.place import location_prior, place_features
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.summary import StyleSummary
@@ -142,17 +142,19 @@ def fit_judge(examples: Sequence[Example], how: SelfTraining | None = None, *, p
     agreement: list[float] = []
     with tqdm(total=how.rounds * len(groups), desc="judges", unit="fit", disable=not progress) as bar:
         for number in range(how.rounds):
-            if number and not all(_both_sides(*item) for item in zip(groups, kept)):
-                break  # the last judge was sure of one side only: nothing is left to learn from
-            fits = []
-            for place, (group, pixels) in enumerate(zip(groups, kept)):
-                fits.append(_fit_once(group, pixels, how, places=how.aligned and number > 0, seed=how.seed + number))
-                kept[place] = [_sure_pixels(fits[-1], example, how.sure) for example in group]
+            fits, sure = [], []
+            for group, pixels in zip(groups, kept):
+                judge, found = _fit_once(group, pixels, how, places=how.aligned and number > 0, seed=how.seed + number)
+                fits.append(judge)
+                sure.append([_sure_pixels(*item, how.sure) for item in zip(found, group)])
                 bar.update()
             judges.append(fits[0])
             agreement.append(_agreement(fits[1], fits[2], examples))
             if number and agreement[-1] <= agreement[-2]:
                 break
+            kept = sure
+            if not all(_both_sides(*item) for item in zip(groups, kept)):
+                break  # the judge is sure of one side only: nothing is left to learn from
     best = int(np.argmax(agreement))
     return Fitted(judges[best], best + 1, tuple(agreement), tuple(judges))
 
@@ -165,8 +167,8 @@ def _both_sides(examples: Sequence[Example], kept: Sequence[np.ndarray]) -> bool
 
 def _fit_once(
     examples: Sequence[Example], kept: Sequence[np.ndarray], how: SelfTraining, *, places: bool, seed: int
-) -> StyleJudge:
-    """A judge from the rules' labels of those pixels that are kept, (h, w) bool for each image."""
+) -> tuple[StyleJudge, list[np.ndarray]]:
+    """A judge from the rules' labels of the kept pixels, (h, w) bool for each image, and its log-odds there."""
     rng = np.random.default_rng(seed)
     height, width, _ = examples[0].summary.shape
     of_place = place_features(height, width).reshape(height * width, -1)
@@ -184,17 +186,13 @@ def _fit_once(
         how.fitting,
         seed=seed,
     )
-    return replace(StyleJudge(network, segments=how.segments), prior=_prior(network, examples) if how.aligned else None)
+    found = [StyleJudge(network).of_pixels(example.summary) for example in examples]
+    judge = StyleJudge(network, location_prior(found) if how.aligned else None, how.segments)
+    return judge, [judge.combined(score, example.clusters) for score, example in zip(found, examples)]
 
 
-def _prior(network: PixelNetwork, examples: Sequence[Example]) -> np.ndarray:
-    without = StyleJudge(network)
-    return location_prior(without.of_pixels(example.summary) for example in examples)
-
-
-def _sure_pixels(judge: StyleJudge, example: Example, sure: float) -> np.ndarray:
-    """Where the judge and both rules agree and the judge is sure, (h, w) bool."""
-    found = judge.before_outline(example.summary, example.clusters)
+def _sure_pixels(found: np.ndarray, example: Example, sure: float) -> np.ndarray:
+    """Where the judge, by its log-odds (h, w), and both rules agree and the judge is sure, (h, w) bool."""
     kept: np.ndarray = example.agreed & ((found > 0) == example.one) & (np.abs(found) > sure)
     return kept
 
