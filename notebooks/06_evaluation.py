@@ -62,11 +62,12 @@ from stylemixseg.experiments.clustermaps import (
     map_key,
     query_latent,
 )
-from stylemixseg.experiments.evaluation import TRIMAP_WIDTH, run_evaluation
+from stylemixseg.experiments.evaluation import run_evaluation
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
+    TRIMAP_WIDTH,
     reference_masks,
     rule_mask,
     score_rules,

@@ -157,7 +157,8 @@ lines(
 # mistake in one image is not repeated in the next, whereas what is right repeats. This is the idea:
 #
 # 1. Segment many images with both rules. Keep the pixels on which the two agree, and take them for labelled.
-# 2. Train a small network on single pixels: the centred row of $\mathbf{X}_s$ goes in, the log-odds of foreground come
+# 2. Train a small network on single pixels, rather than a straight line such as Fisher's discriminant
+#    {cite}`fisher1936`: the centred row of $\mathbf{X}_s$ goes in, the log-odds of foreground come
 #    out. For aligned images, such as portraits, compute a *location prior* from its masks: the log-odds of foreground
 #    at each place.
 # 3. Segment the same images with the result. Of the pixels from step 1 keep those on which it agrees and is sure, and

@@ -13,14 +13,20 @@ from stylemixseg.experiments.clustermaps import make_cluster_maps, map_key, seed
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, score_rules, second_reference
+from stylemixseg.experiments.scoring import (
+    RULES,
+    TRIMAP_WIDTH,
+    reference_masks,
+    rule_mask,
+    score_rules,
+    second_reference,
+)
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 
 METHOD = "table1.ffhq"  # how the names of its scores begin
 QUERIES_AGAIN = 2  # in a spot check
-TRIMAP_WIDTH = 3  # pixels at the clustering's resolution, as in Table 3
 
 
 def score_queries(

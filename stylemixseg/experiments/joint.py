@@ -20,7 +20,7 @@ from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask, second_reference
+from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, reference_masks, rule_mask, second_reference
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.base import NoJudgeError, PixelJudge, soft_mask
@@ -37,7 +37,6 @@ from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleStack
 
 PREFIX = "joint.ffhq"  # how the names of its scores begin
-TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
 REFUSED = 0.1  # share of the images that are refused where masks know when they are wrong
 FIT_SIDE = 64  # px, of images that a judge is fitted on here: it looks at single pixels
 QUERIES_AGAIN = 2  # in a spot check

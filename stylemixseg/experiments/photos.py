@@ -1,8 +1,9 @@
 """Table 1, the CelebAMask-HQ column, row "Ours": masks of real photos against masks drawn by people.
 
 Each photo is inverted in several ways and segmented on each inverted code with the settings of the synthetic faces. Its
-masks are compared with the human one in the photo's own pixels. What an inversion loses is measured beside it. One
-small file a photo and inversion is kept in the cache folder, so an interrupted run goes on where it was.
+masks are compared with the human one in the photo's own pixels: those of the paper's rules, and that of the judge that
+was fitted over many synthetic images. What an inversion loses is measured beside it. One small file per photo and
+inversion is kept in the cache folder, so an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from stylemixseg.experiments.kept import kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, oracle_mask, rule_mask, second_reference
+from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, oracle_mask, rule_mask, second_reference
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -43,13 +44,16 @@ from stylemixseg.inversion.encoder import REFINEMENTS
 from stylemixseg.inversion.projector import ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.joint.discriminant import fitted_discriminant
-from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.joint.base import soft_mask
+from stylemixseg.joint.judge import fitted_judge
+from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.references import DeepLabPerson, FaceParser
 from stylemixseg.photos.graphcut import graph_cut
 from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import JUDGE_STYLES
+from stylemixseg.summary import StyleStack, StyleSummary
 
 PHOTOS_AGAIN = 2  # in a spot check
 
@@ -70,7 +74,7 @@ class PhotoResult:
     Attributes:
         ws: the inverted code (1, num_ws, w_dim).
         labels: cluster map (h, h) uint8 at the profile's resolution.
-        probability: the discriminant's, (h, h) float32, or None where none fits the generator.
+        probability: the judge's, (s, s) float32, or None where none was fitted for the generator.
         numbers: psnr (dB, at 256 px), feature_distance, agreement (mIoU of the face parser's masks on photo and
             reconstruction), parser_on_reconstruction (mIoU of the parser's mask on the reconstruction against the
             known one), and the seconds of inversion and of segmentation.
@@ -124,6 +128,7 @@ class PhotoRun:
 
     Attributes:
         generator: the profile's `photo_generator` in PyTorch. segmenter: the method, on the fastest engine.
+        judge: that of the generator for `JUDGE_STYLES` styles, or for as many as the profile has; None: there is none.
         inverters: {name of `kinds.INVERSIONS`: inverter}, those that this generator has.
     """
 
@@ -136,13 +141,13 @@ class PhotoRun:
         self.generator = generator
         self.inverters = inverters(self.generator, profile.photos.projector_steps, profile.photos.refine_steps)
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
-        judge = fitted_discriminant(self.segmenter.generator, self.segmenter.config)
-        if judge:
-            self.segmenter = StyleMixSegmenter(self.segmenter.generator, self.segmenter.config, judge=judge)
+        config = self.segmenter.config
+        self.judge_styles = min(JUDGE_STYLES, config.n)
+        self.judge = fitted_judge(self.segmenter.generator, replace(config, n=self.judge_styles))
         self._parser = FaceParser.load()
         depends = {
             "generator": self.generator.digest,
-            "segmenter": replace(self.segmenter.config, rule=Saliency()).cache_key(),
+            "segmenter": [replace(config, rule=Saliency()).cache_key(), cache_key(self.judge)],
             "steps": [profile.photos.projector_steps, profile.photos.refine_steps, REFINEMENTS],
             "projector": ProjectorConfig().describe(),
             "encoder": sha256_file(encoder.WEIGHTS_FILE) if "encoder" in self.inverters else None,
@@ -177,7 +182,8 @@ class PhotoRun:
         given = to_generator_range(photo.pixels)
         inverted = self.inverters[inversion](given)
         started = time.perf_counter()
-        found = self.segmenter(inverted.ws)
+        summary = self.segmenter.summary(inverted.ws)
+        found = self.segmenter.from_summary(inverted.ws, summary)
         seconds = time.perf_counter() - started
         shown = to_generator_range(found.image)
         quality = inversion_quality(given, shown, self._parser)[0]
@@ -192,9 +198,14 @@ class PhotoRun:
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
-        factor = len(found.image) // len(found.kmeans.labels)
-        probability = found.confidence[::factor, ::factor] if self.segmenter.config.judge else None
-        return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), probability, numbers)
+        return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary), numbers)
+
+    def probability(self, summary: StyleSummary) -> np.ndarray | None:
+        """The judge's probability of foreground (s, s) float32, from the first styles of X_s; None without a judge."""
+        if self.judge is None:
+            return None
+        assert isinstance(summary, StyleStack)  # a profile computes on the CPU
+        return soft_mask(self.judge.score(summary.first(self.judge_styles)))
 
 
 NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader
@@ -212,14 +223,14 @@ def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.n
 
     "saliency" and "corner_minority" are the paper's rules, "oracle" knows the answer; each again sharpened with the
     photo's pixels ("saliency_sharp", by the guided filter), and redrawn on them ("saliency_cut", by GrabCut, where
-    OpenCV is installed). "discriminant" is ours.
+    OpenCV is installed). "judge" is ours.
     """
     labels, side = result.labels, len(photo.pixels)
     known = resized_soft(photo.foreground, len(labels)) > 0.5
     soft = {name: rule_mask(labels, k, rule) for name, rule in RULES.items()}
     soft["oracle"] = oracle_mask(labels, k, known)
     if result.probability is not None:
-        soft["discriminant"] = result.probability
+        soft["judge"] = result.probability
     found = {}
     for name, mask in soft.items():
         inside = resized_soft(mask, side)
@@ -231,8 +242,10 @@ def masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, np.n
 
 
 def score_masks(photo: EvaluationPhoto, result: PhotoResult, k: int) -> dict[str, Confusion]:
-    """How each of `masks` agrees with what is known of the photo."""
-    return {name: confusion(mask, photo.foreground) for name, mask in masks(photo, result, k).items()}
+    """How each of `masks` agrees with what is known of the photo, and as "<name>.trimap" near its outline alone."""
+    found = masks(photo, result, k)
+    near = {f"{name}.trimap": trimap_confusion(mask, photo.foreground, TRIMAP_WIDTH) for name, mask in found.items()}
+    return {name: confusion(mask, photo.foreground) for name, mask in found.items()} | near
 
 
 def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Path:
@@ -256,7 +269,7 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
     recorder = recorder_of("table1_photos", profile, results, run.generator, seed=profile.method.style_seed)
     prefix = f"{profile.prefix}table1.celeba"
     config = run.segmenter.config
-    setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {config.n}"
+    setting = f"c = {config.cutoff}, k = {config.k}, {config.color_space.upper()}, n = {{}}"
     rows: list[dict] = []
     names = [photo.name for photo in photos]
     jobs = [(inversion, photo) for inversion in run.inverters for photo in photos]
@@ -280,7 +293,12 @@ def measure_photos(run: PhotoRun, results: Path, *, ceilings: bool = True) -> Pa
                 }
             )
         for name, confusions in scores.items():
-            recorder.add_both(f"{prefix}.{inversion}.{name}", confusions, names, setting)
+            note = setting.format(run.judge_styles if name.startswith("judge") else config.n)
+            if name.endswith(".trimap"):
+                of_mask = f"{prefix}.{inversion}.{name}"
+                recorder.add_ious(of_mask, confusions, average="dataset", images=names, note=note)
+            else:
+                recorder.add_both(f"{prefix}.{inversion}.{name}", confusions, names, note)
         for name, words in NUMBERS.items():
             values = [[found[inversion, photo].numbers[name]] for photo in photos]
             recorder.add_mean(f"{prefix}.{inversion}.{name}", values, images=names, note=words)

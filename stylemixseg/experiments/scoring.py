@@ -18,6 +18,7 @@ from stylemixseg.models.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
 # The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
 RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}
+TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
 
 # What a profile's reference is, in words for the reader.
 REFERENCES = {

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from packaging.requirements import Requirement
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.execute import write_launch_notebooks
@@ -85,7 +86,9 @@ def test_the_extra_that_is_named_brings_what_is_imported(path: Path) -> None:
     extras = PROJECT["optional-dependencies"]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.With) and (name := _extra(node)):
-            assert imports(ast.Module(node.body, [])) <= installed_modules(extras[name]), f"line {node.lineno}"
+            # What is not installed here is taken to bring a module of its own name.
+            brought = installed_modules(extras[name]) | {Requirement(line).name for line in extras[name]}
+            assert imports(ast.Module(node.body, [])) <= brought, f"line {node.lineno}"
 
 
 asked_for = pytest.mark.skipif(

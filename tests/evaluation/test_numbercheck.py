@@ -147,7 +147,7 @@ def test_proposed_expectations_hold_and_leave_costs_out(tmp_path):
         "counts.pixels",
         "table1.ffhq.saliency.deeplab.miou",
         "references.agreement.miou",
-        "table1.celeba.both.discriminant_cut.miou",
+        "table1.celeba.both.judge_cut.miou",
     ],
 )
 def test_only_ious_that_every_machine_can_measure_are_expected(tmp_path, name):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,18 +31,16 @@ from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.inversion import ways
 from stylemixseg.inversion.kinds import INVERSIONS
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.joint import discriminant
-from stylemixseg.joint.discriminant import StyleDiscriminant, fitted_discriminant
+from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.metrics import confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.photos.sharpening import sharpen
-from stylemixseg.settings import SegmenterConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore:(empty|full) mask")  # noise has no object
 
 PROFILE = load_profile("smoke").changed(method={"n": 4}, photos={"projector_steps": 3, "resolution": 32})
 SECONDS = ("inversion_seconds", "segmentation_seconds")
-RULES = ("saliency", "corner_minority", "oracle", "discriminant")
+RULES = ("saliency", "corner_minority", "oracle", "judge")
 
 
 def judge() -> StyleDiscriminant:
@@ -63,10 +59,10 @@ def with_a_disc(profile, generator) -> list[EvaluationPhoto]:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One cache folder for this file, and a discriminant and masks for the toy generator."""
+    """One cache folder for this file, and a judge and masks for the toy generator."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STYLEMIXSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(experiment, "fitted_discriminant", lambda generator, config: judge())
+        patch.setattr(experiment, "fitted_judge", lambda generator, config: judge())
         patch.setattr(experiment, "evaluation_photos", with_a_disc)
         yield paths.cache_dir()
 
@@ -101,16 +97,21 @@ def test_names(written):
     expected = {
         f"{prefix}.projector.{kind}{average}.{iou}" for kind in kinds for average in ("", ".per_image") for iou in ious
     }
+    expected |= {f"{prefix}.projector.{kind}.trimap.{iou}" for kind in kinds for iou in ious}
     expected |= {f"{prefix}.projector.{name}" for name in NUMBERS}
     expected |= {f"{prefix}.face_parser{average}.{iou}" for average in ("", ".per_image") for iou in ious}
     assert set(measurements(path)) == expected
-    assert set(rows[0]) == {"photo", "inversion", *NUMBERS} | {f"{kind}.{iou}" for kind in kinds for iou in ious}
+    assert set(rows[0]) == {"photo", "inversion", *NUMBERS} | {
+        f"{kind}{band}.{iou}" for kind in kinds for band in ("", ".trimap") for iou in ious
+    }
 
 
 def test_means_of_the_rows_are_the_numbers(written):
     path, rows = written
     found = measurements(path)
     for column in set(rows[0]) - {"photo", "inversion"}:
+        if ".trimap." in column:
+            continue  # in the average over all pixels only
         name, dot, iou = column.partition(".")
         name = f"toy.table1.celeba.projector.{name}" + (f".per_image.{iou}" if dot else "")
         assert found[name].value == pytest.approx(np.mean([float(row[column]) for row in rows]), abs=1.1e-5)
@@ -121,12 +122,12 @@ def test_means_of_the_rows_are_the_numbers(written):
 
 def test_ious_by_counting(run, written):
     found = measurements(written[0])
-    for kind in ("discriminant", "discriminant_sharp", "saliency", "oracle"):
+    for kind in ("judge", "judge_sharp", "saliency", "oracle"):
         pairs = [
             (masks(photo, run.result(photo, "projector"), PROFILE.method.k)[kind], photo.foreground)
             for photo in run.photos()
         ]
-        if kind.startswith("discriminant"):
+        if kind.startswith("judge"):
             assert all(0.1 < mask.mean() < 0.9 for mask, _ in pairs)
         both = sum((mask & truth).sum() for mask, truth in pairs)
         either = sum((mask | truth).sum() for mask, truth in pairs)
@@ -261,7 +262,7 @@ def test_other_settings_or_another_photo_have_their_own_files(run, written, monk
         assert calls.pop() is changed
 
 
-def test_without_a_discriminant_there_is_no_probability(run, written, tmp_path, monkeypatch):
+def test_without_a_judge_there_is_no_probability(run, written, tmp_path, monkeypatch):
     photo = run.photos()[0]
     made = replace(run.result(photo, "projector"), probability=None)
     monkeypatch.setattr(experiment, "kept_folder", lambda kind: tmp_path)
@@ -289,7 +290,7 @@ def test_masks_by_hand():
     assert np.array_equal(found["oracle"], truth)
     assert np.array_equal(found["oracle_sharp"], sharpen(truth, photo.pixels) > 0.5)
     above = (result.probability > 0.5).repeat(2, 0).repeat(2, 1)
-    assert 0.8 < (found["discriminant"] == above).mean() < 1  # bilinear between the pixels
+    assert 0.8 < (found["judge"] == above).mean() < 1  # bilinear between the pixels
     assert all(mask.shape == (64, 64) and mask.dtype == bool for mask in found.values())
 
 
@@ -312,27 +313,6 @@ def test_three_ways_for_the_face_generator(monkeypatch):
     steps = [(item.config.steps, item.config.preview_steps) for item in (found["projector"], found["both"].projector)]
     assert steps == [(80, 80), (30, 30)]
     assert found["projector"].preview.generator is generator and found["projector"].preview.resolution == 128
-
-
-def test_a_discriminant_only_where_one_fits():
-    shipped = json.loads(discriminant.WEIGHTS_FILE.read_text())
-    faces = SimpleNamespace(digest=shipped["generator"]["sha256"])
-    config = SegmenterConfig(n=20)
-    assert len(fitted_discriminant(faces, config).weights) == 60
-    for other in (replace(config, n=21), replace(config, cutoff=8), replace(config, color_space="rgb")):
-        assert fitted_discriminant(faces, other) is None
-    other = SimpleNamespace(digest="0" * 64)
-    assert fitted_discriminant(other, config) is None
-
-
-def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch):
-    """A photo must not be scored with another rule in silence because a file is damaged."""
-    broken = tmp_path / "faces_discriminant.json"
-    broken.write_text("{")
-    load = StyleDiscriminant.load
-    monkeypatch.setattr(StyleDiscriminant, "load", lambda *arguments: load(*arguments, broken))
-    with pytest.raises(ValueError, match="damaged"):
-        fitted_discriminant(SimpleNamespace(digest="a" * 64), SegmenterConfig())
 
 
 def test_the_segmenter_has_the_profiles_settings(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,9 +17,10 @@ from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
 from stylemixseg.joint.base import NoJudgeError, centred, soft_mask
-from stylemixseg.joint.discriminant import DiscriminantFit, StyleDiscriminant
+from stylemixseg.joint.discriminant import WEIGHTS_FILE, DiscriminantFit, StyleDiscriminant, fitted_discriminant
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleStack, SummaryColumns
 
 N = 4
@@ -287,3 +289,24 @@ def test_one_for_another_n_is_refused_before_anything_is_drawn(world, learnt, se
         ValueError, match=f"judge must be for {entries} entries of X_s, got one for 36: it is for n = 12"
     ):
         StyleMixSegmenter(world, cutoff=6, judge=learnt, **settings)
+
+
+def test_a_discriminant_only_where_one_fits():
+    shipped = json.loads(WEIGHTS_FILE.read_text())
+    faces = SimpleNamespace(digest=shipped["generator"]["sha256"])
+    config = SegmenterConfig(n=20)
+    assert len(fitted_discriminant(faces, config).weights) == 60
+    for other in (replace(config, n=21), replace(config, cutoff=8), replace(config, color_space="rgb")):
+        assert fitted_discriminant(faces, other) is None
+    other = SimpleNamespace(digest="0" * 64)
+    assert fitted_discriminant(other, config) is None
+
+
+def test_a_broken_file_of_discriminants_is_not_passed_over(tmp_path, monkeypatch):
+    """A photo must not be scored with another rule in silence because a file is damaged."""
+    broken = tmp_path / "faces_discriminant.json"
+    broken.write_text("{")
+    load = StyleDiscriminant.load
+    monkeypatch.setattr(StyleDiscriminant, "load", lambda *arguments: load(*arguments, broken))
+    with pytest.raises(ValueError, match="damaged"):
+        fitted_discriminant(SimpleNamespace(digest="a" * 64), SegmenterConfig())
