@@ -7,6 +7,7 @@ SHELL := bash
 
 PYTHON ?= python3
 PROFILE ?= cpu
+WORKERS ?= 2
 
 # Threads that wait give up their core: on a shared machine the libraries' pools would spin against each other.
 export OMP_WAIT_POLICY ?= passive
@@ -27,7 +28,8 @@ help:
 	@echo "make lock      resolve the newest versions anew and write $(LOCK)"
 	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
 	@echo
-	@echo "PROFILE=smoke|cpu|full|paper sets the sizes of 'make book'; PYTHON=python3.12 the interpreter."
+	@echo "PROFILE=smoke|cpu|full|paper sets the sizes of 'make book'; PYTHON=python3.12 the interpreter;"
+	@echo "WORKERS=2 the processes that run tests."
 
 .PHONY: env
 env: $(INSTALLED)
@@ -56,10 +58,11 @@ check: env
 	  { echo "make check: ruff format would change files, named by: $(RUN) -m ruff format --check ." >&2; exit 1; }
 	@$(RUN) -m mypy --no-error-summary || { echo "make check: mypy found something" >&2; exit 1; }
 
-# Every test once: those of `coverage` first, then all others, which need no measurement and are quicker without it.
+# Every test once: those of `coverage` first, then all others, which need no measurement and are quicker without it. All
+# tests of a file run in the same process, because its fixtures serve them all.
 .PHONY: test
 test: coverage
-	$(RUN) -m pytest --ignore=tests/evaluation --ignore-glob='tests/test_*.py'
+	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/evaluation --ignore-glob='tests/test_*.py'
 
 # Which modules are measured, and below which share it fails, stands in pyproject.toml.
 .PHONY: coverage

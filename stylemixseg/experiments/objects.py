@@ -1,15 +1,16 @@
 """Objects in scenes, section 3.3, where the truth is known: rooms of the toy world, and what makes the method fail.
 
-Every room is segmented in its exact boxes, in boxes moved at random, and by one clustering of the whole image; then the
-toy world's failure modes are switched on, one at a time. One small file per room is kept in the cache folder, so an
-interrupted run goes on where it was. Names begin with "toy.": these numbers never stand beside the paper's.
+Every room is segmented in its exact boxes, in boxes moved at random, by one clustering of the whole image, and by
+clusters that all rooms share; then the toy world's failure modes are switched on, one at a time. One small file per
+room is kept in the cache folder, so an interrupted run goes on where it was. Names begin with "toy.": these numbers
+never stand beside the paper's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 
@@ -30,6 +31,7 @@ from stylemixseg.experiments.words import WHOLE_K
 from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, FAILURE_MODES, THINGS, ToyFailures, ToyTruth, ToyWorld
+from stylemixseg.joint.classes import ClusterNames, StyleClusters, class_map, fit_clusters, names_by_majority
 from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou
 from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection
@@ -43,13 +45,19 @@ ROOMS_AGAIN = 3  # in a spot check
 RESOLUTION = 128  # of the rooms
 JITTER = (0.05, 0.1, 0.2)  # each side of a box moves by up to this share of its width or height
 
+SHARED_K = 16  # clusters that all rooms share, chosen on other rooms by data_scripts/choose_room_clusters.py
+FITTED, NAMED = 60, 20  # rooms that the shared clusters are found in, and those of them that name the clusters
+ROOM_CLASSES = ("background", *CLASS_NAMES)  # by label in a class map; in a room nothing is mere background
+
 # How a room is segmented: what it is called, and in words for the reader.
 VARIANTS = {
     "oracle": f"exact boxes with a margin of {MARGIN:.0%}",
     "tight": "exact boxes without a margin",
     **{f"jitter{round(100 * share):02d}": f"boxes whose sides moved by up to {share:.0%}" for share in JITTER},
     "whole": f"one clustering of the image, k = {WHOLE_K}, each cluster given the class of most of its pixels",
+    "shared": f"{SHARED_K} clusters that {FITTED} other rooms share, each given one name for all rooms",
 }
+WITHOUT_BOXES = ("whole", "shared")  # these have classes alone; the boxes only part what their classes hold
 MODES = {  # failure modes, in exact boxes with a margin
     "shared_paint": "sofa and wall painted alike",
     "highlights": "strong highlights",
@@ -94,8 +102,7 @@ def score_room(masks: Mapping[int, np.ndarray], semantic: np.ndarray, truth: Toy
         iou = 0.0 if mask is None else confusion(mask, truth.instance == box.instance).fg_iou
         instances.append([box.label, iou])
     classes = {}
-    for name in THINGS:
-        index = CLASS_NAMES.index(name)
+    for index, name in enumerate(CLASS_NAMES):
         found = confusion(semantic == index, truth.semantic == index)
         classes[name] = [found.tp, found.fp, found.fn, found.tn]
     return {"instances": instances, "classes": classes}
@@ -123,8 +130,12 @@ def score_boxes(
 
 
 def score_whole(summary: StyleSummary, truth: ToyTruth) -> dict:
-    """`score_room` of one clustering of the whole image; an instance is what its class has inside its box."""
-    semantic = whole_image_classes(summary, truth)
+    """`score_room` of one clustering of the whole image, as `score_classes`."""
+    return score_classes(whole_image_classes(summary, truth), truth)
+
+
+def score_classes(semantic: np.ndarray, truth: ToyTruth) -> dict:
+    """`score_room` of a semantic map (H, W); an instance is what its class has inside its box."""
     masks = {}
     for box in truth.boxes:
         mask = np.zeros(semantic.shape, bool)
@@ -134,7 +145,37 @@ def score_whole(summary: StyleSummary, truth: ToyTruth) -> dict:
     return score_room(masks, semantic, truth)
 
 
-def _variants(profile: Profile, seed: int) -> dict:
+def other_rooms(profile: Profile) -> list[tuple[StyleSummary, ToyTruth]]:
+    """X_s and truth of the rooms that clusters are found in; none of them is scored."""
+    world = ToyWorld("room", resolution=RESOLUTION)
+    first = profile.joint.fit_first
+    seeds = tqdm(range(first, first + min(FITTED, profile.joint.fit_count)), desc="other rooms", unit="room")
+    return [room_summary(world, profile, seed)[:2] for seed in seeds]
+
+
+def room_clusters(
+    rooms: Sequence[tuple[StyleSummary, ToyTruth]], k: int = SHARED_K, seed: int = 0
+) -> tuple[StyleClusters, ClusterNames]:
+    """k clusters that rooms share, and the name of each: the class of most of its pixels in the first of the rooms.
+
+    Args:
+        rooms: what `other_rooms` gave.
+        k: number of clusters.
+        seed: of K-means.
+    """
+    everywhere = [(summary, np.ones(truth.semantic.shape, bool)) for summary, truth in rooms]
+    n = rooms[0][0].shape[2] // 3
+    clusters = fit_clusters(everywhere, k, [n], aligned=False, seed=seed)[n]
+    labelled = [(summary, truth.semantic + 1) for summary, truth in rooms[:NAMED]]
+    return clusters, names_by_majority(clusters, labelled, ROOM_CLASSES)
+
+
+def shared_classes(found: tuple[StyleClusters, ClusterNames], summary: StyleSummary) -> np.ndarray:
+    """Semantic map (H, W) of a room by what `room_clusters` found, indices into `CLASS_NAMES`."""
+    return class_map(*found, summary, np.ones(summary.shape[:2], bool)).astype(int) - 1
+
+
+def _variants(profile: Profile, clusters: Callable[[], tuple[StyleClusters, ClusterNames]], seed: int) -> dict:
     """All of `VARIANTS` of one room."""
     summary, truth, image = room_summary(ToyWorld("room", resolution=RESOLUTION), profile, seed)
     boxes, size = true_boxes(truth), image.shape[:2]
@@ -142,6 +183,7 @@ def _variants(profile: Profile, seed: int) -> dict:
         "oracle": score_boxes(summary, truth, image, boxes),
         "tight": score_boxes(summary, truth, image, boxes, margin=0.0),
         "whole": score_whole(summary, truth),
+        "shared": score_classes(shared_classes(clusters(), summary), truth),
     }
     for share in JITTER:
         moved = jittered(boxes, share, np.random.default_rng(seed), size)
@@ -159,7 +201,8 @@ def _mode(profile: Profile, failures: ToyFailures, seed: int) -> dict:
 def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]:
     """`score_room` of the rooms of some seeds, from disk or made now: {variant or failure mode: [one per seed]}."""
     digest = ToyWorld("room", resolution=RESOLUTION).digest
-    rooms = _kept_rooms(profile, "rooms", digest, seeds, partial(_variants, profile))
+    clusters = cache(lambda: room_clusters(other_rooms(profile)))  # found when the first room needs them, if one does
+    rooms = _kept_rooms(profile, "rooms", digest, seeds, partial(_variants, profile, clusters))
     found = {name: [room[name] for room in rooms] for name in VARIANTS}
     for name in MODES:
         failures = FAILURE_MODES[name]
@@ -199,7 +242,8 @@ def run_objects(profile: Profile, results: Path, generator: Generator | None = N
     words = VARIANTS | {name: f"{words}; {VARIANTS['oracle']}" for name, words in MODES.items()}
     for name, rooms in score_rooms(profile, seeds).items():
         images = [seed_name(seed) for seed in seeds]
-        _record(recorder, f"toy.objects.{name}", rooms, images, f"{words[name]}; {setting}")
+        classes = CLASS_NAMES if name in WITHOUT_BOXES else THINGS  # in boxes there are things alone
+        _record(recorder, f"toy.objects.{name}", rooms, images, classes, f"{words[name]}; {setting}")
     return recorder.write()
 
 
@@ -214,6 +258,7 @@ def _kept_rooms(
         "config": BOX_CONFIG.cache_key(),
         "margins": [MARGIN, *JITTER],
         "whole_k": WHOLE_K,
+        "shared": [SHARED_K, FITTED, NAMED, profile.joint.fit_first, profile.joint.fit_count],
     }
     folder = kept_folder("objects") / f"{name}-{cache_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
@@ -225,10 +270,12 @@ def instance_ious(rooms: list[dict], name: str | None = None) -> list[list[float
     return [[iou for label, iou in room["instances"] if name in (None, label)] for room in rooms]
 
 
-def _record(recorder: RunRecorder, prefix: str, rooms: list[dict], images: list[str], note: str) -> None:
+def _record(
+    recorder: RunRecorder, prefix: str, rooms: list[dict], images: list[str], classes: Sequence[str], note: str
+) -> None:
     """Mean IoU over instances and, by class, over its instances and over its pixels; intervals are over rooms."""
     recorder.add_mean(f"{prefix}.instances.iou", instance_ious(rooms), images=images, note=note)
-    for name in THINGS:
+    for name in classes:
         groups = instance_ious(rooms, name)
         if any(groups):
             recorder.add_mean(f"{prefix}.{name}.instances.iou", groups, images=images, note=note)

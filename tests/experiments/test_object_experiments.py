@@ -19,6 +19,7 @@ from stylemixseg.experiments.objects import (
     JITTER,
     MODES,
     VARIANTS,
+    WITHOUT_BOXES,
     room_summary,
     run_objects,
     score_boxes,
@@ -42,7 +43,9 @@ from stylemixseg.objects.detection.known import jittered
 from stylemixseg.objects.segmenter import segment_boxes
 from stylemixseg.summary import StyleStack
 
-PROFILE = load_profile("smoke").changed(method={"n": 6, "resolution": 32}, objects={"scenes": 2, "faces": 2})
+PROFILE = load_profile("smoke").changed(
+    method={"n": 6, "resolution": 32}, objects={"scenes": 2, "faces": 2}, joint={"fit_count": 12}
+)
 RUG, SOFA, LAMP = (CLASS_NAMES.index(name) for name in ("rug", "sofa", "lamp"))
 
 
@@ -111,7 +114,7 @@ def test_a_room_by_hand(truth):
     scores = score_room(masks, semantic, truth)
     # 14 pixels of sofa are seen, 12 of them found; 4 of the lamp, in a mask of 6.
     assert scores["instances"] == [["sofa", 12 / 14], ["lamp", 4 / 6], ["lamp", 0.0]]
-    assert set(scores["classes"]) == set(THINGS)
+    assert set(scores["classes"]) == set(CLASS_NAMES)
     assert scores["classes"]["sofa"] == [12, 0, 2, 34]
     assert scores["classes"]["lamp"] == [4, 2, 4, 38]
     assert scores["classes"]["rug"] == [0, 1, 0, 47]
@@ -231,9 +234,10 @@ def test_files_and_names_of_rooms(rooms):
     found = measurements(rooms)
     names = {name.removeprefix("toy.objects.") for name in found}
     ways = {*VARIANTS, *MODES}
-    assert ways == {"oracle", "tight", "jitter05", "jitter10", "jitter20", "whole", *FAILURE_MODES}
+    assert ways == {"oracle", "tight", "jitter05", "jitter10", "jitter20", "whole", "shared", *FAILURE_MODES}
     assert {f"{way}.instances.iou" for way in ways} <= names
     assert {f"{way}.{thing}.pixels.iou" for way in ways for thing in THINGS} <= names
+    assert {name.split(".")[0] for name in names if ".wall." in name} == set(WITHOUT_BOXES)
     assert all(name.startswith("toy.") for name in found)  # never beside the paper's
     for item in found.values():
         low, high = item.interval
@@ -292,13 +296,13 @@ def test_ctrl_c_keeps_the_rooms_that_are_done(rooms, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
     made, real = [], rooms_experiment.room_summary
 
-    def stop_in_the_third(*given):
-        if len(made) == 2:
+    def stop_in_the_first_failure_mode(*given):
+        if len(made) == 2 + PROFILE.joint.fit_count:  # both rooms, and the others in which shared clusters are found
             raise KeyboardInterrupt
         made.append(given)
         return real(*given)
 
-    monkeypatch.setattr(rooms_experiment, "room_summary", stop_in_the_third)
+    monkeypatch.setattr(rooms_experiment, "room_summary", stop_in_the_first_failure_mode)
     with pytest.raises(KeyboardInterrupt):
         run_objects(PROFILE, tmp_path)
     assert len(list((tmp_path / "cache").rglob("seed*.json"))) == 2
