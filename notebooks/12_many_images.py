@@ -321,22 +321,41 @@ display(
 #
 # ### The worst images
 #
-# A mean hides failures. These are the images of this run on which the judge agrees least with the reference.
+# A mean hides failures. These are the ten images of the full run on which the judge agrees least with the reference (of
+# this run, where the full run is about another generator).
 
-# %% mystnb={"image": {"alt": "The three images with the lowest mIoU of the judge: query, mask by the rule, mask by the judge"}, "figure": {"caption": "The three worst images of this run: query, the paper's rule, the judge. Typical causes are a second person, hair before a background of the same colour, and clothes that merge with what is behind them.", "name": "fig-worst-judged"}}
-by_image = scores[f"{joint}.judge.n{n}"].values
-rows, titles = [], []
-for place in np.argsort(by_image)[:3]:
-    w0 = query_latent(generator, P, P.queries.seeds[place])
-    image = query_image(generator, w0, side)
-    summary = segmenter.summary(w0)
-    by_rule = rule_mask(
-        segmenter.cluster(summary).labels, P.method.k, RULES["saliency"]
+# %% tags=["hide-input"]
+about_full = bool(full) and (
+    load_run(full_file).generator["sha256"] == generator.digest
+)
+single = read_scores(scores_path(full_file)) if about_full else scores
+prefix = "joint.ffhq" if about_full else joint
+by_image = dict(
+    zip(
+        single[f"{prefix}.judge.n{n}"].images,
+        single[f"{prefix}.judge.n{n}"].values,
     )
-    score = resized(judge.score(summary), by_rule.shape)
-    rows.append([image, overlay(image, by_rule), overlay(image, score > 0)])
-    titles.append(f"mIoU {by_image[place]:.2f}")
-image_grid(rows, column_titles=["query", "rule", "judge"], row_titles=titles)
+)
+worst = sorted(by_image, key=by_image.get)[:10]
+blocks = []
+for start in range(0, len(worst), 5):
+    columns = []
+    for name in worst[start : start + 5]:
+        w0 = query_latent(generator, P, int(name.removeprefix("seed")))
+        image, summary = query_image(generator, w0, side), segmenter.summary(w0)
+        labels = segmenter.cluster(summary).labels
+        by_rule = rule_mask(labels, P.method.k, RULES["saliency"])
+        score = resized(judge.score(summary), by_rule.shape)
+        columns.append(
+            [image, overlay(image, by_rule), overlay(image, score > 0)]
+        )
+    columns += [[None] * 3] * (5 - len(columns))
+    blocks += zip(*columns)
+values = ", ".join(f"{by_image[name]:.2f}" for name in worst)
+display(Markdown(f"mIoU of the judge, in reading order: {values}."))
+
+# %% mystnb={"image": {"alt": "The ten images with the lowest mIoU of the judge, in two blocks of five; in each block a row of queries, a row of masks by the rule, a row of masks by the judge"}, "figure": {"caption": "The ten worst images, in two blocks of five: query, the paper's rule, the judge. Typical causes are a second person, hair before a background of the same colour, and clothes that merge with what is behind them.", "name": "fig-worst-judged"}}
+image_grid(blocks, row_titles=["query", "rule", "judge"] * (len(blocks) // 3))
 
 # %% [markdown]
 # ## Is the confidence a probability?

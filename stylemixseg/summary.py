@@ -150,6 +150,10 @@ class StyleStack(_HostSummary):
         """X_s of the first n images alone; nothing is copied."""
         return StyleStack(self._planes[:n], self.color_space)
 
+    def chosen(self, which: np.ndarray) -> StyleStack:
+        """X_s of some of the images, by an array of their numbers, copied."""
+        return StyleStack(self._planes[which], self.color_space)
+
     def tensor(self) -> np.ndarray:
         """X_s itself, (H, W, 3n) float32."""
         summary = np.empty(self.shape, np.float32)

@@ -21,6 +21,7 @@ COMMANDS = (
     "convert",
     "segment",
     "name-clusters",
+    "choose-settings",
     "reproduce",
     "ledger",
     "spot-check",
