@@ -15,6 +15,7 @@ stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
 stylemixseg segment --generator faces --seed 7 -o out/
 stylemixseg segment --seed 7 -n 8 --mask joint -o out/       eight styles are enough for a judge
 stylemixseg segment --seed 7 --classes -o out/               skin, hair and cloth by name
+stylemixseg segment --seed 7 --classes --features -o out/    brows, eyes, nose and mouth too
 stylemixseg segment --seed 7 --mask rule -o out/             the paper's own method
 stylemixseg segment --seed 7 --rule corner --resolution 512 -o out/    faster than 1024 px
 stylemixseg segment --seed 7 -k 8 -o parts/                                      eyes and mouth in clusters.png
@@ -142,6 +143,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces; needs --mask joint)",
     )
     method.add_argument(
+        "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
+    )
+    method.add_argument(
         "--resolution",
         type=int,
         metavar="PX",
@@ -204,6 +208,8 @@ def _check_segment(args) -> None:
                 args.usage_error(f"--classes names parts of a generated image's joint mask, it does not go with {name}")
         if args.mask == "rule":
             args.usage_error("--classes needs --mask joint, got --mask rule")
+    elif args.features:
+        args.usage_error("--features divides the skin of --classes: give both")
     if args.objects is None:
         if asked := [name for name in _OBJECT_OPTIONS if getattr(args, name) is not None]:
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
@@ -254,23 +260,21 @@ def _segment_latent(args, settings: dict, objects) -> int:
         print(announce(save_objects(found, args.out, record=record, seconds=time.perf_counter() - started), found))
         return 0
     segmenter, name = choose_method(generator, "joint" if args.classes is not None else args.mask, args.rule, settings)
-    classes = None
     if args.classes is None:
         result = segmenter(ws, progress=True)
     else:
+        from stylemixseg.commands.classes import NamedParts
         from stylemixseg.export.classes import save_classes
-        from stylemixseg.joint.classes import class_map, load_clusters, read_names
 
-        clusters, names = load_clusters(generator, segmenter.config)
-        names = read_names(args.classes, clusters.k) if args.classes else names  # before the work, which it may end
+        parts = NamedParts(generator, segmenter.config, args.classes, args.features)
         summary = segmenter.summary(ws, progress=True)
         result = segmenter.from_summary(ws, summary)
-        classes = class_map(clusters, names, summary, result.mask)
-        save_classes(classes, names.classes, args.out)
+        labels, classes = parts.of(summary, result.mask)
+        save_classes(labels, classes, args.out)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
     print(f"{folder}: foreground is {result.mask.mean():.0%} of the image ({name})")
-    if classes is not None:
-        print(", ".join(f"{part} {(classes == label).mean():.0%}" for label, part in enumerate(names.classes)))
+    if args.classes is not None:
+        print(", ".join(f"{part} {(labels == label).mean():.0%}" for label, part in enumerate(classes)))
     return 0
 
 

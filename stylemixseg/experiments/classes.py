@@ -24,6 +24,20 @@ _OTHERS = {
     "cloth": 3,
 }  # the parser's class; all others are skin and what is on it
 OF_PARSER = np.array([_OTHERS.get(name, 1) for name in CLASS_NAMES])  # label by the parser's class
+FEATURES = (
+    "background",
+    "skin",
+    "brows",
+    "eyes",
+    "nose",
+    "mouth",
+)  # inside the skin; all that is not skin is background
+_FEATURE_OF = {"nose": 4} | {
+    f"{side}_{name}": label for side in ("left", "right") for name, label in (("brow", 2), ("eye", 3), ("ear", 1))
+}
+_FEATURE_OF |= dict.fromkeys(("skin", "neck", "eyeglasses", "earring", "necklace"), 1)
+_FEATURE_OF |= dict.fromkeys(("mouth", "upper_lip", "lower_lip"), 5)
+OF_FEATURES = np.array([_FEATURE_OF.get(name, 0) for name in CLASS_NAMES])  # label by the parser's class
 PAPER_K = 8  # section 4.1: for eyes and mouth
 
 
@@ -33,9 +47,9 @@ def class_reference(generator: Generator, profile: Profile, seed: int, image: np
     return OF_PARSER[labels].astype(np.uint8)
 
 
-def class_counts(found: np.ndarray, truth: np.ndarray) -> list[list[int]]:
+def class_counts(found: np.ndarray, truth: np.ndarray, classes: Sequence[str] = CLASSES) -> list[list[int]]:
     """[tp, fp, fn, tn] of each class, from a class map (h, w) and its reference."""
-    return [list(astuple(confusion(found == label, truth == label))) for label in range(len(CLASSES))]
+    return [list(astuple(confusion(found == label, truth == label))) for label in range(len(classes))]
 
 
 def named_by_reference(summary: StyleSummary, truth: np.ndarray) -> np.ndarray:
@@ -56,7 +70,11 @@ def named_by_reference(summary: StyleSummary, truth: np.ndarray) -> np.ndarray:
 
 
 def add_classes(
-    recorder: RunRecorder, prefix: str, counts: Sequence[Sequence[Sequence[int]]], images: list[str]
+    recorder: RunRecorder,
+    prefix: str,
+    counts: Sequence[Sequence[Sequence[int]]],
+    images: list[str],
+    classes: Sequence[str] = CLASSES,
 ) -> float:
     """Record the IoU of every class as `<prefix>.<class>.fg_iou`, and their mean as `<prefix>.mean`; gives the mean.
 
@@ -65,15 +83,16 @@ def add_classes(
         prefix: dotted lower-case name.
         counts: [tp, fp, fn, tn] of each class, of each image.
         images: their names.
+        classes: names by label.
     """
-    for label, name in enumerate(CLASSES):
+    for label, name in enumerate(classes):
         confusions = [Confusion(*of_image[label]) for of_image in counts]
         recorder.add_ious(f"{prefix}.{name}", confusions, average="dataset", images=images)
     array = np.array(counts)[..., :3]  # (images, classes, 3)
     drawn = np.tensordot(times_drawn(len(array)), array, 1)  # (samples, classes, 3)
     mean, between = _mean_iou(array.sum(0)), np.quantile(_mean_iou(drawn), [0.025, 0.975])
     return recorder.add(
-        f"{prefix}.mean", float(mean), n=len(array), interval=between.tolist(), note=", ".join(CLASSES)
+        f"{prefix}.mean", float(mean), n=len(array), interval=between.tolist(), note=", ".join(classes)
     ).value
 
 

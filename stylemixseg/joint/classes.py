@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from stylemixseg._util.checks import check_real
 from stylemixseg.clustering import fit_centroids
 from stylemixseg.generators.base import Generator
 from stylemixseg.joint.base import centred
@@ -29,6 +30,7 @@ from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_clusters.safetensors"
+FEATURES_FILE = WEIGHTS_FILE.with_name("faces_features.safetensors")  # clusters of the skin's pixels alone
 BACKGROUND = "background"
 SMALL = 64  # px, side of the stored maps of where clusters lie
 _SHARPNESS = 20.0  # log-odds for each unit of cosine
@@ -253,8 +255,46 @@ def fit_clusters(
     return found
 
 
+def finer_map(
+    labels: np.ndarray,
+    names: ClusterNames,
+    part: str,
+    clusters: StyleClusters,
+    parts: ClusterNames,
+    summary: np.ndarray | StyleSummary,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A class map in which one class is divided further, by clusters of its own pixels.
+
+    Args:
+        labels: class map (H, W) uint8.
+        names: what its labels mean.
+        part: name of the class to divide.
+        clusters: found among that class's pixels.
+        parts: names of these clusters; pixels that are called as the class itself keep its label.
+        summary: X_s (h, w, 3n) of the image.
+
+    Returns:
+        The finer map (H, W) uint8, and its classes; the new ones come after the old ones.
+
+    Raises:
+        ValueError: no class of that name.
+    """
+    if part not in names.classes[1:]:
+        raise ValueError(f"part must be one of {', '.join(names.classes[1:])}, got {part!r}")
+    label = names.classes.index(part)
+    added = tuple(name for name in parts.classes[1:] if name != part)
+    classes = names.classes + added
+    of_part = np.array([0, *(label if name == part else classes.index(name) for name in parts.classes[1:])], np.uint8)
+    inside = class_map(clusters, parts, summary, labels == label)
+    return np.where(labels == label, of_part[inside], labels).astype(np.uint8), classes
+
+
 def names_by_majority(
-    clusters: StyleClusters, images: Iterable[tuple[StyleSummary, np.ndarray]], classes: Sequence[str]
+    clusters: StyleClusters,
+    images: Iterable[tuple[StyleSummary, np.ndarray]],
+    classes: Sequence[str],
+    *,
+    balance: float = 0.0,
 ) -> ClusterNames:
     """Name every cluster after the class that most of its pixels have in a handful of labelled images.
 
@@ -262,10 +302,13 @@ def names_by_majority(
         clusters: to name.
         images: X_s (h, w, 3n) of each image and its labels (h, w) int, 0 for background, which names nothing.
         classes: names by label, "background" first.
+        balance: 0 counts pixels. Eyes have few, and hardly a cluster holds mostly these; so with 1 the pixels of every
+            class weigh the same together, and values between 0 and 1 lie between the two.
 
     Raises:
-        ValueError: a cluster that no labelled image shows.
+        ValueError: a cluster that no labelled image shows, balance out of range.
     """
+    check_real("balance", balance, 0, 1)
     counts = np.zeros((clusters.k, len(classes)), int)
     for summary, labels in images:
         pairs = clusters.assign(summary) * len(classes) + labels
@@ -273,7 +316,8 @@ def names_by_majority(
     counts[:, 0] = 0
     if missing := np.flatnonzero(counts.sum(1) == 0).tolist():
         raise ValueError(f"images must show every cluster, got none with {missing}: label more images")
-    return ClusterNames(tuple(classes), tuple(counts.argmax(1).tolist()))
+    weights = 1 / counts.sum(0).clip(1) ** balance
+    return ClusterNames(tuple(classes), tuple((counts * weights).argmax(1).tolist()))
 
 
 def unit_signatures(rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,44 @@
+"""The named parts of a generated image, as `stylemixseg segment --classes` asks for them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stylemixseg.generators.base import Generator
+from stylemixseg.joint.classes import FEATURES_FILE, class_map, finer_map, load_clusters, read_names
+from stylemixseg.settings import SegmenterConfig
+from stylemixseg.summary import StyleSummary
+
+DIVIDED = "skin"  # the class that `--features` divides
+
+
+class NamedParts:
+    """What names the parts; files are read when it is made, before the work that a broken one would spoil.
+
+    Args:
+        generator: whose images have parts.
+        config: settings of the method.
+        names: path of a file of names, or "" for the names that come with the clusters.
+        features: name brows, eyes, nose and mouth too.
+
+    Raises:
+        FileNotFoundError: no such file of names.
+        NoJudgeError: there are no clusters for these settings.
+        ValueError: names that do not fit the clusters, or without the skin that features lie in.
+    """
+
+    def __init__(self, generator: Generator, config: SegmenterConfig, names: str, features: bool):
+        self._clusters, shipped = load_clusters(generator, config)
+        self._names = read_names(names, self._clusters.k) if names else shipped
+        self._features = load_clusters(generator, config, FEATURES_FILE) if features else None
+        if features and DIVIDED not in self._names.classes:
+            raise ValueError(
+                f"--features needs a class named {DIVIDED}, got {', '.join(self._names.classes)} in {names}"
+            )
+
+    def of(self, summary: StyleSummary, mask: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Class map (H, W) uint8 of an image with foreground mask (H, W) bool, and its classes by label."""
+        labels = class_map(self._clusters, self._names, summary, mask)
+        if self._features is None:
+            return labels, self._names.classes
+        return finer_map(labels, self._names, DIVIDED, *self._features, summary)
