@@ -14,6 +14,7 @@ from stylemixseg.joint.base import NoJudgeError
 from stylemixseg.joint.classes import (
     ClusterNames,
     class_map,
+    finer_map,
     fit_clusters,
     load_clusters,
     names_by_majority,
@@ -64,6 +65,42 @@ def test_a_name_given_once_holds_in_images_that_were_never_seen(world, segmenter
         right += (found == labels)[foreground].sum()
         total += foreground.sum()
     assert right / total > 0.9
+
+
+def test_rare_classes_get_names_when_they_weigh_more():
+    """Two clusters: in one 60 pixels of a, in the other 30 of a and 10 of b, which is all that there is of b."""
+    colours = np.array([[200, 40], [40, 200], [200, 40], [40, 200]], np.uint8)  # of two clusters under four styles
+    of_pixel = np.array([0] * 60 + [1] * 40).reshape(10, 10)
+    stack = StyleStack(np.repeat(colours[:, None, of_pixel], 3, axis=1))
+    clusters = fit_clusters([(stack, np.ones((10, 10), bool))], 2, (4,))[4]
+    labels = np.array([1] * 90 + [2] * 10).reshape(10, 10)
+    classes = ("background", "a", "b")
+    names = [names_by_majority(clusters, [(stack, labels)], classes, balance=balance).named() for balance in (0.0, 1.0)]
+    second = int(clusters.assign(stack)[-1, -1])
+    assert names == [{"a": [0, 1], "b": []}, {"a": [1 - second], "b": [second]}]
+    with pytest.raises(ValueError, match="balance"):
+        names_by_majority(clusters, [(stack, labels)], classes, balance=2)
+
+
+def test_a_class_is_divided_and_all_others_stay(world, segmenter, shared):
+    """The toy portrait's parts again, all called "thing" first, and divided by a second level of clusters."""
+    thing = ClusterNames.of({"thing": list(range(8))}, 8)
+    labelled = [(x, labels) for x, _, labels in (seen(world, segmenter, seed) for seed in range(30, 36))]
+    parts = names_by_majority(shared[8], labelled, ("background", "thing", *PARTS[2:]))
+    summary, foreground, _ = seen(world, segmenter, 3)
+    coarse = class_map(shared[8], thing, summary, foreground)
+    finer, classes = finer_map(coarse, thing, "thing", shared[8], parts, summary)
+    assert classes == ("background", "thing", *PARTS[2:])
+    np.testing.assert_array_equal(finer, class_map(shared[8], parts, summary, foreground))
+    # A class with another label, and one beside it that stays.
+    both = ClusterNames(("background", "sky", "thing"), (2,) * 8)
+    coarse = np.where(foreground, 2, 0).astype(np.uint8)
+    coarse[0] = 1
+    finer, classes = finer_map(coarse, both, "thing", shared[8], parts, summary)
+    assert classes == ("background", "sky", "thing", *PARTS[2:])
+    assert (finer[0] == 1).all() and np.array_equal(finer[1:] > 0, foreground[1:])
+    with pytest.raises(ValueError, match="part must be one of sky, thing, got 'wall'"):
+        finer_map(coarse, both, "wall", shared[8], parts, summary)
 
 
 def test_a_cluster_has_one_number_whatever_n(world, segmenter, shared):
