@@ -112,7 +112,11 @@ def main() -> None:
     for k in KS:
         clusters = fit_clusters([(face.stack, skin(face)) for face in fitted], k, NS, pixels_per_image=3000)
         for balance in BALANCES:
-            names = names_by_majority(clusters[most], labelled, FEATURES, balance=balance)
+            try:
+                names = names_by_majority(clusters[most], labelled, FEATURES, balance=balance)
+            except ValueError as error:  # so many clusters that the labelled faces do not show all of them
+                print(f"k = {k}: {error}")
+                break
             counts = scored(chosen_on, clusters[most], names, most)
             prefix = f"features.k{k}.balance{round(10 * balance):02d}.n{most}"
             tried[k, balance] = add_classes(recorder, prefix, counts, names_of, FEATURES)
