@@ -20,6 +20,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "segment",
+    "synthesize",
     "name-clusters",
     "reproduce",
     "ledger",

@@ -7,21 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from stylemixseg.factory.formats.base import Writer
+from stylemixseg.factory.sample import MEASURES
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_MEASURES = {
-    "mask_share": "share of the image that is foreground",
-    "rule_agreement": "agreement (mIoU) of the masks of the paper's two rules, saliency and corner minority",
-    "confidence": "confidence of a pixel's side, 0.5 to 1",
-    "ignored_share": "share of pixels to be ignored",
-}
 
 
 def data_card(manifest: Mapping[str, Any], writer: type[Writer]) -> str:
     """The card as text: a head in YAML for the hub, then Markdown for people.
 
     Args:
-        manifest: of the set, as `manifest.manifest` makes it.
+        manifest: of the set, as `finish.finish` makes it.
         writer: of the format that the card is for.
     """
     made = manifest["run"]
@@ -29,7 +24,7 @@ def data_card(manifest: Mapping[str, Any], writer: type[Writer]) -> str:
     counts = manifest["samples"]
     seeds = f"{counts['first']} to {counts['first'] + counts['made'] - 1}"
     size = next((word for limit, word in _SIZES if counts["kept"] < limit), "n>1M")
-    head = {
+    head: dict[str, Any] = {
         "pretty_name": f"Synthetic image-mask pairs of {generator['name']}",
         "license": "other",
         "license_name": "see-below",
@@ -38,9 +33,7 @@ def data_card(manifest: Mapping[str, Any], writer: type[Writer]) -> str:
         "size_categories": [size],
     }
     if writer.data_files is not None:
-        head["configs"] = [
-            {"config_name": "default", "data_files": [{"split": "train", "path": writer.data_files}]}
-        ]
+        head["configs"] = [{"config_name": "default", "data_files": [{"split": "train", "path": writer.data_files}]}]
     yaml = "\n".join(f"{key}: {json.dumps(value)}" for key, value in head.items())  # JSON is YAML, too
     lines = [
         f"---\n{yaml}\n---",
@@ -76,12 +69,14 @@ def _of_confidence(made: Mapping[str, Any]) -> list[str]:
     if made["objects"] is not None:
         return []
     low, high = 0.5 - made["ignore"], 0.5 + made["ignore"]
-    return [f"- Pixels whose confidence of foreground lies between {low:g} and {high:g} have the label 255, to be ignored."]
+    return [
+        f"- Pixels whose confidence of foreground lies between {low:g} and {high:g} have the label 255, to be ignored."
+    ]
 
 
 def _means(manifest: Mapping[str, Any]) -> list[str]:
     means = manifest["means of the kept"]
-    rows = [f"| {words} | {means[name]:.3f} |" for name, words in _MEASURES.items() if name in means]
+    rows = [f"| {words} | {means[name]:.3f} |" for name, words in MEASURES.items() if name in means]
     return ["\n".join(["| mean over the kept pairs | |", "|---|---|", *rows])] if rows else []
 
 

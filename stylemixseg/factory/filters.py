@@ -1,4 +1,4 @@
-"""Which samples are good enough to train on: stated quantities with stated limits, and the reason of every sample dropped."""
+"""Which samples are good enough to train on: quantities with stated limits, and why a sample is dropped."""
 
 from __future__ import annotations
 

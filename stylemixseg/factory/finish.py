@@ -18,6 +18,7 @@ from stylemixseg.factory.card import data_card
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.formats.base import Writer
 from stylemixseg.factory.recipe import Recipe
+from stylemixseg.factory.sample import MEASURES
 from stylemixseg.factory.store import Store, writing
 
 MANIFEST, SAMPLES = "manifest.json", "samples.jsonl"
@@ -66,11 +67,11 @@ def finish(
             lines.write(json.dumps({**sample.record, "dropped": reason}) + "\n")
             if reason is None:
                 kept += 1
-                sums.update({name: value for name, value in sample.record.items() if isinstance(value, float)})
-                for writer in opened.values():
-                    writer.add(sample)
-        for writer in opened.values():
-            writer.close()
+                sums.update({name: sample.record[name] for name in MEASURES if name in sample.record})
+                for format_writer in opened.values():
+                    format_writer.add(sample)
+        for format_writer in opened.values():
+            format_writer.close()
     manifest = {
         "run": dict(identity),
         "samples": {"first": seeds.start, "made": len(seeds), "kept": kept, "dropped": len(seeds) - kept},

@@ -25,6 +25,12 @@ from stylemixseg.objects.segmenter import ObjectSegmentation
 from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
 
 RECORD = "sample.json"
+MEASURES = {  # of a record, in words; sets of objects have the first alone
+    "mask_share": "share of the image that is foreground",
+    "rule_agreement": "agreement (mIoU) of the masks of the paper's two rules, saliency and corner minority",
+    "confidence": "confidence of a pixel's side, 0.5 to 1",
+    "ignored_share": "share of pixels to be ignored",
+}
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of a ZIP file: equal contents are to give equal bytes
 _QUIET = (EmptyMaskWarning, FullMaskWarning, NoDetectionWarning)  # one sample's; the record has it as a number
 

@@ -128,8 +128,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"{folder} cannot be written ({error.strerror or error}). The samples in it are whole; when that is mended, "
-            f"the same command goes on from there"
+            f"{folder} cannot be written ({error.strerror or error}). The samples in it are whole: when that is "
+            f"mended, the same command goes on from there"
         ) from error
 
 
@@ -142,8 +142,8 @@ def _refuse_foreign(folder: Path) -> None:
     foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if foreign:
         raise ValueError(
-            f"OUT must be a new folder, an empty one, or one that synthesize made; {folder} holds {foreign[0]!r} and no "
-            f"{RUN}"
+            f"OUT must be a new folder, an empty one, or one that synthesize made; {folder} holds {foreign[0]!r} and "
+            f"no {RUN}"
         )
 
 
@@ -163,8 +163,8 @@ def _compare(folder: Path, identity: dict[str, Any]) -> None:
     if other:
         more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
         raise ValueError(
-            f"OUT holds samples of other settings ({'; '.join(other[:_NAMED])}{more}): give the settings of {folder / RUN} "
-            f"again, or another folder"
+            f"OUT holds samples of other settings ({'; '.join(other[:_NAMED])}{more}): give the settings of "
+            f"{folder / RUN} again, or another folder"
         )
 
 

@@ -1,1 +1,1 @@
-"""Who computes the samples: this process, several processes, or the workers of a Ray cluster. The bytes are the same."""
+"""Who computes the samples: this process, several processes, or the workers of a Ray cluster, with the same bytes."""

@@ -39,7 +39,9 @@ CPUS = 0.5  # of one actor
 SPARE_CPUS = 1  # for Ray Data's own tasks
 _BLOCK = 8  # samples that are fetched together, and made again together if their actor dies
 _WINDOW = 8192  # samples of one Ray Data job; Ray keeps a note of every block of a job
-_OBJECT_STORE = 512 << 20  # bytes of shared memory, of a Ray that is started here: a sample has a tenth to two megabytes
+_OBJECT_STORE = (
+    512 << 20
+)  # bytes of shared memory, of a Ray that is started here: a sample has a tenth to two megabytes
 
 
 class RayUnavailableError(RuntimeError):
@@ -151,7 +153,13 @@ def _running() -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        started: dict[str, Any] = {"include_dashboard": False, "_temp_dir": folder, "object_store_memory": _OBJECT_STORE}
+        started: dict[str, Any] = {
+            "include_dashboard": False,
+            "_temp_dir": folder,
+            "object_store_memory": _OBJECT_STORE,
+        }
+        if not os.environ.get("RAY_ADDRESS"):  # of our own Ray, what concerns users comes as an exception
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         try:
             ray.init(
                 log_to_driver=False,

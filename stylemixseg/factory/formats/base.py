@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from stylemixseg._util.checks import check_choice
-from stylemixseg.factory.sample import Sample
+
+if TYPE_CHECKING:  # which imports PyTorch; `--help` shows the names of the formats without
+    from stylemixseg.factory.sample import Sample
 
 FORMATS = ("folder", "webdataset", "parquet", "coco")
 

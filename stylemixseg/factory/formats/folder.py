@@ -17,8 +17,8 @@ class FormatWriter:
 
     data_files: ClassVar[str | None] = None
     description: ClassVar[str] = """\
-One PNG file per image in `img_dir/train`, and under the same name its label map in `ann_dir/train` (8 bits; the value of
-a pixel is its label, 255 is to be ignored). mmsegmentation reads it with
+One PNG file per image in `img_dir/train`, and under the same name its label map in `ann_dir/train` (8 bits; the value
+of a pixel is its label, 255 is to be ignored). mmsegmentation reads it with
 
 ```python
 data_prefix = dict(img_path="img_dir/train", seg_map_path="ann_dir/train")
