@@ -48,6 +48,10 @@ class RayUnavailableError(RuntimeError):
     """Ray does not start, or has too few CPUs or GPUs for the workers."""
 
 
+class ActorFailedError(RuntimeError):
+    """An actor raised an error, for example because a checkpoint is not on its machine."""
+
+
 class RayEngine:
     """The engine for several machines. `ray.init` is called where it has not been; RAY_ADDRESS names a cluster.
 
@@ -68,6 +72,7 @@ class RayEngine:
         Raises:
             RayUnavailableError: Ray does not start, or has too few CPUs or GPUs.
             WorkerDiedError: actors died `TRIES` times over the same sample.
+            ActorFailedError: an actor raised an error.
         """
         gpus = 0 if str(recipe.config.device) == "cpu" else 1
         waiting = iter(seeds)
@@ -92,9 +97,14 @@ class RayEngine:
         try:
             for batch in made.iter_batches(batch_size=None, batch_format="numpy"):
                 for seed, data in zip(batch["seed"], batch["data"], strict=True):
+                    if not data:
+                        raise WorkerDiedError(int(seed))
                     yield int(seed), bytes(data)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from error
+        except ray.exceptions.RayError as error:  # it has the text of what was raised in the actor, not the exception
+            reason = str(error.__cause__ or error).strip().splitlines()[-1]
+            raise ActorFailedError(
+                f"an actor of Ray failed: {reason}. What was finished is kept; the same command goes on from there"
+            ) from error
 
     def _check_resources(self, gpus: int) -> None:
         there = ray.cluster_resources()
@@ -120,14 +130,15 @@ class MakeSamples:
         self.tally = tally
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Samples of the seeds in batch["data"] (B,)."""
-        made = []
-        for seed in batch["data"].tolist():
-            if ray.get(self.tally.begin.remote(seed)) > TRIES:
-                raise WorkerDiedError(seed)
+        """Samples of the seeds in batch["data"] (B,); no bytes, and no more samples, where actors died too often."""
+        seeds, made = batch["data"].tolist(), []
+        for seed in seeds:
+            if ray.get(self.tally.begin.remote(seed)) > TRIES:  # as a result: Ray would wrap an exception in its own
+                made.append(b"")
+                break
             made.append(self.maker(seed).to_bytes())
             self.tally.end.remote(seed)
-        return {"seed": batch["data"], "data": np.array(made, dtype=object)}
+        return {"seed": batch["data"][: len(made)], "data": np.array(made, dtype=object)}
 
 
 class Tally:
