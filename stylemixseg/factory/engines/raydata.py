@@ -37,8 +37,9 @@ with extra("scale", "The engine 'ray' needs Ray"):
 
 CPUS = 0.5  # of one actor
 SPARE_CPUS = 1  # for Ray Data's own tasks
-_BLOCK = 8  # samples that are fetched together, and made again together if their actor dies
+_BLOCK = 2  # samples that are fetched together, and made again together if their actor dies
 _WINDOW = 8192  # samples of one Ray Data job; Ray keeps a note of every block of a job
+_DIED = "died"  # in the place of a problem's text: actors died over this seed
 _OBJECT_STORE = (
     512 << 20
 )  # bytes of shared memory, of a Ray that is started here: a sample has a tenth to two megabytes
@@ -50,6 +51,11 @@ class RayUnavailableError(RuntimeError):
 
 class ActorFailedError(RuntimeError):
     """An actor raised an error, for example because a checkpoint is not on its machine."""
+
+    def __init__(self, reason: str):
+        super().__init__(
+            f"an actor of Ray failed: {reason}. What was finished is kept; the same command goes on from there"
+        )
 
 
 class RayEngine:
@@ -96,15 +102,14 @@ class RayEngine:
         made.context.enable_progress_bars = False
         try:
             for batch in made.iter_batches(batch_size=None, batch_format="numpy"):
-                for seed, data in zip(batch["seed"], batch["data"], strict=True):
-                    if not data:
+                for seed, data, problem in zip(batch["seed"], batch["data"], batch["problem"], strict=True):
+                    if problem == _DIED:
                         raise WorkerDiedError(int(seed))
+                    if problem:
+                        raise ActorFailedError(f"at seed {seed}: {problem}")
                     yield int(seed), bytes(data)
-        except ray.exceptions.RayError as error:  # it has the text of what was raised in the actor, not the exception
-            reason = str(error.__cause__ or error).strip().splitlines()[-1]
-            raise ActorFailedError(
-                f"an actor of Ray failed: {reason}. What was finished is kept; the same command goes on from there"
-            ) from error
+        except ray.exceptions.RayError as error:  # its text ends with what was raised in an actor that began
+            raise ActorFailedError(str(error).strip().splitlines()[-1]) from error
 
     def _check_resources(self, gpus: int) -> None:
         there = ray.cluster_resources()
@@ -130,15 +135,26 @@ class MakeSamples:
         self.tally = tally
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Samples of the seeds in batch["data"] (B,); no bytes, and no more samples, where actors died too often."""
-        seeds, made = batch["data"].tolist(), []
-        for seed in seeds:
-            if ray.get(self.tally.begin.remote(seed)) > TRIES:  # as a result: Ray would wrap an exception in its own
-                made.append(b"")
-                break
-            made.append(self.maker(seed).to_bytes())
+        """Samples of the seeds in batch["data"] (B,), up to the first problem.
+
+        A problem is told as text in the result, since Ray would wrap an exception in one of its own.
+        """
+        made, problem = [], ""
+        for seed in batch["data"].tolist():
+            data = b""
+            if ray.get(self.tally.begin.remote(seed)) > TRIES:
+                problem = _DIED
+            else:
+                try:
+                    data = self.maker(seed).to_bytes()
+                except Exception as error:
+                    problem = f"{type(error).__name__}: {error}"
             self.tally.end.remote(seed)
-        return {"seed": batch["data"][: len(made)], "data": np.array(made, dtype=object)}
+            made.append((seed, data, problem))
+            if problem:
+                break
+        seeds, samples, problems = zip(*made)
+        return {"seed": np.array(seeds), "data": np.array(samples, dtype=object), "problem": np.array(problems)}
 
 
 class Tally:
