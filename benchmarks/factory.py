@@ -103,7 +103,7 @@ def _differing(loop: Path, factory: Path) -> float:
 def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     started = time.perf_counter()
     ticks = list(_loop(settings)) if variant == "loop" else _synthesize(variant, settings)
-    # The first quarter is left out: caches and pools fill, and samples that were made before the first tick would count.
+    # Without the first quarter: caches and pools fill, and samples made before the first tick would count.
     begin = len(ticks) // 4
     rate = (len(ticks) - begin) / (ticks[-1] - ticks[begin - 1])
     return {"start_s": ticks[0] - started, "pairs_per_s": rate}
