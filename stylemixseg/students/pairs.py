@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from tqdm.auto import tqdm
 
 from stylemixseg._util.checks import check_int
 from stylemixseg.data.celebamask import MaskedPhotos
+from stylemixseg.factory.filters import Filters
+from stylemixseg.factory.sample import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,34 @@ class Pairs:
         if not images:
             raise ValueError("items must hold at least one pair, got none")
         return cls(torch.stack(images), torch.stack(masks))
+
+
+def pairs_of_set(folder: str | Path, side: int, filters: Filters | None = None) -> Pairs:
+    """The samples of a set that `factory.synthesize` made, those that pass the filters, in the order of their seeds.
+
+    Args:
+        folder: of the set.
+        side: pixels of the pairs.
+        filters: which samples; None for all.
+
+    Raises:
+        FileNotFoundError: no such set.
+        ValueError: a damaged sample, one without a soft mask, or no sample that passes.
+    """
+    folder, filters = Path(folder), filters or Filters()
+    paths = sorted((folder / "samples").glob("*/*.zip"))
+    if not paths:
+        raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --count N` makes them")
+
+    def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for path in tqdm(paths, desc="pairs", unit="pair", leave=False):
+            sample = Sample.from_bytes(path.read_bytes())
+            if "soft.png" not in sample.files:
+                raise ValueError(f"{path} must have a soft mask; sets of objects have none")
+            if filters.reason(sample.record) is None:
+                yield sample.pixels("image.png"), sample.pixels("soft.png") / np.float32(255)
+
+    return Pairs.of(items(), side)
 
 
 def pairs_of_photos(photos: MaskedPhotos, names: Sequence[str], side: int) -> Pairs:
