@@ -12,7 +12,7 @@ Formats, found from the content: NVIDIA's PyTorch and TensorFlow pickles, rosina
 files too), this package's safetensors. Nothing in the file is run.
 """
 DETECTION_OPTIONS = ("detector", "threshold", "margin")  # that say how objects are found
-_METHOD = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
+METHOD_OPTIONS = ("n", "cutoff", "k", "color_space", "resolution", "style_seed")  # what `add_method` adds, less --rule
 
 
 def add_profile_and_results(parser: argparse.ArgumentParser, profile: str = "cpu") -> None:
@@ -54,7 +54,11 @@ def add_method(group: argparse._ArgumentGroup) -> None:
 
 def method_settings(args: argparse.Namespace) -> dict[str, Any]:
     """The settings of `SegmenterConfig` that were given, by its names; --device and --batch-size are among them."""
-    return {name: getattr(args, name) for name in _METHOD if getattr(args, name) is not None}
+    return {
+        name: getattr(args, name)
+        for name in (*METHOD_OPTIONS, "device", "batch_size")
+        if getattr(args, name) is not None
+    }
 
 
 def add_detection(group: argparse._ArgumentGroup) -> None:
