@@ -204,7 +204,8 @@ def _check_segment(args) -> None:
     if args.student:
         unused = ("generator", "inversion", "refine", "encoder", "edges", "mask", "rule", "objects", *METHOD_OPTIONS)
         if asked := [name for name in unused if getattr(args, name) is not None]:
-            args.usage_error(f"--student makes the mask by itself, it does not go with --{asked[0].replace('_', '-')}")
+            option = "-n" if asked[0] == "n" else "-k" if asked[0] == "k" else f"--{asked[0].replace('_', '-')}"
+            args.usage_error(f"--student makes the mask by itself, it does not go with {option}")
     if args.face is not None and not args.align:
         args.usage_error("--face chooses among the faces that --align finds: give both")
     if args.refine is not None and args.refine < 0:

@@ -35,14 +35,14 @@ class Student:
         self.side, self.digest = side, digest
 
     @classmethod
-    def load(cls, weights: str | Path = WEIGHTS_FILE) -> Student:
+    def load(cls, weights: str | Path | None = None) -> Student:
         """The student that comes with the package, or another `weights` file with its .json beside it.
 
         Raises:
             FileNotFoundError: weights or .json missing.
             ValueError: the file's SHA-256 is not the one in the .json.
         """
-        weights = Path(weights)
+        weights = Path(weights or WEIGHTS_FILE)
         provenance = weights.with_suffix(".json")
         for path in (weights, provenance):
             if not path.is_file():
