@@ -209,7 +209,8 @@ class StudentJob:
         faces = find_faces(photo.pixels)
         if not faces:
             raise FaceError("no face was found. On the command line: --box X0,Y0,X1,Y1, or leave out --align")
-        frames = [Frame.from_landmarks(*face.landmarks, size=photo.pixels.shape[:2]) for face in faces]
+        size = photo.pixels.shape[:2]
+        frames = [_frame_of(face, size) for face in faces]
         squares = [{"chosen by": "align", **asdict(frame), "side": frame.side} for frame in frames]
         return frames, {"frames": squares}, [*photo.notes, *(note for face in faces for note in face.notes)]
 
@@ -401,8 +402,7 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
     notes = list(photo.notes)
     if options.align:
         face = _chosen_face(photo.pixels, options.face)
-        left_eye, right_eye, mouth_left, mouth_right = face.landmarks
-        frame, chosen_by = Frame.from_landmarks(left_eye, right_eye, mouth_left, mouth_right, size), "align"
+        frame, chosen_by = _frame_of(face, size), "align"
         notes += face.notes
     elif options.box:
         frame, chosen_by = Frame.from_box(options.box, size), "box"
@@ -411,6 +411,11 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
         if size[0] != size[1]:
             notes.append("taken as aligned: the square in its middle is looked at; --align finds the face")
     return frame, {"chosen by": chosen_by, **asdict(frame), "side": frame.side}, notes
+
+
+def _frame_of(face: Face, size: tuple[int, int]) -> Frame:
+    left_eye, right_eye, mouth_left, mouth_right = face.landmarks
+    return Frame.from_landmarks(left_eye, right_eye, mouth_left, mouth_right, size)
 
 
 def _chosen_face(pixels: np.ndarray, which: int | str | None) -> Face:

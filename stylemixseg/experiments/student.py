@@ -35,7 +35,7 @@ def score_photos(names: Sequence[str]) -> dict[str, list[Confusion]]:
         FileNotFoundError: the photos are not on this machine.
     """
     photos = read_celebamask()
-    networks = {"student": Student.load(), "face_parser": FaceParser.load()}
+    networks: dict[str, Student | FaceParser] = {"student": Student.load(), "face_parser": FaceParser.load()}
     found: dict[str, list[Confusion]] = {}
     for name in tqdm(names, desc="photos", unit="photo"):
         image, labels = photos[name]

@@ -52,7 +52,7 @@ def imagenet_student(wheel: Path, seed: int) -> MobileUNet:
     network = random_student(seed)
     names = {module: name for name, module in network.named_modules()}
     wanted = [module for module in network.features.modules() if isinstance(module, nn.Conv2d)]
-    state = {}
+    state: dict[str, Tensor] = {}
     for module, (weight, bias) in zip(wanted, folded(stored), strict=True):
         state |= {f"{names[module]}.weight": weight, f"{names[module]}.bias": bias}
     network.load_state_dict(network.state_dict() | state)
