@@ -5,6 +5,7 @@ The photos are the validation photos of CelebAMask-HQ, on which nothing was trai
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
@@ -28,8 +29,10 @@ PREFIX = "student.celeba"
 PHOTOS_AGAIN = 10  # in a spot check
 
 
-def score_photos(names: Sequence[str]) -> dict[str, list[Confusion]]:
+def score_photos(names: Sequence[str]) -> tuple[dict[str, list[Confusion]], list[float]]:
     """Scores of the student and of the face parser, over all pixels and near the outline: {name: one per photo}.
+
+    And the seconds that the student took for each photo.
 
     Raises:
         FileNotFoundError: the photos are not on this machine.
@@ -37,14 +40,18 @@ def score_photos(names: Sequence[str]) -> dict[str, list[Confusion]]:
     photos = read_celebamask()
     networks: dict[str, Student | FaceParser] = {"student": Student.load(), "face_parser": FaceParser.load()}
     found: dict[str, list[Confusion]] = {}
+    seconds = []
     for name in tqdm(names, desc="photos", unit="photo"):
         image, labels = photos[name]
         truth, given = labels != 0, to_generator_range(image)
         for called, network in networks.items():
+            started = time.perf_counter()
             mask = network.foreground(given)[0].numpy()
+            if called == "student":
+                seconds.append(time.perf_counter() - started)
             found.setdefault(called, []).append(confusion(mask, truth))
             found.setdefault(f"{called}.trimap", []).append(trimap_confusion(mask, truth, TRIMAP_WIDTH))
-    return found
+    return found, seconds
 
 
 def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
@@ -78,12 +85,14 @@ def measure_student(profile: Profile, results: Path, names: Sequence[str], gener
     Raises:
         FileNotFoundError: the photos are not on this machine.
     """
-    found = score_photos(names)
+    found, seconds = score_photos(names)
     generator = generator or load_generator(profile.generator)
     recorder = recorder_of("student", profile, results, generator, seed=0)
+    prefix = f"{profile.prefix}{PREFIX}"
     for name, confusions in found.items():
         if name.endswith(".trimap"):
-            recorder.add_ious(f"{PREFIX}.{name}", confusions, average="dataset", images=list(names))
+            recorder.add_ious(f"{prefix}.{name}", confusions, average="dataset", images=list(names))
         else:
-            recorder.add_both(f"{PREFIX}.{name}", confusions, list(names), "")
+            recorder.add_both(f"{prefix}.{name}", confusions, list(names), "")
+    recorder.add_mean(f"{prefix}.student.seconds", [[value] for value in seconds], images=list(names))
     return recorder.write()
