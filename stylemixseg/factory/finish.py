@@ -90,7 +90,7 @@ def finish(
 
 
 def _replace(folder: Path, partial: Path) -> None:
-    """Give a folder that is whole its name. What had the name is moved aside first: half removed, it would be foreign."""
+    """Give a whole folder its name. What had the name is moved aside first: half removed, it would be foreign."""
     if folder.exists():
         aside = _partial(folder.parent, f"{folder.name}-before")
         folder.rename(aside)
