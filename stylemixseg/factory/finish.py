@@ -19,9 +19,7 @@ from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.formats.base import Writer
 from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.sample import MEASURES
-from stylemixseg.factory.store import Store, writing
-
-MANIFEST, SAMPLES = "manifest.json", "samples.jsonl"
+from stylemixseg.factory.store import MANIFEST, SAMPLES, Store, writing
 
 
 def finish(
@@ -58,7 +56,9 @@ def finish(
     sums: Counter[str] = Counter()
     with ExitStack() as stack:
         stack.enter_context(writing(store.folder))
-        opened = {name: writer(_emptied(store.folder, name), recipe.labels) for name, writer in writers.items()}
+        for partial in store.folder.glob(_partial(Path(), "*").name):  # of a run that was cut off
+            shutil.rmtree(partial)
+        opened = {name: writer(_made(_partial(store.folder, name)), recipe.labels) for name, writer in writers.items()}
         lines = stack.enter_context(atomic_write(store.folder / SAMPLES)).open("w", encoding="utf-8")
         stack.callback(lines.close)
         for seed in tqdm(seeds, desc="writing", unit="pair", disable=not progress, leave=False):
@@ -84,10 +84,20 @@ def finish(
             partial = _partial(store.folder, name)
             (partial / "README.md").write_text(data_card(manifest, writer), encoding="utf-8")
             write_record(partial / MANIFEST, manifest)
-            shutil.rmtree(store.folder / name, ignore_errors=True)
-            partial.rename(store.folder / name)
+            _replace(store.folder / name, partial)
         write_record(store.folder / MANIFEST, manifest)
     return manifest
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Give a whole folder its name. What had the name is moved aside first: half removed, it would be foreign."""
+    if folder.exists():
+        aside = _partial(folder.parent, f"{folder.name}-before")
+        folder.rename(aside)
+        partial.rename(folder)
+        shutil.rmtree(aside)
+    else:
+        partial.rename(folder)
 
 
 def check_replaceable(folder: Path, names: Sequence[str]) -> None:
@@ -106,9 +116,6 @@ def _partial(folder: Path, name: str) -> Path:
     return folder / f".{name}.partial"
 
 
-def _emptied(folder: Path, name: str) -> Path:
-    partial = _partial(folder, name)
-    if partial.exists():  # of a run that was cut off
-        shutil.rmtree(partial)
-    partial.mkdir()
-    return partial
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from stylemixseg._util.paths import atomic_write
 from stylemixseg.factory.sample import Sample
 
 RUN = "run.json"
+MANIFEST, SAMPLES = "manifest.json", "samples.jsonl"
 _LOCK = ".lock"
+_TEMPORARY = ("samples/*/.*.zip", *(f".{name}.*" for name in (RUN, MANIFEST, SAMPLES)))  # as `atomic_write` names files
 _PER_FOLDER = 1000  # so that no folder gets so large that listing it is slow
 _NAMED = 3  # differing settings that a message names before it counts the rest
 
@@ -96,29 +98,19 @@ def opened_store(folder: str | Path, identity: dict[str, Any]) -> Iterator[Store
     """
     folder = Path(folder)
     _refuse_foreign(folder)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with ExitStack() as stack:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder / _LOCK))
         if (folder / RUN).exists():
             _compare(folder, identity)
-        else:
-            with writing(folder):
+        with writing(folder):
+            for pattern in _TEMPORARY:  # of a process that was killed while it wrote
+                for leftover in folder.glob(pattern):
+                    leftover.unlink()
+            if not (folder / RUN).exists():
                 write_record(folder / RUN, identity)
-        for leftover in folder.glob("samples/*/.*.zip"):  # of a process that was killed while it wrote
-            leftover.unlink()
         yield Store(folder)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The lock. Its own errors alone are explained, not those of the block."""
-    lock = locked(folder / _LOCK)
-    with writing(folder):
-        lock.__enter__()
-    try:
-        yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 @contextmanager

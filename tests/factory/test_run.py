@@ -74,8 +74,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(whole, tmp_path):
         synthesize(out, RECIPE, COUNT, engine=Counting(stop=3), formats=["folder"])
     assert not (out / "samples.jsonl").exists()
     (out / "samples" / "0000000" / ".0000000003.zip.abc.zip").write_bytes(b"half")  # as a killed process leaves it
-    (out / ".folder.partial").mkdir()
-    (out / ".folder.partial" / "old").touch()
+    for name in ("folder", "coco"):
+        (out / f".{name}.partial").mkdir()
+        (out / f".{name}.partial" / "old").touch()
+    for name in (".samples.jsonl.abc.jsonl", ".manifest.json.abc.json"):
+        (out / name).write_text("half")
     engine = Counting()
     synthesize(out, RECIPE, COUNT, engine=engine, formats=["folder"])
     assert engine.seeds == [3, 4, 5]

@@ -85,7 +85,7 @@ class RayEngine:
         with _running():
             self._check_resources(gpus)
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-            tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here, name=None).remote()
+            tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote()
             while window := list(islice(waiting, _WINDOW)):
                 yield from self._window(recipe, window, tally, gpus)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from stylemixseg._util.optional import extra
+from stylemixseg._util.quiet import HUB_TELEMETRY
 from stylemixseg.factory.formats.base import key_of
 from stylemixseg.factory.sample import Sample
 
+os.environ.setdefault(HUB_TELEMETRY, "1")
 with extra("formats", "The format 'parquet' needs pyarrow and datasets"):
     import pyarrow as pa
     import pyarrow.parquet as pq
