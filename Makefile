@@ -77,7 +77,7 @@ package: env
 lock:
 	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet "$$(grep '^torch==' $(LOCK))"
-	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,dev,notebooks,objects,photos,references,test]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[book,detectors,dev,formats,notebooks,objects,photos,references,test]'
 	sed '/^[^#]/d' $(LOCK) > $(LOCK).new
 	.venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' >> $(LOCK).new
 	mv $(LOCK).new $(LOCK)

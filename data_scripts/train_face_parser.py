@@ -31,7 +31,8 @@ from tqdm import tqdm
 from stylemixseg._util.paths import cache_dir
 from stylemixseg.data.celebamask import read_celebamask, training_names, validation_names
 from stylemixseg.models import references
-from stylemixseg.models.references import INPUT_SIZE, FaceParser, FaceParserNet
+from stylemixseg.models.mobileunet import MobileUNet
+from stylemixseg.models.references import INPUT_SIZE, FaceParser
 from stylemixseg.training import (
     GradientLearner,
     Stopping,
@@ -43,7 +44,7 @@ from stylemixseg.training import (
 )
 
 
-def optimiser_of(network: FaceParserNet, rate: float) -> torch.optim.Optimizer:
+def optimiser_of(network: MobileUNet, rate: float) -> torch.optim.Optimizer:
     """AdamW with `rate` for the decoder, and a tenth of it for the encoder, which has been trained before."""
     decoder = [*network.decoder.parameters(), *network.head.parameters()]
     known = {id(p) for p in decoder}

@@ -15,7 +15,8 @@ from face_parser_training.evaluation import VIEWS, table
 from face_parser_training.start import START_FILE, START_SHA256
 from stylemixseg._util.paths import atomic_write, sha256_file
 from stylemixseg.data.celebamask import MaskedPhotos
-from stylemixseg.models.references import CLASS_NAMES, FaceParser, FaceParserNet
+from stylemixseg.models.mobileunet import MobileUNet
+from stylemixseg.models.references import CLASS_NAMES, NUM_CLASSES, FaceParser
 
 
 def export(
@@ -32,7 +33,7 @@ def export(
     provenance = {
         "sha256": sha256_file(out),
         "network": "DeepLabV3 with MobileNetV2 as encoder, U-shaped decoder, 19 classes; "
-        + f"{sum(p.numel() for p in FaceParserNet().parameters())} parameters, stored in fp16",
+        + f"{sum(p.numel() for p in MobileUNet(NUM_CLASSES).parameters())} parameters, stored in fp16",
         "classes": list(CLASS_NAMES),
         "data": {
             "name": "CelebAMask-HQ (Lee et al. 2020), 800 of its photos",

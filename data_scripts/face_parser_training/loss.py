@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from face_parser_training.data import IGNORE
 from stylemixseg.models.references import NUM_CLASSES
+from stylemixseg.training.views import IGNORE
 
 
 def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from stylemixseg._util.paths import data_file, sha256_file
-from stylemixseg.models.references import FaceParserNet
+from stylemixseg.models.mobileunet import MobileUNet
+from stylemixseg.models.references import NUM_CLASSES
 
 START_FILE = ("models", "deeplabv3_mnv2_pascal_quant.tflite")
 START_SHA256 = "350af47fd346ea6d74b58833a351f583ba860e9806ec5bd292ff8d8f1f249398"
@@ -40,10 +41,10 @@ def stored_convolutions() -> list[tuple[torch.Tensor, torch.Tensor]]:
     return stored
 
 
-def new_network(seed: int) -> FaceParserNet:
+def new_network(seed: int) -> MobileUNet:
     """The network with DeepLabV3's encoder and a random decoder."""
     torch.manual_seed(seed)
-    network = FaceParserNet()
+    network = MobileUNet(NUM_CLASSES)
     names = {module: name for name, module in network.named_modules()}
     wanted = [m for m in network.features.modules() if isinstance(m, torch.nn.Conv2d)]
     wanted += [network.near, network.context, network.join]
@@ -55,7 +56,7 @@ def new_network(seed: int) -> FaceParserNet:
     return network
 
 
-def set_training(network: FaceParserNet) -> None:
+def set_training(network: MobileUNet) -> None:
     """Training mode; the first blocks stay as they are."""
     network.train()
     network.features[:FROZEN_BLOCKS].requires_grad_(False)

@@ -20,6 +20,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "segment",
+    "synthesize",
     "name-clusters",
     "choose-settings",
     "reproduce",

@@ -13,6 +13,7 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -22,7 +23,14 @@ from stylemixseg import __version__
 from stylemixseg._util.paths import sha256_file
 from stylemixseg.commands.method import choose_method
 from stylemixseg.commands.objects import ObjectOptions, announce, box_config
-from stylemixseg.export.images import COMPOSITION, PHOTO_FILES, read_record, save_photo_segmentation
+from stylemixseg.export.images import (
+    COMPOSITION,
+    MASK_FILES,
+    PHOTO_FILES,
+    read_record,
+    save_photo_mask,
+    save_photo_segmentation,
+)
 from stylemixseg.export.objects import PHOTO_OBJECT_FILES, save_photo_objects
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
@@ -39,6 +47,7 @@ from stylemixseg.photos.cost import estimate, output_cost
 from stylemixseg.photos.objects import PhotoObjectSegmenter
 from stylemixseg.photos.reading import Photo, PhotoError, list_photos, read_photo
 from stylemixseg.photos.segmenter import PhotoSegmenter
+from stylemixseg.photos.student import StudentSegmenter
 
 STATE = "projection-state"  # folder beside a photo's results with the state of its projection, until they are written
 
@@ -58,6 +67,7 @@ class PhotoOptions:
         background: an image to put the person before.
         settings: of the method, by the names of `SegmenterConfig`.
         objects: what to look for, one mask each, in place of one foreground.
+        student: let the student give the mask; it needs no generator and no inversion.
     """
 
     generator: str | None = None
@@ -75,6 +85,7 @@ class PhotoOptions:
     background: Path | None = None
     settings: dict = field(default_factory=dict)
     objects: ObjectOptions | None = None
+    student: bool = False
 
 
 def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> int:
@@ -94,11 +105,11 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
         raise NotADirectoryError(f"{out} is a file: name a folder for the results")
     photos = named_photos(paths)
     alone = len(paths) == 1 and not os.path.isdir(paths[0])
-    job = PhotoJob(options)
+    job = StudentJob(options) if options.student else PhotoJob(options)
     todo = {}
     for name, path in photos.items():
         folder, request = (out if alone else out / name), job.request(path)
-        if is_finished(folder, request):
+        if is_finished(folder, request, job.files):
             tqdm.write(f"{folder}: finished before, with these settings")
         else:
             todo[name] = path, folder, request
@@ -111,14 +122,14 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
                 if os.path.realpath(path.parent) == os.path.realpath(folder) and path.name in written:
                     raise PhotoError(f"{path} would be overwritten by the results: choose another folder for --out")
                 photo = read_photo(path)
-                frame, square, notes = choose_frame(photo, options)
+                frames, squares, notes = job.look_for_faces(photo)
                 for note in notes:
                     tqdm.write(f"note: {path.name}: {note}", file=sys.stderr)
                 if not announced:
                     tqdm.write(job.announcement(len(todo), photo), file=sys.stderr)
                     announced = True
-                record = {"photo": path.name, "notes": notes, "frame": square, "request": request}
-                tqdm.write(job.segment(photo, frame, folder, record))
+                record = {"photo": path.name, "notes": notes, **squares, "request": request}
+                tqdm.write(job.segment(photo, frames, folder, record))
             except (ValueError, FileNotFoundError, FloatingPointError) as error:
                 if alone:
                     raise
@@ -131,6 +142,85 @@ def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> i
         for name, problem in failed.items():
             print(f"  {name}: {problem}", file=sys.stderr)
     return 1 if failed else 0
+
+
+class Job(Protocol):
+    """What is done with every photo of a run.
+
+    Attributes:
+        files: that every photo gets, besides the record.
+    """
+
+    files: tuple[str, ...]
+
+    def request(self, path: Path) -> dict:
+        """All that a photo's results depend on, as plain values."""
+        ...
+
+    def announcement(self, count: int, photo: Photo) -> str:
+        """What will be done, in one line."""
+        ...
+
+    def look_for_faces(self, photo: Photo) -> tuple[list[Frame], dict, list[str]]:
+        """The squares to look at, the same as entries of a record, and notes for the user."""
+        ...
+
+    def segment(self, photo: Photo, frames: list[Frame], folder: Path, record: dict) -> str:
+        """Segment one photo into its folder; what was found, in one line."""
+        ...
+
+
+class StudentJob:
+    """The student: no generator, no inversion, and with `align` every face of a photo.
+
+    Raises:
+        FileNotFoundError: there is no student.
+        OSError: the background is not there.
+    """
+
+    def __init__(self, options: PhotoOptions):
+        self._options = options
+        self._background = None if options.background is None else read_photo(options.background).pixels
+        self._segmenter = StudentSegmenter()
+        self.files = MASK_FILES + ((COMPOSITION,) if self._background is not None else ())
+
+    def request(self, path: Path) -> dict:
+        """All that a photo's results depend on, as plain values."""
+        options = self._options
+        return {
+            "photo": digest_of(path),
+            "version": __version__,
+            "student": self._segmenter.student.digest,
+            "align": options.align,
+            "face": options.face,
+            "box": options.box and list(options.box),
+            "background": options.background and sha256_file(options.background),
+        }
+
+    def announcement(self, count: int, photo: Photo) -> str:
+        """What will be done, in one line."""
+        return f"{count} {'photo' if count == 1 else 'photos'}: the student; less than a second a face"
+
+    def look_for_faces(self, photo: Photo) -> tuple[list[Frame], dict, list[str]]:
+        """The squares to look at: with `align` and no choice those of all faces."""
+        if not self._options.align or self._options.face is not None:
+            frame, square, notes = choose_frame(photo, self._options)
+            return [frame], {"frame": square}, notes
+        faces = find_faces(photo.pixels)
+        if not faces:
+            raise FaceError("no face was found. On the command line: --box X0,Y0,X1,Y1, or leave out --align")
+        size = photo.pixels.shape[:2]
+        frames = [_frame_of(face, size) for face in faces]
+        squares = [{"chosen by": "align", **asdict(frame), "side": frame.side} for frame in frames]
+        return frames, {"frames": squares}, [*photo.notes, *(note for face in faces for note in face.notes)]
+
+    def segment(self, photo: Photo, frames: list[Frame], folder: Path, record: dict) -> str:
+        """Segment one photo into its folder; what was found, in one line."""
+        result = self._segmenter(photo.pixels, frames)
+        background = fitted_background(self._background, photo.pixels)
+        save_photo_mask(result, photo.pixels, folder, record={**record, "method": "student"}, background=background)
+        looked = f" ({len(frames)} faces)" if len(frames) > 1 else ""
+        return f"{folder}: foreground is {result.mask.mean():.0%} of the photo{looked}"
 
 
 class PhotoJob:
@@ -155,6 +245,9 @@ class PhotoJob:
             self._objects = options.objects.segmenter(fast, config, options.device)
             self._prompt, about_objects = options.objects.prompt, options.objects.describe(fast, config)
             self._segmenter, self.rule, self.edges = self._objects.segmenter, options.rule or "corner", "none"
+        self._options = options
+        files: tuple[str, ...] = PHOTO_OBJECT_FILES if options.objects else PHOTO_FILES
+        self.files = files + ((COMPOSITION,) if self._background is not None else ())
         self._settings = {
             "version": __version__,
             "generator": generator.digest,
@@ -171,11 +264,12 @@ class PhotoJob:
 
     def request(self, path: Path) -> dict:
         """All that a photo's results depend on, as plain values."""
-        try:
-            digest = sha256_file(path) if os.path.isfile(path) else None
-        except OSError:
-            digest = None  # reading it will say why
-        return {"photo": digest, **self._settings}
+        return {"photo": digest_of(path), **self._settings}
+
+    def look_for_faces(self, photo: Photo) -> tuple[list[Frame], dict, list[str]]:
+        """The one square to look at, the same as an entry of a record, and notes for the user."""
+        frame, square, notes = choose_frame(photo, self._options)
+        return [frame], {"frame": square}, notes
 
     def announcement(self, count: int, photo: Photo) -> str:
         """What will be done, and its cost for the first photo, in one line."""
@@ -192,8 +286,9 @@ class PhotoJob:
             f"{side} px; {self.rule}{redrawn}{found}; {cost}"
         )
 
-    def segment(self, photo: Photo, frame: Frame, folder: Path, record: dict) -> str:
+    def segment(self, photo: Photo, frames: list[Frame], folder: Path, record: dict) -> str:
         """Segment one photo into its folder; what was found, in one line."""
+        (frame,) = frames
         folder.mkdir(parents=True, exist_ok=True)  # now: at the end it would cost the work to hear that it may not be
         state = folder / STATE
         inverter = self._inverter
@@ -207,13 +302,26 @@ class PhotoJob:
             return announce(folder, found.result)
         result = PhotoSegmenter(inverter, self._segmenter, edges=self.edges)(photo.pixels, frame, progress=True)
         method = {"method": result.inversion.method, "rule": self.rule, "edges": self.edges}
-        background = self._background
-        if background is not None:
-            height, width = photo.pixels.shape[:2]
-            background = np.array(ImageOps.fit(Image.fromarray(background), (width, height), Image.Resampling.LANCZOS))
+        background = fitted_background(self._background, photo.pixels)
         save_photo_segmentation(result, photo.pixels, folder, record=record | method, background=background)
         shutil.rmtree(state, ignore_errors=True)
         return f"{folder}: foreground is {result.mask.mean():.0%} of the photo"
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of a photo's file; None where it cannot be read, which reading it will explain."""
+    try:
+        return sha256_file(path) if os.path.isfile(path) else None
+    except OSError:
+        return None
+
+
+def fitted_background(background: np.ndarray | None, pixels: np.ndarray) -> np.ndarray | None:
+    """A background, cropped and scaled to the size of a photo."""
+    if background is None:
+        return None
+    height, width = pixels.shape[:2]
+    return np.array(ImageOps.fit(Image.fromarray(background), (width, height), Image.Resampling.LANCZOS))
 
 
 def default_edges(rule: str) -> str:
@@ -294,8 +402,7 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
     notes = list(photo.notes)
     if options.align:
         face = _chosen_face(photo.pixels, options.face)
-        left_eye, right_eye, mouth_left, mouth_right = face.landmarks
-        frame, chosen_by = Frame.from_landmarks(left_eye, right_eye, mouth_left, mouth_right, size), "align"
+        frame, chosen_by = _frame_of(face, size), "align"
         notes += face.notes
     elif options.box:
         frame, chosen_by = Frame.from_box(options.box, size), "box"
@@ -304,6 +411,11 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
         if size[0] != size[1]:
             notes.append("taken as aligned: the square in its middle is looked at; --align finds the face")
     return frame, {"chosen by": chosen_by, **asdict(frame), "side": frame.side}, notes
+
+
+def _frame_of(face: Face, size: tuple[int, int]) -> Frame:
+    left_eye, right_eye, mouth_left, mouth_right = face.landmarks
+    return Frame.from_landmarks(left_eye, right_eye, mouth_left, mouth_right, size)
 
 
 def _chosen_face(pixels: np.ndarray, which: int | str | None) -> Face:
@@ -352,8 +464,6 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def is_finished(folder: Path, request: dict) -> bool:
-    """Whether a folder has the results that are asked for, all of them."""
-    files: tuple[str, ...] = PHOTO_OBJECT_FILES if request["objects"] else PHOTO_FILES
-    files += (COMPOSITION,) if request["background"] else ()
+def is_finished(folder: Path, request: dict, files: Sequence[str]) -> bool:
+    """Whether a folder has the results that are asked for, all of these files."""
     return read_record(folder).get("request") == request and all(os.path.isfile(folder / name) for name in files)

@@ -6,9 +6,18 @@ import argparse
 import sys
 from pathlib import Path
 
+from stylemixseg.commands.parsing import (
+    DETECTION_OPTIONS,
+    METHOD_OPTIONS,
+    add_detection,
+    add_method,
+    method_settings,
+)
+
 SUMMARY = "segment a photo of a face, or a generated image"
 EXAMPLES = """\
 stylemixseg segment portrait.jpg --align -o out/              finds the face (extra `align`)
+stylemixseg segment portrait.jpg --student -o out/            in a blink, and better on photos
 stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                        the head's box by hand
 stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
 stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
@@ -43,15 +52,13 @@ each box: image.png, objects.png (in colours), semantic.png, instance.png (16 bi
 format, masks as RLE) and segmentation.json (one record an object). Of a photo, boxes are looked for in the
 photo and masks made on its inverted code; crop.png, reconstruction.png and latent.npy come with them.
 """
-_OBJECT_OPTIONS = ("detector", "threshold", "margin")
-_PHOTO_OPTIONS = ("align", "box", "face", "inversion", "refine", "encoder", "edges", "background")
+_PHOTO_OPTIONS = ("student", "align", "box", "face", "inversion", "refine", "encoder", "edges", "background")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes; the defaults are those of the settings themselves."""
     from stylemixseg.inversion.kinds import PROJECTOR_STEPS, REFINE_STEPS
-    from stylemixseg.objects.detection.filtering import DetectionFilter
-    from stylemixseg.settings import BOX_CONFIG, JUDGE_STYLES, MARGIN, QUERY_TRUNCATION, SegmenterConfig
+    from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
 
     usual = SegmenterConfig()
     query = parser.add_argument_group("query image")
@@ -77,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     frame.add_argument(
         "--box", type=_box, metavar="X0,Y0,X1,Y1", help="the head in the photo's pixels, down to just below the chin"
     )
+    photo.add_argument(
+        "--student",
+        action="store_true",
+        help="let a small network give the mask at once, without inversion and style mixes. It learnt from the "
+        "method's own masks of synthetic faces. With --align it looks at every face",
+    )
     photo.add_argument("--face", type=_face, metavar="largest|N", help="with --align: which of several, 0 on the left")
     photo.add_argument(
         "--inversion",
@@ -101,38 +114,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photo.add_argument("--background", type=Path, metavar="IMAGE", help="put the person before this image")
     objects = parser.add_argument_group("objects")
     objects.add_argument("--objects", metavar="PROMPT", help='what to look for: "sofa, coffee table, lamp"')
-    objects.add_argument(
-        "--detector",
-        metavar="NAME|PATH",
-        help="what finds the boxes: truth (toy world), face-parts (face parser), coco-ssd (80 classes), "
-        "grounding-dino, grounding-dino-base or owlv2 (any words; extra `detectors`), a folder with such a model, or a "
-        ".json file of boxes in the pixels of image.png, of a photo crop.png (truth in the toy world, "
-        "face-parts for parts of a face, else grounding-dino)",
-    )
-    objects.add_argument(
-        "--threshold", type=float, metavar="T", help=f"least score of a box, 0..1 ({DetectionFilter().threshold})"
-    )
-    objects.add_argument(
-        "--margin", type=float, metavar="SHARE", help=f"widen a box on each side by this share of it, 0..1 ({MARGIN})"
-    )
+    add_detection(objects)
     method = parser.add_argument_group("method (defaults: for faces)")
-    method.add_argument("-n", type=int, help=f"number of style latents ({usual.n}; with --mask joint {JUDGE_STYLES})")
-    method.add_argument("-c", "--cutoff", type=int, help=f"layers from c on take the style, 0..num_ws ({usual.cutoff})")
-    method.add_argument("-k", type=int, help=f"number of clusters ({usual.k}; of an object's box {BOX_CONFIG.k})")
-    method.add_argument(
-        "--color-space", choices=("lab", "rgb"), help=f"colours that are clustered ({usual.color_space})"
-    )
+    add_method(method)
     method.add_argument(
         "--mask",
         choices=("rule", "joint"),
         help="what makes the mask: the paper's rule for the image's own clusters, or our judge of pixels, which was "
         "fitted over many images without labels; there is one for faces with n 20 or 8 and the other defaults "
         "(joint where it can be and no --rule is given: its masks are better and need fewer styles; else rule)",
-    )
-    method.add_argument(
-        "--rule",
-        choices=("saliency", "corner"),
-        help="the paper's rule for clusters (saliency; objects: corner, with all four corners)",
     )
     method.add_argument(
         "--classes",
@@ -145,13 +135,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
     )
-    method.add_argument(
-        "--resolution",
-        type=int,
-        metavar="PX",
-        help="side at which pixels are clustered (native; with --mask joint 256)",
-    )
-    method.add_argument("--style-seed", type=int, help=f"seed of the style latents ({usual.style_seed})")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
     parser.add_argument(
@@ -167,8 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit status."""
     _check_segment(args)
-    names: tuple[str, ...] = ("n", "cutoff", "k", "color_space", "resolution", "style_seed", "device", "batch_size")
-    settings = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    settings = method_settings(args)
     objects = None
     if args.objects is not None:
         from stylemixseg.commands.objects import ObjectOptions
@@ -176,7 +158,7 @@ def run(args: argparse.Namespace) -> int:
 
         run_lengths()  # what writes the COCO file: without it the work would be in vain
 
-        given = {name: getattr(args, name) for name in _OBJECT_OPTIONS if getattr(args, name) is not None}
+        given = {name: getattr(args, name) for name in DETECTION_OPTIONS if getattr(args, name) is not None}
         objects = ObjectOptions(args.objects, **given)
     if not args.photos:
         return _segment_latent(args, settings, objects)
@@ -211,7 +193,7 @@ def _check_segment(args) -> None:
     elif args.features:
         args.usage_error("--features divides the skin of --classes: give both")
     if args.objects is None:
-        if asked := [name for name in _OBJECT_OPTIONS if getattr(args, name) is not None]:
+        if asked := [name for name in DETECTION_OPTIONS if getattr(args, name) is not None]:
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
     elif args.mask is not None:
         args.usage_error("--mask is for whole images, it does not go with --objects")
@@ -219,6 +201,11 @@ def _check_segment(args) -> None:
         args.usage_error(f"--{asked[0]} is for one foreground, it does not go with --objects")
     if args.truncation is not None and args.seed is None:
         args.usage_error(f"--truncation is for a --seed, it does not go with {given[0]}")
+    if args.student:
+        unused = ("generator", "inversion", "refine", "encoder", "edges", "mask", "rule", "objects", *METHOD_OPTIONS)
+        if asked := [name for name in unused if getattr(args, name) is not None]:
+            option = "-n" if asked[0] == "n" else "-k" if asked[0] == "k" else f"--{asked[0].replace('_', '-')}"
+            args.usage_error(f"--student makes the mask by itself, it does not go with {option}")
     if args.face is not None and not args.align:
         args.usage_error("--face chooses among the faces that --align finds: give both")
     if args.refine is not None and args.refine < 0:

@@ -32,7 +32,7 @@ MARGIN = 2  # tolerances are so many times the largest movement that was measure
 SECOND_REFERENCE = ("deeplab", "references")
 REDRAWN = "_cut"  # how the names of masks end that GrabCut redrew
 # What needs CelebAMask-HQ, which not every machine has either, is expected of a run that measured any of it.
-PHOTOS = "table1.celeba."
+PHOTOS = ("table1.celeba.", "student.celeba.")
 
 
 @dataclass(frozen=True)

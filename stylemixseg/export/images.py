@@ -17,22 +17,14 @@ from stylemixseg._util.paths import atomic_write
 from stylemixseg._util.tensors import check_latents
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.latents import read_latent_array
-from stylemixseg.photos.segmenter import PhotoSegmentation
+from stylemixseg.photos.segmenter import PhotoMask, PhotoSegmentation
 from stylemixseg.segmenter import Segmentation
 from stylemixseg.viz.compositing import clusters_to_color, composite, in_bands, outline_width, overlay
 
 RECORD = "segmentation.json"  # written last: where it is, the rest is whole
 COMPOSITION = "composition.png"  # of a photo with a background
-PHOTO_FILES = (  # of every photo, besides the record
-    "crop.png",
-    "reconstruction.png",
-    "clusters.png",
-    "mask.png",
-    "soft.png",
-    "overlay.png",
-    "cutout.png",
-    "latent.npy",
-)
+MASK_FILES = ("crop.png", "mask.png", "soft.png", "overlay.png", "cutout.png")  # of every photo, besides the record
+PHOTO_FILES = (*MASK_FILES, "reconstruction.png", "clusters.png", "latent.npy")  # of one that was inverted
 
 
 def read_latent(path: str | Path, generator: Generator) -> Tensor:
@@ -77,6 +69,50 @@ def save_segmentation(result: Segmentation, folder: str | Path, *, query: dict, 
     return folder
 
 
+def save_photo_mask(
+    result: PhotoMask,
+    pixels: np.ndarray,
+    folder: str | Path,
+    *,
+    record: dict,
+    background: np.ndarray | None = None,
+) -> Path:
+    """Write the foreground of a photo: `MASK_FILES`, and the record last; as `save_photo_segmentation`.
+
+    Args:
+        result: what was found.
+        pixels: the photo (H, W, 3) uint8.
+        folder: where to write; it is made where it is absent.
+        record: what segmentation.json is to say, plain values.
+        background: (H, W, 3) uint8, or None.
+    """
+    folder = Path(folder)
+    (folder / RECORD).unlink(missing_ok=True)
+    _write_mask(result, pixels, folder, background)
+    about = {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean()), "seconds": result.seconds}
+    write_record(folder / RECORD, {**record, **about})
+    return folder
+
+
+def _write_mask(result: PhotoMask, pixels: np.ndarray, folder: Path, background: np.ndarray | None) -> None:
+    """`MASK_FILES`, and composition.png where there is a background."""
+    line = outline_width(result.mask.shape)
+    # Made one after the other, in bands: a photo may be large.
+    pictures: dict[str, Callable[[], np.ndarray | Image.Image]] = {
+        "crop.png": lambda: result.crop,
+        "mask.png": lambda: in_bands(_levels, result.mask),
+        "soft.png": lambda: in_bands(_levels, result.soft),
+        "overlay.png": lambda: in_bands(partial(overlay, line=line), pixels, result.mask, halo=line),
+        "cutout.png": lambda: in_bands(lambda rows, soft: np.dstack([rows, _levels(soft)]), pixels, result.soft),
+    }
+    if background is None:
+        (folder / COMPOSITION).unlink(missing_ok=True)
+    else:
+        pictures[COMPOSITION] = lambda: in_bands(composite, pixels, background, result.mask)
+    for name, picture in pictures.items():
+        write_picture(folder / name, picture())
+
+
 def save_photo_segmentation(
     result: PhotoSegmentation,
     pixels: np.ndarray,
@@ -101,24 +137,9 @@ def save_photo_segmentation(
     """
     folder = Path(folder)
     (folder / RECORD).unlink(missing_ok=True)
-    line = outline_width(result.mask.shape)
-    pictures: dict[
-        str, Callable[[], np.ndarray | Image.Image]
-    ] = {  # made one after the other, in bands: a photo may be large
-        "crop.png": lambda: result.crop,
-        "reconstruction.png": lambda: result.segmentation.image,
-        "clusters.png": lambda: clusters_to_color(result.segmentation.clusters),
-        "mask.png": lambda: in_bands(_levels, result.mask),
-        "soft.png": lambda: in_bands(_levels, result.soft),
-        "overlay.png": lambda: in_bands(partial(overlay, line=line), pixels, result.mask, halo=line),
-        "cutout.png": lambda: in_bands(lambda rows, soft: np.dstack([rows, _levels(soft)]), pixels, result.soft),
-    }
-    if background is None:
-        (folder / COMPOSITION).unlink(missing_ok=True)
-    else:
-        pictures[COMPOSITION] = lambda: in_bands(composite, pixels, background, result.mask)
-    for name, picture in pictures.items():
-        write_picture(folder / name, picture())
+    _write_mask(result, pixels, folder, background)
+    write_picture(folder / "reconstruction.png", result.segmentation.image)
+    write_picture(folder / "clusters.png", clusters_to_color(result.segmentation.clusters))
     write_latent(folder / "latent.npy", result.inversion.ws)
     described = result.segmentation.describe()
     described |= {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean())}  # those of the photo

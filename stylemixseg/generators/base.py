@@ -74,6 +74,15 @@ class KnowsItsMemory(Protocol):
 
 
 @runtime_checkable
+class LimitsThreads(Protocol):
+    """A generator whose engine can make every image on one thread, so that no bit depends on the number of cores."""
+
+    def one_thread_per_image(self, images_at_once: int) -> None:
+        """From now on make so many images at a time, each on one thread."""
+        ...
+
+
+@runtime_checkable
 class KnowsTheTruth(Protocol):
     """A generator that knows what its images show, as the toy world does.
 

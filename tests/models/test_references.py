@@ -13,7 +13,14 @@ import torch
 from stylemixseg._util import paths
 from stylemixseg.data.celebamask import read_celebamask
 from stylemixseg.models import references
-from stylemixseg.models.references import CLASS_NAMES, MIRRORED_CLASSES, DeepLabPerson, FaceParser, FaceParserNet
+from stylemixseg.models.mobileunet import MobileUNet
+from stylemixseg.models.references import (
+    CLASS_NAMES,
+    MIRRORED_CLASSES,
+    NUM_CLASSES,
+    DeepLabPerson,
+    FaceParser,
+)
 
 PHOTO = "data/celebamask_hq_800"
 DEEPLAB = "models/deeplabv3_voc_257_float.tflite"
@@ -54,7 +61,7 @@ def test_class_names_and_mirroring():
 
 
 def test_network_keeps_half_the_size_and_its_corners():
-    network = FaceParserNet().eval()
+    network = MobileUNet(NUM_CLASSES).eval()
     with torch.inference_mode():
         features, skips = network.encoder(torch.zeros(1, 3, 65, 97))
         assert network(torch.zeros(1, 3, 65, 97)).shape == (1, 19, 33, 49)

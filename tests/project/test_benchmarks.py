@@ -156,3 +156,17 @@ def test_gpu_script_on_the_cpu(tmp_path):
     assert record["device"] == "CPU" and set(record["ratios"]) == {"half", "half_last"}
     assert all(item["iou"] > 0.9 and item["image"] < 5 for item in record["agreement"].values())
     assert record["limits"]["flops_per_s"] > 0 and record["bars"]["ratio"] == 0.5
+
+
+def test_factory(tmp_path):
+    """Without Ray, whose own tests are slow enough."""
+    out = tmp_path / "factory.json"
+    size = "--generator toy-portrait --count 8 --repeats 1 --sizes 4 8 --variants loop process1 process2 --out"
+    done = run("factory.py", *size.split(), str(out))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    check_head(record, "factory")
+    assert [item["variant"] for item in record["runs"]] == ["loop", "process1", "process2"]
+    assert all(item["pairs_per_s"] > 0 and item["start_s"] > 0 for item in record["runs"])
+    assert set(record["ratios"]) == {"process2 / loop"} and record["differing_pixels"] == 0
+    assert [item["samples"] for item in record["memory"]] == [4, 8]

@@ -51,7 +51,7 @@ def _locked() -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in (line.split("==") for line in lines)}
 
 
-USED = ("references", "objects", "detectors", "photos", "notebooks", "book", "test")
+USED = ("references", "objects", "detectors", "formats", "photos", "notebooks", "book", "test")
 ALL = _required(PROJECT["dependencies"], *(EXTRAS[name] for name in USED))
 
 

@@ -34,6 +34,7 @@ ROOMS = (
     "photos",
     "viz",
     "export",
+    "factory",
     "training",
     "evaluation",
     "experiments",

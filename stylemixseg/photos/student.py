@@ -1,0 +1,51 @@
+"""A photograph to its mask at once: the student looks at each face's square, and the masks go back into the photo."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from stylemixseg._util.checks import check_image
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.models.student import Student
+from stylemixseg.photos.alignment import Frame
+from stylemixseg.photos.segmenter import MAX_GUIDE, PhotoMask
+
+
+class StudentSegmenter:
+    """Segment photographs of people without a generator, an inversion or style mixes.
+
+    Args:
+        student: None for the one that comes with the package.
+
+    Example:
+        >>> photo = np.full((60, 80, 3), 128, np.uint8)
+        >>> found = StudentSegmenter()(photo)
+        >>> found.mask.shape, found.mask.dtype
+        ((60, 80), dtype('bool'))
+    """
+
+    def __init__(self, student: Student | None = None):
+        self.student = student or Student.load()
+
+    def __call__(self, pixels: np.ndarray, frames: Sequence[Frame] = ()) -> PhotoMask:
+        """Segment one photo.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            frames: the squares of the faces, as `photos.alignment` gives them; none: the largest square in the middle,
+                for a photo that is aligned already. Where squares overlap, a pixel is as sure as in the surest of them.
+
+        Raises:
+            ValueError: pixels that are not an RGB image, or a frame of another photo.
+        """
+        started = time.perf_counter()
+        frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
+        crops = [frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side)))) for frame in frames]
+        soft = np.zeros(pixels.shape[:2], np.float32)
+        for frame, crop in zip(frames, crops, strict=True):
+            inside = self.student.probability(to_generator_range(crop))[0].numpy()
+            np.maximum(soft, frame.paste(inside), out=soft)
+        return PhotoMask(crops[0], soft, soft > 0.5, {"total": time.perf_counter() - started})

@@ -1,0 +1,127 @@
+"""The training of a student: random views of the pairs, and a loss in which doubtful pixels weigh little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylemixseg._util.checks import check_int, check_real
+from stylemixseg.students.pairs import Pairs
+from stylemixseg.training import (
+    GradientLearner,
+    Stopping,
+    Training,
+    WeightAverage,
+    has_fast_bfloat16,
+    loss_gradients,
+    ramped_decay,
+    warm_cosine,
+)
+from stylemixseg.training.views import random_views, values_at
+
+
+@dataclass(frozen=True)
+class StudentTraining:
+    """How a student is trained.
+
+    Attributes:
+        steps: of the optimiser (AdamW).
+        batch: pairs in a step.
+        side: pixels of the views, a multiple of 16, plus 1.
+        rate: highest learning rate.
+        seed: of everything random but the network's first weights.
+    """
+
+    steps: int = 600
+    batch: int = 16
+    side: int = 193
+    rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int("steps", self.steps, 1)
+        check_int("batch", self.batch, 2)
+        check_int("side", self.side, 33)
+        if self.side % 16 != 1:
+            raise ValueError(f"side must be a multiple of 16, plus 1, got {self.side}")
+        check_real("rate", self.rate, 1e-6, 1)
+        check_int("seed", self.seed, 0, 2**32 - 1)
+
+
+def weighted_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy with soft masks: a pixel counts the more the surer its mask is, and nothing outside of the image.
+
+    Args:
+        scores: (B, 1, h, w) log-odds.
+        targets: (B, 2, h, w) float32: the soft mask in 0..1, and 1 inside of the image, 0 outside.
+    """
+    mask, inside = targets[:, :1], targets[:, 1:]
+    weight = inside * (2 * mask - 1).abs()
+    losses = F.binary_cross_entropy_with_logits(scores, mask, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp(min=1)
+
+
+def fit_student(
+    network: nn.Module,
+    pairs: Pairs,
+    how: StudentTraining,
+    state: Path,
+    stop: Stopping,
+    *,
+    after_step: Callable[[Training], None] | None = None,
+) -> nn.Module | None:
+    """Train a network on pairs; a run that was stopped goes on from its state file.
+
+    Args:
+        network: (B, 3, S, S) in [-1, 1] -> log-odds (B, 1, S', S'), S' either S or (S + 1) / 2.
+        pairs: to learn from, at least `how.batch`.
+        how: the training.
+        state: file of the training's state.
+        stop: asks for an end after the current step.
+        after_step: called after every step, to measure or to show.
+
+    Returns:
+        The averaged network in evaluation mode, or None where `stop` ended the training before the last step.
+
+    Raises:
+        ValueError: fewer pairs than a batch.
+    """
+    if len(pairs) < how.batch:
+        raise ValueError(f"pairs must be at least a batch of {how.batch}, got {len(pairs)}")
+    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    per_epoch = len(pairs) // how.batch
+    with torch.no_grad():
+        stride = 2 if network(torch.zeros(2, 3, how.side, how.side)).shape[-1] < how.side else 1
+
+    def draw(step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        epoch, position = divmod(step, per_epoch)
+        order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(how.seed + epoch))
+        chosen = order[position * how.batch : (position + 1) * how.batch]
+        views = random_views(pairs.images[chosen], how.side, rng)
+        mask, inside = values_at(pairs.masks[chosen], views.grid[:, ::stride, ::stride])
+        return views.inputs.contiguous(memory_format=torch.channels_last), torch.stack([mask, inside.float()], 1)
+
+    dtype = torch.bfloat16 if has_fast_bfloat16("cpu") else torch.float32
+    learner = GradientLearner(
+        network,
+        torch.optim.AdamW(network.parameters(), lr=how.rate, weight_decay=0.02),
+        loss_gradients(network, draw, weighted_loss, dtype=dtype),
+        WeightAverage(network, ramped_decay(0.99)),
+        rate=lambda step: warm_cosine(step, how.steps),
+        max_norm=5.0,
+        seed=how.seed,
+    )
+    run = Training(learner, state, settings={**asdict(how), "pairs": len(pairs)})
+
+    def shown() -> None:
+        run.shown = {"loss": f"{learner.loss:.3f}"}
+        if after_step is not None:
+            after_step(run)
+
+    ending = run.run(how.steps, stop, after_step=shown)
+    return learner.average.network if ending == "finished" else None

@@ -1,0 +1,128 @@
+"""The student on photos: its own files, one face or several, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from students import write_student
+
+from stylemixseg.commands import main as cli
+from stylemixseg.commands import photos as command
+from stylemixseg.export.images import COMPOSITION, MASK_FILES, RECORD
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.models import student as module
+from stylemixseg.models.student import Student
+from stylemixseg.photos.alignment import Face, Frame
+from stylemixseg.photos.student import StudentSegmenter
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    path = write_student(tmp_path / "student.safetensors")
+    monkeypatch.setattr(module, "WEIGHTS_FILE", path)
+    return path
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def photo(picture, tmp_path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def test_the_mask_is_the_networks_in_the_photos_own_pixels(weights, picture):
+    student = Student.load()
+    found = StudentSegmenter(student)(picture)
+    frame = Frame.whole(picture.shape[:2])
+    crop = frame.crop(picture, 48)
+    inside = student.probability(to_generator_range(crop))[0].numpy()
+    np.testing.assert_allclose(found.soft, frame.paste(inside), atol=1e-6)
+    assert np.array_equal(found.mask, found.soft > 0.5) and np.array_equal(found.crop, crop)
+    assert not found.soft[:, :8].any() and not found.soft[:, 56:].any()  # outside of the square
+
+
+def test_flipped_images_give_flipped_masks(weights, picture):
+    student = Student.load()
+    images = to_generator_range(np.ascontiguousarray(picture[:48, :48]))
+    straight, mirrored = student.probability(images), student.probability(images.flip(3)).flip(2)
+    torch.testing.assert_close(straight, mirrored, atol=1e-4, rtol=0)
+    assert torch.equal(student.foreground(images), straight > 0.5)
+
+
+def test_of_several_squares_the_surest_counts(weights, picture):
+    segmenter = StudentSegmenter()
+    frames = [Frame.from_box((5, 5, 25, 30), picture.shape[:2]), Frame.from_box((20, 10, 50, 40), picture.shape[:2])]
+    both = segmenter(picture, frames).soft
+    single = [segmenter(picture, [frame]).soft for frame in frames]
+    np.testing.assert_array_equal(both, np.maximum(*single))
+
+
+def test_a_damaged_file_is_refused(weights):
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(ValueError, match="is damaged or was changed"):
+        Student.load()
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match="no student at"):
+        Student.load()
+
+
+def test_the_command_writes_its_files_and_is_not_done_twice(weights, photo, picture, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["segment", str(photo), "--student", "-o", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {*MASK_FILES, RECORD}
+    mask = np.asarray(Image.open(out / "mask.png"))
+    assert np.array_equal(mask > 0, StudentSegmenter()(picture).mask)
+    record = json.loads((out / RECORD).read_text())
+    assert record["method"] == "student" and record["request"]["student"] == Student.load().digest
+    assert record["mask_share"] == pytest.approx((mask > 0).mean())
+    capsys.readouterr()
+    assert cli.main(["segment", str(photo), "--student", "-o", str(out)]) == 0
+    assert "finished before" in capsys.readouterr().out
+    assert cli.main(["segment", str(photo), "--student", "--background", str(photo), "-o", str(out)]) == 0
+    assert (out / COMPOSITION).is_file()
+
+
+def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch, capsys):
+    def faces(pixels):
+        landmarks = np.array([(12, 14), (18, 14), (12, 18), (18, 18)], float)
+        return [Face(landmarks, (10, 10, 20, 20), 1.0), Face(landmarks + np.array([30, 10]), (40, 20, 50, 30), 1.0)]
+
+    monkeypatch.setattr(command, "find_faces", faces)
+    out = tmp_path / "out"
+    assert cli.main(["segment", str(photo), "--student", "--align", "-o", str(out)]) == 0
+    assert "(2 faces)" in capsys.readouterr().out
+    assert len(json.loads((out / RECORD).read_text())["frames"]) == 2
+    monkeypatch.setattr(command, "find_faces", lambda pixels: [])
+    assert cli.main(["segment", str(photo), "--student", "--align", "-o", str(tmp_path / "no")]) == 1
+    assert "no face was found" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        (["--inversion", "encoder"], "does not go with --inversion"),
+        (["--mask", "rule"], "does not go with --mask"),
+        (["-n", "8"], "does not go with -n"),
+        (["--objects", "sofa"], "does not go with --objects"),
+        (["--generator", "faces"], "does not go with --generator"),
+    ],
+)
+def test_what_the_student_has_no_use_for(weights, photo, more, message, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["segment", str(photo), "--student", *more, "-o", str(tmp_path / "out")])
+    assert message in capsys.readouterr().err
+
+
+def test_the_student_is_for_photos(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["segment", "--seed", "1", "--student", "-o", str(tmp_path / "out")])
+    assert "--student is for a PHOTO" in capsys.readouterr().err

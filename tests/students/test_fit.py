@@ -1,0 +1,122 @@
+"""Pairs, the loss, and a training that learns, stops, and goes on with the same bits."""
+
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stylemixseg.factory.filters import Filters
+from stylemixseg.factory.recipe import Recipe
+from stylemixseg.factory.run import synthesize
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.settings import SegmenterConfig
+from stylemixseg.students.fit import StudentTraining, fit_student, weighted_loss
+from stylemixseg.students.pairs import Pairs, pairs_of_photos, pairs_of_set
+from stylemixseg.training import Stopping, TrainingStateError
+
+HOW = StudentTraining(steps=30, batch=4, side=33, rate=1e-2)
+
+
+def network() -> nn.Module:
+    """Looks at three by three pixels."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1))
+
+
+@pytest.fixture
+def pairs() -> Pairs:
+    """Reddish discs before bluish backgrounds; the mask is the disc."""
+    y, x = np.mgrid[:40, :40]
+    items = []
+    for number in range(12):
+        disc = (y - 12 - number) ** 2 + (x - 20) ** 2 < 100
+        image = np.where(disc[..., None], [200, 60, 40], [40, 60, 200]).astype(np.uint8)
+        items.append((image, disc.astype(np.float32)))
+    return Pairs.of(items, 40)
+
+
+def test_pairs_have_one_size_and_can_be_cut(pairs):
+    assert len(pairs) == 12 and pairs.images.shape == (12, 3, 40, 40) and pairs.masks.dtype == torch.uint8
+    assert len(pairs.first(3)) == 3 and torch.equal(pairs.first(3).masks, pairs.masks[:3])
+    soft = Pairs(pairs.images, torch.full_like(pairs.masks, 200))
+    assert (soft.hard().masks == 255).all()
+    with pytest.raises(ValueError, match="count must be"):
+        pairs.first(13)
+    with pytest.raises(ValueError, match=r"masks must be \(12, 40, 40\), as the images are"):
+        Pairs(pairs.images, pairs.masks[:2])
+    with pytest.raises(ValueError, match="at least one pair"):
+        Pairs.of([], 8)
+
+
+def test_pairs_shrink_by_averaging():
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[:, ::2] = 200
+    pairs = Pairs.of([(image, np.ones((16, 16), np.float32))], 4)
+    assert (pairs.images.float() - 100).abs().max() < 30 and (pairs.masks == 255).all()
+
+
+def test_pairs_of_a_set(tmp_path):
+    recipe = Recipe("toy-portrait", SegmenterConfig(n=6, k=3, rule=CornerMinority()), size=32)
+    synthesize(tmp_path / "set", recipe, 4)
+    pairs = pairs_of_set(tmp_path / "set", 16)
+    assert len(pairs) == 4 and pairs.images.shape == (4, 3, 16, 16)
+    assert all(0.05 < (mask > 127).float().mean() < 0.95 for mask in pairs.masks)
+    with pytest.raises(ValueError, match="at least one pair"):
+        pairs_of_set(tmp_path / "set", 16, Filters(mask_share=(0.99, 1)))
+    with pytest.raises(FileNotFoundError, match="synthesize"):
+        pairs_of_set(tmp_path / "none", 16)
+
+
+def test_pairs_of_photos():
+    labels = np.zeros((6, 6), np.uint8)
+    labels[:3] = 5
+    photos = {"a": (np.full((6, 6, 3), 90, np.uint8), labels)}
+    pairs = pairs_of_photos(photos, ["a"], 6)
+    assert torch.equal(pairs.masks[0] == 255, torch.from_numpy(labels > 0)) and (pairs.images == 90).all()
+
+
+def test_the_loss_by_hand():
+    """Log-odds of 0 cost ln 2; an undecided pixel and one outside of the image cost nothing."""
+    scores = torch.tensor([[[[0.0, 100.0, -100.0]]]])
+    mask = torch.tensor([[[[1.0, 0.5, 1.0]], [[1.0, 1.0, 0.0]]]])
+    assert weighted_loss(scores, mask).item() == pytest.approx(np.log(2))
+    assert weighted_loss(scores, torch.zeros(1, 2, 1, 3)).item() == 0
+
+
+def test_it_learns_and_ends_with_the_same_bits_after_a_stop(pairs, tmp_path):
+    with Stopping() as stop:
+        whole = fit_student(network(), pairs, HOW, tmp_path / "whole.pt", stop)
+    with torch.no_grad():
+        found = whole(pairs.images.float() / 127.5 - 1)[:, 0] > 0
+    assert (found == (pairs.masks > 127)).float().mean() > 0.9
+
+    with Stopping() as stop:
+
+        def interrupt(run):
+            if run.learner.step == 7:
+                signal.raise_signal(signal.SIGINT)  # Ctrl-C
+
+        assert fit_student(network(), pairs, HOW, tmp_path / "cut.pt", stop, after_step=interrupt) is None
+    with Stopping() as stop:
+        again = fit_student(network(), pairs, HOW, tmp_path / "cut.pt", stop)
+    assert all(torch.equal(a, b) for a, b in zip(whole.state_dict().values(), again.state_dict().values(), strict=True))
+    with Stopping() as stop, pytest.raises(TrainingStateError):
+        fit_student(network(), pairs.first(8), HOW, tmp_path / "cut.pt", stop)
+
+
+def test_too_few_pairs(pairs, tmp_path):
+    with Stopping() as stop, pytest.raises(ValueError, match="at least a batch of 4, got 3"):
+        fit_student(network(), pairs.first(3), HOW, tmp_path / "state.pt", stop)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [({"steps": 0}, "steps"), ({"batch": 1}, "batch"), ({"side": 64}, "multiple of 16, plus 1"), ({"rate": 0}, "rate")],
+)
+def test_settings_out_of_range(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        StudentTraining(**wrong)
