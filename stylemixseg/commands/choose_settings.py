@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from shlex import quote
 
 SUMMARY = "find the cutoff c and the number of clusters k for a generator, without labels"
 EXAMPLES = """\
@@ -37,7 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first image (0)")
     parser.add_argument("-n", type=int, default=20, help="number of style latents, at least 4 (20)")
     parser.add_argument(
-        "--resolution", type=int, metavar="PX", help="side at which pixels are clustered (at most 128, which is enough)"
+        "--resolution",
+        type=int,
+        metavar="PX",
+        help="side of the clustered images (128, or less)",
     )
     parser.add_argument("-o", "--out", type=Path, metavar="FILE", help="write the numbers of all images as JSON too")
 
@@ -52,23 +56,31 @@ def run(args: argparse.Namespace) -> int:
     from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
 
     check_int("--images", args.images, 1)
+    if args.out and args.out.is_dir():
+        raise IsADirectoryError(f"--out must name a file, got the folder {args.out}")
     generator = load_generator(args.generator)
-    cutoffs = args.cutoffs or list(range(2, generator.num_ws, 2))
+    for note in getattr(generator, "notes", ()):
+        print(f"note: {note}", file=sys.stderr)
+    cutoffs = list(dict.fromkeys(args.cutoffs or range(2, generator.num_ws, 2)))
+    ks = list(dict.fromkeys(args.k))
     config = SegmenterConfig(n=args.n, resolution=args.resolution or min(128, generator.resolution))
     latents = [
         generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), QUERY_TRUNCATION)
         for seed in range(args.seed, args.seed + args.images)
     ]
-    found = measure_stability(generator, latents, config, cutoffs, args.k, progress=sys.stderr.isatty())
-    print("c \\ k " + "".join(f"{k:>6}" for k in args.k) + "   best k   explained")
+    found = measure_stability(generator, latents, config, cutoffs, ks, progress=sys.stderr.isatty())
+    print("c \\ k " + "".join(f"{k:>6}" for k in ks) + "   best k   explained")
     for cutoff in cutoffs:
         k = found.chosen_k(cutoff)
-        agreements = "".join(f"{found.agreement(cutoff, k):>6.2f}" for k in args.k)
+        agreements = "".join(f"{found.agreement(cutoff, k):>6.2f}" for k in ks)
         print(f"{cutoff:>5} {agreements} {k:>8} {found.explained(cutoff, k):>11.1f}")
     cutoff = found.chosen_cutoff()
     k = found.chosen_k(cutoff)
     print(f"chosen: -c {cutoff} -k {k}")
-    print(f"try them: stylemixseg segment --generator {args.generator} --seed {args.seed} -c {cutoff} -k {k} -o out/")
+    if cutoff in (min(cutoffs), max(cutoffs)):
+        print("note: this is the lowest or the highest cutoff that was tried; --cutoffs tries others", file=sys.stderr)
+    query = f"--generator {quote(args.generator)} --seed {args.seed}"
+    print(f"try them: stylemixseg segment {query} -c {cutoff} -k {k} -o out/")
     if args.out:
         record = {
             "generator": {"name": generator.name, "sha256": generator.digest},

@@ -32,9 +32,8 @@ class NamedParts:
         self._names = read_names(names, self._clusters.k) if names else shipped
         self._features = load_clusters(generator, config, FEATURES_FILE) if features else None
         if features and DIVIDED not in self._names.classes:
-            raise ValueError(
-                f"--features needs a class named {DIVIDED}, got {', '.join(self._names.classes)} in {names}"
-            )
+            found, where = ", ".join(self._names.classes), names or "the names of the package"
+            raise ValueError(f"--features needs a class named {DIVIDED}, got {found} in {where}")
 
     def of(self, summary: StyleSummary, mask: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
         """Class map (H, W) uint8 of an image with foreground mask (H, W) bool, and its classes by label."""

@@ -17,7 +17,7 @@ from stylemixseg.commands.parsing import (
 SUMMARY = "segment a photo of a face, or a generated image"
 EXAMPLES = """\
 stylemixseg segment portrait.jpg --align -o out/              finds the face (extra `align`)
-stylemixseg segment portrait.jpg --student -o out/            in a blink, and better on photos
+stylemixseg segment portrait.jpg --student -o out/            a small network gives the mask at once
 stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                        the head's box by hand
 stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
 stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
@@ -37,12 +37,13 @@ stylemixseg segment --seed 7 --objects "tie" --detector boxes.json -o out/    bo
 DESCRIPTION = """\
 Give one of PHOTO, --seed and --latent.
 
-A photo is first inverted: a latent is searched whose image resembles it. The generator must know its kind, so
-the photo must show one face, in the frame of the generator's training photos. One photo fills DIR itself,
-several get a folder each, DIR/NAME. In the photo's pixels: mask.png (0 or 255), soft.png, overlay.png,
-cutout.png (transparent) and composition.png (with --background). In the frame: crop.png, reconstruction.png
-and clusters.png. And latent.npy, segmentation.json (settings, notes, frame, rule, generator hash, timings).
-Outside the frame nothing is foreground. FFHQ's frame is narrow: the head, not the shoulders.
+A photo must show one face, in the frame of the generator's training photos. With --student a small network gives
+its mask at once. Without it the photo is first inverted: a latent is searched whose image resembles it. One photo
+fills DIR itself, several get a folder each, DIR/NAME. In the photo's pixels: mask.png (0 or 255), soft.png,
+overlay.png, cutout.png (transparent) and composition.png (with --background). In the frame: crop.png and, of an
+inverted photo, reconstruction.png and clusters.png. latent.npy of an inverted photo, and segmentation.json
+(settings, notes, frame, rule, generator hash, timings). Outside the frame nothing is foreground. FFHQ's frame is
+narrow: the head, not the shoulders.
 
 A generated image: image.png, mask.png (0 or 255), clusters.png, overlay.png and segmentation.json. A seed means
 numpy.random.RandomState(seed).randn(1, z_dim), as in the official tools.
@@ -202,6 +203,8 @@ def _check_segment(args) -> None:
     if args.truncation is not None and args.seed is None:
         args.usage_error(f"--truncation is for a --seed, it does not go with {given[0]}")
     if args.student:
+        if args.engine != "auto" or args.device != "cpu" or args.batch_size is not None:
+            args.usage_error("--student runs on the CPU, it takes no --engine, --device or --batch-size")
         unused = ("generator", "inversion", "refine", "encoder", "edges", "mask", "rule", "objects", *METHOD_OPTIONS)
         if asked := [name for name in unused if getattr(args, name) is not None]:
             option = "-n" if asked[0] == "n" else "-k" if asked[0] == "k" else f"--{asked[0].replace('_', '-')}"

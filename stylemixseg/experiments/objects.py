@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 
@@ -55,7 +55,7 @@ VARIANTS = {
     "tight": "exact boxes without a margin",
     **{f"jitter{round(100 * share):02d}": f"boxes whose sides moved by up to {share:.0%}" for share in JITTER},
     "whole": f"one clustering of the image, k = {WHOLE_K}, each cluster given the class of most of its pixels",
-    "shared": f"{SHARED_K} clusters that {FITTED} other rooms share, each given one name for all rooms",
+    "shared": f"{SHARED_K} clusters that other rooms share, each given one name for all rooms",
 }
 WITHOUT_BOXES = ("whole", "shared")  # these have classes alone; the boxes only part what their classes hold
 MODES = {  # failure modes, in exact boxes with a margin
@@ -170,6 +170,12 @@ def room_clusters(
     return clusters, names_by_majority(clusters, labelled, ROOM_CLASSES)
 
 
+@lru_cache(maxsize=1)
+def _shared_clusters(profile: Profile) -> tuple[StyleClusters, ClusterNames]:
+    """`room_clusters`, kept for the next call, because a spot check looks at one room after the other."""
+    return room_clusters(other_rooms(profile))
+
+
 def shared_classes(found: tuple[StyleClusters, ClusterNames], summary: StyleSummary) -> np.ndarray:
     """Semantic map (H, W) of a room by what `room_clusters` found, indices into `CLASS_NAMES`."""
     return class_map(*found, summary, np.ones(summary.shape[:2], bool)).astype(int) - 1
@@ -201,7 +207,8 @@ def _mode(profile: Profile, failures: ToyFailures, seed: int) -> dict:
 def score_rooms(profile: Profile, seeds: Sequence[int]) -> dict[str, list[dict]]:
     """`score_room` of the rooms of some seeds, from disk or made now: {variant or failure mode: [one per seed]}."""
     digest = ToyWorld("room", resolution=RESOLUTION).digest
-    clusters = cache(lambda: room_clusters(other_rooms(profile)))  # found when the first room needs them, if one does
+    # Found when the first room needs them, if one does. Nothing about the profile's own rooms counts.
+    clusters = partial(_shared_clusters, of_one(profile, 0).changed(name="other rooms"))
     rooms = _kept_rooms(profile, "rooms", digest, seeds, partial(_variants, profile, clusters))
     found = {name: [room[name] for room in rooms] for name in VARIANTS}
     for name in MODES:
@@ -258,8 +265,9 @@ def _kept_rooms(
         "config": BOX_CONFIG.cache_key(),
         "margins": [MARGIN, *JITTER],
         "whole_k": WHOLE_K,
-        "shared": [SHARED_K, FITTED, NAMED, profile.joint.fit_first, profile.joint.fit_count],
     }
+    if name == "rooms":
+        depends["shared"] = [SHARED_K, FITTED, NAMED, profile.joint.fit_first, profile.joint.fit_count]
     folder = kept_folder("objects") / f"{name}-{cache_key(depends)}"
     bar = tqdm(seeds, desc=name.replace("_", " "), unit="room")
     return [kept(folder / f"{seed_name(seed)}.json", partial(make, seed)) for seed in bar]

@@ -74,7 +74,7 @@ class PhotoResult:
     Attributes:
         ws: the inverted code (1, num_ws, w_dim).
         labels: cluster map (h, h) uint8 at the profile's resolution.
-        probability: the judge's, (s, s) float32, or None where none was fitted for the generator.
+        probability: the judge's, (h', w') float32 as `StyleJudge.score`; None where none was fitted for the generator.
         numbers: psnr (dB, at 256 px), feature_distance, agreement (mIoU of the face parser's masks on photo and
             reconstruction), parser_on_reconstruction (mIoU of the parser's mask on the reconstruction against the
             known one), and the seconds of inversion and of segmentation.
@@ -201,7 +201,7 @@ class PhotoRun:
         return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary), numbers)
 
     def probability(self, summary: StyleSummary) -> np.ndarray | None:
-        """The judge's probability of foreground (s, s) float32, from the first styles of X_s; None without a judge."""
+        """The judge's probability of foreground (h', w') float32, from the first styles; None without a judge."""
         if self.judge is None:
             return None
         assert isinstance(summary, StyleStack)  # a profile computes on the CPU

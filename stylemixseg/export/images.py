@@ -87,7 +87,8 @@ def save_photo_mask(
         background: (H, W, 3) uint8, or None.
     """
     folder = Path(folder)
-    (folder / RECORD).unlink(missing_ok=True)
+    for name in (RECORD, *PHOTO_FILES):  # also of an inversion before: a record never stands beside another's pictures
+        (folder / name).unlink(missing_ok=True)
     _write_mask(result, pixels, folder, background)
     about = {"image_size": list(result.mask.shape), "mask_share": float(result.mask.mean()), "seconds": result.seconds}
     write_record(folder / RECORD, {**record, **about})

@@ -38,10 +38,11 @@ def data_card(manifest: Mapping[str, Any], writer: type[Writer]) -> str:
     lines = [
         f"---\n{yaml}\n---",
         f"# {head['pretty_name']}",
-        "The images were drawn by a generative network, and the masks were made by the same network without labels: "
-        "each image was repainted in many styles, and pixels that change colour together were grouped (Feng et al., "
-        "Network-Free, Unsupervised Semantic Segmentation With Synthetic Images, CVPR 2023). No person and no place in "
-        "them was photographed, and no mask was drawn or corrected by hand, so masks can be wrong.",
+        "The images were drawn by a generator, and their masks follow from the same generator: each image was "
+        "repainted in many styles, and pixels that change colour together were grouped (Feng et al., Network-Free, "
+        "Unsupervised Semantic Segmentation With Synthetic Images, CVPR 2023). No person and no place in them was "
+        "photographed, and no mask was drawn or corrected by hand, so masks can be wrong.",
+        *_helped(made),
         "## What is in it",
         f"- {counts['kept']} pairs of {made['size']} x {made['size']} pixels; {counts['made']} were made, of the seeds "
         f"{seeds}, and {counts['dropped']} were dropped by the filters below.",
@@ -66,11 +67,25 @@ def data_card(manifest: Mapping[str, Any], writer: type[Writer]) -> str:
 
 
 def _of_confidence(made: Mapping[str, Any]) -> list[str]:
-    if made["objects"] is not None:
+    if made["objects"] is not None or not made["ignore"]:
         return []
     low, high = 0.5 - made["ignore"], 0.5 + made["ignore"]
     return [
         f"- Pixels whose confidence of foreground lies between {low:g} and {high:g} have the label 255, to be ignored."
+    ]
+
+
+def _helped(made: Mapping[str, Any]) -> list[str]:
+    """What else had a say in the masks, besides the generator."""
+    if made["objects"] is not None:
+        return ["Where the objects are was found by a detector; its masks are made inside of its boxes."]
+    if made["method"]["judge"] is None:
+        return []
+    named = made["clusters of the labels"] is not None
+    return [
+        "A judge of pixels decided what is foreground. It was fitted to the method's own masks of many images, without "
+        "labels; how far it moves the outline was chosen with a face parser that learnt from human masks."
+        + (" Names of the clusters were given with the help of that parser." if named else "")
     ]
 
 

@@ -149,6 +149,13 @@ class Recipe:
                 "Fitted to images of the generator, without labels; its terms are in LICENSES/"
                 "LicenseRef-stylemixseg-weights.txt of stylemixseg (non-commercial for the one that comes with it)."
             )
+        if self.classes is not None:
+            terms["names of the clusters"] = (
+                "Those that come with the package were given by a face parser, which was trained on CelebAMask-HQ "
+                "(non-commercial research and education); see the same file."
+            )
+        if self.objects is not None:
+            terms["detector"] = "Its boxes are in the masks: its own terms hold, too."
         return terms
 
 

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from stylemixseg._util.download import locked
+from stylemixseg._util.download import DownloadError, locked
 from stylemixseg._util.outputs import write_record
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.factory.sample import Sample
@@ -48,6 +48,10 @@ class Store:
     def path(self, seed: int) -> Path:
         """Where the sample of a seed is, or would be."""
         return self.folder / "samples" / f"{seed // _PER_FOLDER:07d}" / f"{seed:010d}.zip"
+
+    def seeds(self) -> list[int]:
+        """The seeds of all samples that are there, in order; damaged ones are among them."""
+        return sorted(int(path.stem) for path in self.folder.glob("samples/*/[0-9]*.zip"))
 
     def has(self, seed: int) -> bool:
         """Whether the sample is there and undamaged: its checksums are computed."""
@@ -93,15 +97,17 @@ def opened_store(folder: str | Path, identity: dict[str, Any]) -> Iterator[Store
 
     Raises:
         ValueError: the folder holds files that are not of a set, or samples of other settings, which are named.
-        DownloadError: another process works in the folder.
-        StoreError: the folder cannot be written.
+        StoreError: another process works in the folder, or it cannot be written.
     """
     folder = Path(folder)
     _refuse_foreign(folder)
     with ExitStack() as stack:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder / _LOCK))
+            try:
+                stack.enter_context(locked(folder / _LOCK))
+            except DownloadError as error:
+                raise StoreError(f"{folder}: {error}") from error
         if (folder / RUN).exists():
             _compare(folder, identity)
         with writing(folder):

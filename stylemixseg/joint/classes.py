@@ -274,17 +274,19 @@ def finer_map(
         summary: X_s (h, w, 3n) of the image.
 
     Returns:
-        The finer map (H, W) uint8, and its classes; the new ones come after the old ones.
+        The finer map (H, W) uint8, and its classes; the new ones come after the old ones, and a part whose name is
+        among these joins that class.
 
     Raises:
-        ValueError: no class of that name.
+        ValueError: no class of that name, or too many classes.
     """
     if part not in names.classes[1:]:
         raise ValueError(f"part must be one of {', '.join(names.classes[1:])}, got {part!r}")
     label = names.classes.index(part)
-    added = tuple(name for name in parts.classes[1:] if name != part)
-    classes = names.classes + added
-    of_part = np.array([0, *(label if name == part else classes.index(name) for name in parts.classes[1:])], np.uint8)
+    classes = names.classes + tuple(name for name in parts.classes[1:] if name not in names.classes)
+    if len(classes) > _MAX_NAMES:
+        raise ValueError(f"names and parts must be at most {_MAX_NAMES} classes together, got {len(classes)}")
+    of_part = np.array([0, *map(classes.index, parts.classes[1:])], np.uint8)
     inside = class_map(clusters, parts, summary, labels == label)
     return np.where(labels == label, of_part[inside], labels).astype(np.uint8), classes
 
@@ -302,8 +304,8 @@ def names_by_majority(
         clusters: to name.
         images: X_s (h, w, 3n) of each image and its labels (h, w) int, 0 for background, which names nothing.
         classes: names by label, "background" first.
-        balance: 0 counts pixels. Eyes have few, and hardly a cluster holds mostly these; so with 1 the pixels of every
-            class weigh the same together, and values between 0 and 1 lie between the two.
+        balance: 0 counts pixels. Eyes have few pixels, so hardly any cluster consists mostly of them; with 1 the pixels
+            of every class weigh the same together, and values between 0 and 1 lie between the two.
 
     Raises:
         ValueError: a cluster that no labelled image shows, balance out of range.

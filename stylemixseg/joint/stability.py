@@ -6,8 +6,8 @@ The style latents are split at random into two halves, and each half clusters th
   differ, they follow the styles that happened to be drawn, or the start of K-means. The measure is the adjusted Rand
   index (Hubert and Arabie 1985). Choosing k by stability is an old idea (Ben-Hur et al. 2002; Lange et al. 2004).
 * The cutoff: agreement alone cannot choose it. If only the last layers change, all styles look alike, and any half of
-  them gives the same clusters, those of a single image's colours. What the method lives on is movement: pixels change
-  their colours from style to style, each kind of thing in its own way. So we measure how much of the movement under one
+  them gives the same clusters, those of a single image's colours. The method needs movement: pixels must change their
+  colours from style to style, each kind of thing in its own way. So we measure how much of the movement under one
   half of the styles is explained by the clusters of the other half. A high cutoff leaves little movement. A low cutoff
   also moves the structure, and the clusters of other styles cannot explain that.
 
@@ -69,7 +69,10 @@ class Stability:
         return max((k for c, k in self.halves if c == cutoff), key=lambda k: self.agreement(cutoff, k))
 
     def chosen_cutoff(self) -> int:
-        """The cutoff at which clusters explain most movement, each with its own best number of clusters."""
+        """The cutoff at which clusters explain most movement, each with its own best number of clusters.
+
+        More clusters explain more, so a cutoff with a larger stable k has a little advantage.
+        """
         return max(dict.fromkeys(c for c, _ in self.halves), key=lambda c: self.explained(c, self.chosen_k(c)))
 
 
@@ -97,8 +100,9 @@ def adjusted_rand_index(first: np.ndarray, second: np.ndarray) -> float:
     table = np.bincount(pairs, minlength=(int(first.max()) + 1) * columns).reshape(-1, columns)
     together = _pairs(table).sum()
     rows, others = _pairs(table.sum(1)).sum(), _pairs(table.sum(0)).sum()
-    expected = rows * others / _pairs(np.array(first.size))
+    expected = rows * others / max(1.0, float(_pairs(np.array(first.size))))
     most = (rows + others) / 2
+    # Maps of one cluster, or of one pixel, cannot differ.
     return 1.0 if most == expected else float((together - expected) / (most - expected))
 
 
@@ -185,7 +189,7 @@ def measure_stability(
         progress: show a progress bar.
 
     Raises:
-        ValueError: no latents, nothing to try, or a value out of range.
+        ValueError: no latents, nothing to try, a value out of range, or a device other than the CPU.
     """
     for name, values, low, high in (("cutoffs", cutoffs, 1, generator.num_ws - 1), ("ks", ks, 2, None)):
         if not values:
@@ -200,7 +204,8 @@ def measure_stability(
     jobs = [(w0, cutoff) for w0 in latents for cutoff in cutoffs]
     for w0, cutoff in tqdm(jobs, desc="images at each cutoff", unit="image", disable=not progress):
         summary = style_summary(generator, w0, styles, replace(config.plan, cutoff=cutoff, resolution=side))
-        assert isinstance(summary, StyleStack)  # on the CPU
+        if not isinstance(summary, StyleStack):
+            raise ValueError(f"device must be cpu, got {config.device}: two halves are compared on the CPU")
         for k, halves in compare_halves(summary, ks).items():
             found[cutoff, k].append(halves)
     return Stability({key: tuple(values) for key, values in found.items()})

@@ -151,6 +151,12 @@ TABLES = {
         *_on_photos(),
         *_ious("face parser on the photo (supervised), dataset-level", None, "table1.celeba.face_parser"),
         *_ious("DeepLabV3 on the photo (supervised), dataset-level", None, "table1.celeba.deeplab"),
+        *_ious("student on the photo (ours, from pairs of the method), dataset-level", None, "student.celeba.student"),
+        Line(
+            "student on the photo (ours), within 3 px of the outline, dataset-level, mIoU",
+            None,
+            "student.celeba.student.trimap.miou",
+        ),
         *_ious("DatasetGAN (supervised)", "table1.celeba.datasetgan", None),
         *_ious("Labels4Free", "table1.celeba.l4f", None),
         *_ious("Segmentation in Style", "table1.celeba.sis", None),

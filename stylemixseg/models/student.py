@@ -1,7 +1,8 @@
 """The student: a small network that gives the foreground of a portrait at once, without inversion and style mixes.
 
-It learnt from image-mask pairs that the method made of synthetic faces (section 4.4), and has seen no mask that a
-person drew. `data_scripts/train_student.py` trained it.
+It learnt from image-mask pairs that the method made of synthetic faces (section 4.4), and from no mask that a person
+drew. One setting of the judge that made its masks, how far the outline moves, was chosen with the face parser.
+`data_scripts/train_student.py` trained it.
 """
 
 from __future__ import annotations

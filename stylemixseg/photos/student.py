@@ -36,7 +36,7 @@ class StudentSegmenter:
         Args:
             pixels: (H, W, 3) uint8 RGB.
             frames: the squares of the faces, as `photos.alignment` gives them; none: the largest square in the middle,
-                for a photo that is aligned already. Where squares overlap, a pixel is as sure as in the surest of them.
+                for a photo that is aligned already. Where squares overlap, the largest probability counts.
 
         Raises:
             ValueError: pixels that are not an RGB image, or a frame of another photo.

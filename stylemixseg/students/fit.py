@@ -73,6 +73,7 @@ def fit_student(
     state: Path,
     stop: Stopping,
     *,
+    start: str = "",
     after_step: Callable[[Training], None] | None = None,
 ) -> nn.Module | None:
     """Train a network on pairs; a run that was stopped goes on from its state file.
@@ -83,6 +84,7 @@ def fit_student(
         how: the training.
         state: file of the training's state.
         stop: asks for an end after the current step.
+        start: what the network's first weights are, in words; a state that began from others is refused.
         after_step: called after every step, to measure or to show.
 
     Returns:
@@ -90,13 +92,15 @@ def fit_student(
 
     Raises:
         ValueError: fewer pairs than a batch.
+        TrainingStateError: the state file is of another training: other pairs, settings or first weights.
     """
     if len(pairs) < how.batch:
         raise ValueError(f"pairs must be at least a batch of {how.batch}, got {len(pairs)}")
-    network = network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     per_epoch = len(pairs) // how.batch
-    with torch.no_grad():
-        stride = 2 if network(torch.zeros(2, 3, how.side, how.side)).shape[-1] < how.side else 1
+    with torch.no_grad():  # in evaluation mode: running statistics must not take up this picture of zeros
+        stride = 2 if network(torch.zeros(1, 3, how.side, how.side)).shape[-1] < how.side else 1
+    network.train()
 
     def draw(step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         epoch, position = divmod(step, per_epoch)
@@ -116,7 +120,7 @@ def fit_student(
         max_norm=5.0,
         seed=how.seed,
     )
-    run = Training(learner, state, settings={**asdict(how), "pairs": len(pairs)})
+    run = Training(learner, state, settings={**asdict(how), "start": start, "pairs": pairs.digest})
 
     def shown() -> None:
         run.shown = {"loss": f"{learner.loss:.3f}"}

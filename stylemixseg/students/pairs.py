@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_int
-from stylemixseg.data.celebamask import MaskedPhotos
 from stylemixseg.factory.filters import Filters
-from stylemixseg.factory.sample import Sample
+from stylemixseg.factory.store import Store
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,18 +39,12 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.images)
 
-    def first(self, count: int) -> Pairs:
-        """The first pairs alone.
-
-        Raises:
-            ValueError: there are fewer.
-        """
-        check_int("count", count, 1, len(self))
-        return Pairs(self.images[:count], self.masks[:count])
-
-    def hard(self) -> Pairs:
-        """The same with masks of 0 and 255 only."""
-        return Pairs(self.images, torch.where(self.masks > 127, 255, 0).byte())
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hex of all pixels."""
+        found = hashlib.sha256(self.images.contiguous().numpy())
+        found.update(self.masks.contiguous().numpy())
+        return found.hexdigest()
 
     @classmethod
     def of(cls, items: Iterable[tuple[np.ndarray, np.ndarray]], side: int) -> Pairs:
@@ -81,26 +74,20 @@ def pairs_of_set(folder: str | Path, side: int, filters: Filters | None = None) 
         FileNotFoundError: no such set.
         ValueError: a damaged sample, one without a soft mask, or no sample that passes.
     """
-    folder, filters = Path(folder), filters or Filters()
-    paths = sorted((folder / "samples").glob("*/*.zip"))
-    if not paths:
+    store, filters = Store(Path(folder)), filters or Filters()
+    seeds = store.seeds()
+    if not seeds:
         raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --count N` makes them")
 
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for path in tqdm(paths, desc="pairs", unit="pair", leave=False):
-            sample = Sample.from_bytes(path.read_bytes())
+        for seed in tqdm(seeds, desc="pairs", unit="pair", leave=False):
+            sample = store.read(seed)
             if "soft.png" not in sample.files:
-                raise ValueError(f"{path} must have a soft mask; sets of objects have none")
+                raise ValueError(f"{store.path(seed)} must have a soft mask; sets of objects have none")
             if filters.reason(sample.record) is None:
                 yield sample.pixels("image.png"), sample.pixels("soft.png") / np.float32(255)
 
     return Pairs.of(items(), side)
-
-
-def pairs_of_photos(photos: MaskedPhotos, names: Sequence[str], side: int) -> Pairs:
-    """Photos and the masks that people drew: everything that is not background is foreground."""
-    bar = tqdm(names, desc="photos", unit="photo", leave=False)
-    return Pairs.of(((image, labels > 0) for image, labels in (photos[name] for name in bar)), side)
 
 
 def _resized(planes: Tensor, side: int) -> Tensor:

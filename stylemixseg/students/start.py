@@ -1,7 +1,8 @@
 """The student's network as its training begins: random, or with an encoder that has seen photos and no masks.
 
 The encoder's weights are torchvision's MobileNetV2, trained to tell the 1,000 classes of ImageNet. They were learnt
-from labels of whole images, never from a mask, which is how Segmentation in Style starts its student, too.
+from labels of whole images, never from a mask. Segmentation in Style (Pakhomov et al. 2021) starts its student in the
+same way.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from stylemixseg.inversion import ways
 from stylemixseg.inversion.kinds import INVERSIONS
 from stylemixseg.inversion.ways import inverters
 from stylemixseg.joint.discriminant import StyleDiscriminant
-from stylemixseg.metrics import confusion
+from stylemixseg.metrics import confusion, mean_iou, trimap_confusion
 from stylemixseg.mixing import query_image
 from stylemixseg.photos.sharpening import sharpen
 
@@ -135,6 +135,10 @@ def test_ious_by_counting(run, written):
         pixels = sum(truth.size for _, truth in pairs)
         assert found[f"toy.table1.celeba.projector.{kind}.fg_iou"].value == pytest.approx(both / either)
         assert found[f"toy.table1.celeba.projector.{kind}.bg_iou"].value == pytest.approx(neither / (pixels - both))
+        near = [trimap_confusion(mask, truth, 3) for mask, truth in pairs]
+        assert found[f"toy.table1.celeba.projector.{kind}.trimap.miou"].value == pytest.approx(
+            mean_iou(near, "dataset")
+        )
 
 
 def test_the_supervised_network_sees_the_same_photos(run, written):

@@ -14,7 +14,7 @@ from stylemixseg.experiments import student as experiment
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.registry import experiments
 from stylemixseg.experiments.student import PREFIX, measure_student, run_student
-from stylemixseg.metrics import confusion
+from stylemixseg.metrics import confusion, mean_iou, trimap_confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student as module
 from stylemixseg.models.student import Student
@@ -51,6 +51,11 @@ def test_scores_by_counting(photos, tmp_path):
     ]
     tp, fp, fn = (sum(getattr(item, name) for item in counts) for name in ("tp", "fp", "fn"))
     assert found[f"toy.{PREFIX}.student.fg_iou"].value == pytest.approx(tp / (tp + fp + fn))
+    near = [
+        trimap_confusion(student.foreground(to_generator_range(image))[0].numpy(), labels > 0, 3)
+        for image, labels in photos.values()
+    ]
+    assert found[f"toy.{PREFIX}.student.trimap.miou"].value == pytest.approx(mean_iou(near, "dataset"))
     for network in ("student", "face_parser"):
         for kind in ("", ".per_image", ".trimap"):
             assert found[f"toy.{PREFIX}.{network}{kind}.miou"].n == 3

@@ -58,7 +58,7 @@ def test_flipped_images_give_flipped_masks(weights, picture):
     assert torch.equal(student.foreground(images), straight > 0.5)
 
 
-def test_of_several_squares_the_surest_counts(weights, picture):
+def test_of_several_squares_the_largest_probability_counts(weights, picture):
     segmenter = StudentSegmenter()
     frames = [Frame.from_box((5, 5, 25, 30), picture.shape[:2]), Frame.from_box((20, 10, 50, 40), picture.shape[:2])]
     both = segmenter(picture, frames).soft
@@ -87,8 +87,9 @@ def test_the_command_writes_its_files_and_is_not_done_twice(weights, photo, pict
     capsys.readouterr()
     assert cli.main(["segment", str(photo), "--student", "-o", str(out)]) == 0
     assert "finished before" in capsys.readouterr().out
+    (out / "latent.npy").write_bytes(b"of an inversion before")
     assert cli.main(["segment", str(photo), "--student", "--background", str(photo), "-o", str(out)]) == 0
-    assert (out / COMPOSITION).is_file()
+    assert (out / COMPOSITION).is_file() and not (out / "latent.npy").exists()
 
 
 def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch, capsys):
@@ -101,6 +102,10 @@ def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch,
     assert cli.main(["segment", str(photo), "--student", "--align", "-o", str(out)]) == 0
     assert "(2 faces)" in capsys.readouterr().out
     assert len(json.loads((out / RECORD).read_text())["frames"]) == 2
+    frames = [command._frame_of(face, picture.shape[:2]) for face in faces(picture)]
+    found, first = (StudentSegmenter()(picture, looked_at).soft for looked_at in (frames, frames[:1]))
+    assert np.array_equal(np.asarray(Image.open(out / "soft.png")), np.rint(found * 255).astype(np.uint8))
+    assert not np.array_equal(found, first)
     monkeypatch.setattr(command, "find_faces", lambda pixels: [])
     assert cli.main(["segment", str(photo), "--student", "--align", "-o", str(tmp_path / "no")]) == 1
     assert "no face was found" in capsys.readouterr().err
@@ -111,6 +116,7 @@ def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch,
     [
         (["--inversion", "encoder"], "does not go with --inversion"),
         (["--mask", "rule"], "does not go with --mask"),
+        (["--device", "cuda"], "runs on the CPU"),
         (["-n", "8"], "does not go with -n"),
         (["--objects", "sofa"], "does not go with --objects"),
         (["--generator", "faces"], "does not go with --generator"),

@@ -36,6 +36,7 @@ ROOMS = (
     "export",
     "factory",
     "training",
+    "students",
     "evaluation",
     "experiments",
     "ledger",

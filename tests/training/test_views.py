@@ -32,7 +32,7 @@ def test_labels_and_masks_lie_where_the_pixels_lie(images, seed):
     views = random_views(images, 65, torch.Generator().manual_seed(seed))
     found = labels_at(labels, views.grid)
     soft, inside = values_at(labels * 255, views.grid)
-    assert torch.equal(found == IGNORE, ~inside) or ((found == IGNORE) == ~inside).float().mean() > 0.99
+    assert ((found == IGNORE) == ~inside).float().mean() > 0.99
     bright = views.inputs.mean(1)
     for number in range(2):
         seen = inside[number]
