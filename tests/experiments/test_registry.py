@@ -17,6 +17,7 @@ def test_the_tables_are_there():
         "joint",
         "objects",
         "parts",
+        "student",
         "table1",
         "table1_photos",
         "table4",
