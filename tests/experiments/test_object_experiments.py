@@ -294,6 +294,7 @@ def test_a_damaged_room_is_made_again(rooms, quick, tmp_path, monkeypatch):
 
 def test_ctrl_c_keeps_the_rooms_that_are_done(rooms, tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
+    rooms_experiment._shared_clusters.cache_clear()
     made, real = [], rooms_experiment.room_summary
 
     def stop_in_the_first_failure_mode(*given):

@@ -144,7 +144,7 @@ def test_killed_at_random_moments_and_continued_a_set_is_the_same(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_leaves_what_can_be_continued_and_says_so(tmp_path, workers):
+def test_ctrl_c_leaves_what_can_be_continued_and_says_so(tmp_path, workers, interruptible):
     out = tmp_path / "set"
     process = begun(out, 2000, workers)
     wait_for_samples(process, out, 3)

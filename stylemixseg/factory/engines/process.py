@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_end
 
 from stylemixseg._util.checks import check_int
@@ -65,10 +66,11 @@ def _pooled(recipe: Recipe, seeds: Iterable[int], workers: int) -> Iterator[tupl
         pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start, (recipe,))
         try:
             while True:
-                if suspects and not flying:
-                    flying[pool.submit(_make, suspects[0])] = suspects[0]
-                while not suspects and len(flying) < _AHEAD * workers and (seed := next(waiting, None)) is not None:
-                    flying[pool.submit(_make, seed)] = seed
+                with _ctrl_c_later():
+                    if suspects and not flying:
+                        flying[pool.submit(_make, suspects[0])] = suspects[0]
+                    while not suspects and len(flying) < _AHEAD * workers and (seed := next(waiting, None)) is not None:
+                        flying[pool.submit(_make, seed)] = seed
                 if not flying:
                     return
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
@@ -85,6 +87,22 @@ def _pooled(recipe: Recipe, seeds: Iterable[int], workers: int) -> Iterator[tupl
                 suspects.extend(flying.values())
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Ctrl-C reaches this process after the block, and the workers that are started in the block never: they inherit that.
+
+    It goes to all processes of a terminal, and one that still imports its modules would answer with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start(recipe: Recipe) -> None:
