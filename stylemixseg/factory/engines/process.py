@@ -91,7 +91,7 @@ def _pooled(recipe: Recipe, seeds: Iterable[int], workers: int) -> Iterator[tupl
 
 @contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Ctrl-C reaches this process after the block, and the workers that are started in the block never: they inherit that.
+    """Ctrl-C reaches this process after the block, and workers that are started in the block never: they inherit that.
 
     It goes to all processes of a terminal, and one that still imports its modules would answer with a traceback.
     """
