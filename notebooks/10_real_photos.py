@@ -1083,15 +1083,9 @@ student = StudentSegmenter()
 by_student = student(astronaut, [frame])
 
 # %% mystnb={"image": {"alt": "The photo with the outline of the student's mask, the same in the frame, and the judge's mask on the inverted photo"}, "figure": {"caption": "The student's mask in the photo and in the frame, and the judge's mask by way of the inversion. The student sees the photo itself, so its outline follows the photo's.", "name": "fig-student"}}
+looked = overlay(astronaut, by_student.mask)
 image_row(
-    [
-        overlay(astronaut, by_student.mask),
-        overlay(
-            crop,
-            frame.crop(by_student.mask.astype(np.uint8) * 255, crop_side) > 127,
-        ),
-        overlay(crop, certain > 0.5),
-    ],
+    [looked, frame.crop(looked, crop_side), overlay(crop, certain > 0.5)],
     ["student, in the photo", "student, in the frame", "judge, inverted"],
 )
 
