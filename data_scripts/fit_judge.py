@@ -25,7 +25,7 @@ from tqdm import tqdm
 from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.profile import Profile, load_profile
-from stylemixseg.experiments.scoring import RULES, reference_masks, rule_mask
+from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, reference_masks, rule_mask
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
@@ -45,7 +45,6 @@ NS = (8, 20)  # with more styles a judge is no better
 FITTED_ON = ((10000, 100, 0.7), (10200, 50, 0.85))  # first seed, how many, truncation of the queries
 LADDER_ON = (10300, 60)
 OUTLINES = (0, 1, 2, 3, 4, 5, 6)  # px of 512
-TRIMAP_WIDTH = 3  # px of 512
 RESULTS = Path("book/results/development/judge.json")
 
 

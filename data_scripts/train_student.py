@@ -28,6 +28,7 @@ from torch import nn
 from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg._util.wheels import download_wheel
 from stylemixseg.models import student
+from stylemixseg.models.stored import half_precision
 from stylemixseg.students.fit import StudentTraining, fit_student
 from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
@@ -46,13 +47,8 @@ def pretrained(wheel: Path | None, seed: int) -> nn.Module:
 
 def export(out: Path, network: nn.Module, how: StudentTraining, about: dict) -> None:
     """Write weights (fp16) and provenance, each whole or not at all."""
-    weights = {
-        name: value.half().contiguous()
-        for name, value in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
     with atomic_write(out) as path:
-        save_file(weights, path)
+        save_file(half_precision(network.state_dict()), path)
     provenance = {
         "sha256": sha256_file(out),
         "side": how.side,

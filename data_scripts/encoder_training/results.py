@@ -17,6 +17,7 @@ from encoder_training.steps import latent_loss, previews
 from stylemixseg._util.paths import atomic_write, sha256_file
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.inversion.encoder import Encoder
+from stylemixseg.models.stored import half_precision
 
 
 @torch.no_grad()
@@ -38,7 +39,7 @@ def measure_encoder(encoder: Encoder, pairs: Pairs) -> dict:
 
 def write(path: Path, state: dict[str, Tensor], generator: MobileStyleGAN, record: dict) -> None:
     """fp16 safetensors and its .json."""
-    tensors = {name: value.half().contiguous() for name, value in state.items() if value.is_floating_point()}
+    tensors = half_precision(state)
     with atomic_write(path) as temporary:
         save_file(tensors, temporary)
     record = {

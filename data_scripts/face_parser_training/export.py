@@ -17,19 +17,15 @@ from stylemixseg._util.paths import atomic_write, sha256_file
 from stylemixseg.data.celebamask import MaskedPhotos
 from stylemixseg.models.mobileunet import MobileUNet
 from stylemixseg.models.references import CLASS_NAMES, NUM_CLASSES, FaceParser
+from stylemixseg.models.stored import half_precision
 
 
 def export(
     out: Path, average: dict, run: dict, training: list[str], validation: list[str], photos: MaskedPhotos
 ) -> None:
     """Write weights (fp16) and provenance, then evaluate the written file."""
-    weights = {
-        k: v.half().contiguous() if v.is_floating_point() else v
-        for k, v in average.items()
-        if not k.endswith("num_batches_tracked")
-    }
     with atomic_write(out) as path:
-        save_file(weights, path)
+        save_file(half_precision(average), path)
     provenance = {
         "sha256": sha256_file(out),
         "network": "DeepLabV3 with MobileNetV2 as encoder, U-shaped decoder, 19 classes; "

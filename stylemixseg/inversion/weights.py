@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
-from stylemixseg._util.paths import sha256_file
 from stylemixseg.generators.base import Generator
+from stylemixseg.models.stored import checked_record, stored_tensors
 
 
 def read_weights(path: str | Path, generator: Generator) -> dict[str, torch.Tensor]:
@@ -20,20 +18,11 @@ def read_weights(path: str | Path, generator: Generator) -> dict[str, torch.Tens
         ValueError: the file's SHA-256 is not the one in the .json, or it was made for another generator.
     """
     path = Path(path)
-    provenance = path.with_suffix(".json")
-    for file in (path, provenance):
-        if not file.is_file():
-            raise FileNotFoundError(f"no weights at {file}; data_scripts/train_encoder.py makes them")
-    record = json.loads(provenance.read_text(encoding="utf-8"))
-    if (found := sha256_file(path)) != record["sha256"]:
-        raise ValueError(
-            f"{path} has SHA-256 {found} but {provenance.name} says {record['sha256']}: the file is damaged or was "
-            "changed; install the package again"
-        )
+    record = checked_record(path, "weights", "data_scripts/train_encoder.py makes them")
     if generator.digest != record["generator"]["sha256"]:
         raise ValueError(
             f"{path.name} was trained for the generator {record['generator']['name']} "
             f"({record['generator']['sha256'][:12]}...), got {generator.name} ({generator.digest[:12]}...): use that "
             "generator, or train anew with data_scripts/train_encoder.py"
         )
-    return {name: tensor.float() for name, tensor in load_file(path).items()}
+    return stored_tensors(path)

@@ -8,15 +8,14 @@ How far the two agree with each other is the noise floor of every number measure
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from torch import nn
 
-from stylemixseg._util.paths import sha256_file
 from stylemixseg.models.mobileunet import MobileUNet
+from stylemixseg.models.stored import checked_record, stored_tensors
 from stylemixseg.models.tflite import open_model
 
 CLASS_NAMES = (  # CelebAMask-HQ's official order; "left" is the left of the person shown
@@ -75,6 +74,30 @@ def check_images(images: torch.Tensor) -> torch.Tensor:
     return images
 
 
+def pixel_scores(
+    network: nn.Module, images: torch.Tensor, side: int, mirrored: torch.Tensor | None = None
+) -> torch.Tensor:
+    """What a network says about every pixel of images of any size.
+
+    Args:
+        network: (N, 3, S, S) in [-1, 1] -> scores (N, C, S', S'), the corners of both grids together.
+        images: (N, 3, H, W) in [-1, 1].
+        side: S.
+        mirrored: (C,) for the mean with the mirrored images' scores: which score of a mirrored image each one is.
+
+    Returns:
+        Scores (N, C, H, W) float32.
+    """
+    images = check_images(images).float().clamp(-1, 1)
+    small = resized(images, (side, side)).contiguous(memory_format=torch.channels_last)
+    scores = network(small)
+    if mirrored is not None:
+        scores = (scores + network(small.flip(3)).flip(3)[:, mirrored]) / 2
+    # first to the network's own grid, corners together, then as `resized` came
+    scores = F.interpolate(scores, size=small.shape[-2:], mode="bilinear", align_corners=True)
+    return F.interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
 class FaceParser:
     """Parts of a face, in CelebAMask-HQ's 19 classes, for portraits framed like CelebA-HQ or FFHQ."""
 
@@ -92,21 +115,10 @@ class FaceParser:
             ValueError: the file's SHA-256 is not the one in the .json.
         """
         weights = Path(weights)
-        provenance = weights.with_suffix(".json")
-        for path in (weights, provenance):
-            if not path.is_file():
-                raise FileNotFoundError(f"no face parser at {path}; data_scripts/train_face_parser.py makes it")
-        expected, found = json.loads(provenance.read_text())["sha256"], sha256_file(weights)
-        if found != expected:
-            raise ValueError(
-                f"{weights} has SHA-256 {found} but {provenance.name} says {expected}: the file is "
-                "damaged or was changed; install the package again"
-            )
+        record = checked_record(weights, "face parser", "data_scripts/train_face_parser.py makes it")
         network = MobileUNet(NUM_CLASSES)
-        state = {name: tensor.float() for name, tensor in load_file(weights).items()}  # stored in fp16
-        # the only entries not stored are batch counters, which inference does not use
-        network.load_state_dict(network.state_dict() | state)
-        return cls(network, found)
+        network.load_state_dict(network.state_dict() | stored_tensors(weights))
+        return cls(network, record["sha256"])
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
@@ -114,14 +126,7 @@ class FaceParser:
 
         With `flip`, the mean with the mirrored image's scores (twice the time, a little better).
         """
-        images = check_images(images).float().clamp(-1, 1)
-        small = resized(images, (INPUT_SIZE, INPUT_SIZE)).contiguous(memory_format=torch.channels_last)
-        scores = self.network(small)  # (N, 19, S/2, S/2)
-        if flip:
-            scores = (scores + self.network(small.flip(3)).flip(3)[:, MIRRORED_CLASSES]) / 2
-        # first to the network's own grid, corners together, then as `resized` came
-        scores = F.interpolate(scores, size=small.shape[-2:], mode="bilinear", align_corners=True)
-        return F.interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        return pixel_scores(self.network, images, INPUT_SIZE, MIRRORED_CLASSES if flip else None)
 
     def __call__(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:
         """images (N, 3, H, W) in [-1, 1] -> labels (N, H, W) uint8, 0..18, indices into CLASS_NAMES."""

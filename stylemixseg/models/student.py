@@ -7,17 +7,14 @@ drew. One setting of the judge that made its masks, how far the outline moves, w
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
-from stylemixseg._util.paths import sha256_file
 from stylemixseg.models.mobileunet import MobileUNet
-from stylemixseg.models.references import check_images, resized
+from stylemixseg.models.references import pixel_scores
+from stylemixseg.models.stored import checked_record, stored_tensors
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "student.safetensors"
 
@@ -44,17 +41,10 @@ class Student:
             ValueError: the file's SHA-256 is not the one in the .json.
         """
         weights = Path(weights or WEIGHTS_FILE)
-        provenance = weights.with_suffix(".json")
-        for path in (weights, provenance):
-            if not path.is_file():
-                raise FileNotFoundError(f"no student at {path}; data_scripts/train_student.py makes it")
-        about, found = json.loads(provenance.read_text()), sha256_file(weights)
-        if found != about["sha256"]:
-            raise ValueError(f"{weights} is damaged or was changed: its SHA-256 is not the one in {provenance.name}")
+        record = checked_record(weights, "student", "data_scripts/train_student.py makes it")
         network = MobileUNet(1)
-        state = {name: tensor.float() for name, tensor in load_file(weights).items()}  # stored in fp16
-        network.load_state_dict(network.state_dict() | state)
-        return cls(network, int(about["side"]), found)
+        network.load_state_dict(network.state_dict() | stored_tensors(weights))
+        return cls(network, int(record["side"]), record["sha256"])
 
     @torch.inference_mode()
     def probability(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
@@ -62,14 +52,7 @@ class Student:
 
         With `flip`, the mean with the mirrored image's log-odds.
         """
-        images = check_images(images).float().clamp(-1, 1)
-        small = resized(images, (self.side, self.side)).contiguous(memory_format=torch.channels_last)
-        scores = self.network(small)
-        if flip:
-            scores = (scores + self.network(small.flip(3)).flip(3)) / 2
-        # first to the network's own grid, corners together, then as `resized` came
-        scores = F.interpolate(scores, size=small.shape[-2:], mode="bilinear", align_corners=True)
-        scores = F.interpolate(scores, size=images.shape[-2:], mode="bilinear", align_corners=False)
+        scores = pixel_scores(self.network, images, self.side, torch.tensor([0]) if flip else None)
         return torch.sigmoid(scores[:, 0])
 
     def foreground(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:

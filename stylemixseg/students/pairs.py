@@ -42,8 +42,8 @@ class Pairs:
     @property
     def digest(self) -> str:
         """SHA-256 in hex of all pixels."""
-        found = hashlib.sha256(self.images.contiguous().numpy())
-        found.update(self.masks.contiguous().numpy())
+        found = hashlib.sha256(self.images.contiguous().numpy().data)
+        found.update(self.masks.contiguous().numpy().data)
         return found.hexdigest()
 
     @classmethod
