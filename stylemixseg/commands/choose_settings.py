@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from shlex import quote
 
+from stylemixseg.commands.parsing import print_notes
+
 SUMMARY = "find the cutoff c and the number of clusters k for a generator, without labels"
 EXAMPLES = """\
 stylemixseg choose-settings --generator stylegan2.pkl
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit status."""
     from stylemixseg._util.checks import check_int
     from stylemixseg._util.outputs import write_record
-    from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.base import seeded_latent
     from stylemixseg.generators.zoo import load_generator
     from stylemixseg.joint.stability import measure_stability
     from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
@@ -59,15 +61,12 @@ def run(args: argparse.Namespace) -> int:
     if args.out and args.out.is_dir():
         raise IsADirectoryError(f"--out must name a file, got the folder {args.out}")
     generator = load_generator(args.generator)
-    for note in getattr(generator, "notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(generator)
     cutoffs = list(dict.fromkeys(args.cutoffs or range(2, generator.num_ws, 2)))
     ks = list(dict.fromkeys(args.k))
     config = SegmenterConfig(n=args.n, resolution=args.resolution or min(128, generator.resolution))
-    latents = [
-        generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), QUERY_TRUNCATION)
-        for seed in range(args.seed, args.seed + args.images)
-    ]
+    seeds = range(args.seed, args.seed + args.images)
+    latents = [seeded_latent(generator, seed, QUERY_TRUNCATION) for seed in seeds]
     found = measure_stability(generator, latents, config, cutoffs, ks, progress=sys.stderr.isatty())
     print("c \\ k " + "".join(f"{k:>6}" for k in ks) + "   best k   explained")
     for cutoff in cutoffs:
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         record = {
             "generator": {"name": generator.name, "sha256": generator.digest},
             "settings": config.describe(),
-            "seeds": [args.seed, args.seed + args.images - 1],
+            "seeds": [seeds[0], seeds[-1]],
             "halves": {f"c{c}.k{k}": [item._asdict() for item in items] for (c, k), items in found.halves.items()},
             "chosen": {"cutoff": cutoff, "k": k},
         }

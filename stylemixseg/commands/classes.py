@@ -5,11 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from stylemixseg.generators.base import Generator
-from stylemixseg.joint.classes import FEATURES_FILE, class_map, finer_map, load_clusters, read_names
+from stylemixseg.joint.classes import (
+    FEATURES_FILE,
+    ClusterNames,
+    StyleClusters,
+    class_map,
+    finer_map,
+    load_clusters,
+    read_names,
+)
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary
 
 DIVIDED = "skin"  # the class that `--features` divides
+
+
+def named_clusters(generator: Generator, config: SegmenterConfig, names: str) -> tuple[StyleClusters, ClusterNames]:
+    """The shared clusters of a generator, with the names of a file, or "" for those that come with them.
+
+    Raises:
+        FileNotFoundError: no such file of names.
+        NoJudgeError: there are no clusters for these settings.
+        ValueError: names that do not fit the clusters.
+    """
+    clusters, shipped = load_clusters(generator, config)
+    return clusters, read_names(names, clusters.k) if names else shipped
 
 
 class NamedParts:
@@ -28,8 +48,7 @@ class NamedParts:
     """
 
     def __init__(self, generator: Generator, config: SegmenterConfig, names: str, features: bool):
-        self._clusters, shipped = load_clusters(generator, config)
-        self._names = read_names(names, self._clusters.k) if names else shipped
+        self._clusters, self._names = named_clusters(generator, config, names)
         self._features = load_clusters(generator, config, FEATURES_FILE) if features else None
         if features and DIVIDED not in self._names.classes:
             found, where = ", ".join(self._names.classes), names or "the names of the package"

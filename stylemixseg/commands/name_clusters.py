@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from stylemixseg._util.checks import check_int
     from stylemixseg._util.outputs import write_picture, write_record
     from stylemixseg.commands.method import choose_method
-    from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.base import seeded_latent
     from stylemixseg.generators.zoo import load_generator
     from stylemixseg.joint.classes import ClusterNames, load_clusters
     from stylemixseg.settings import QUERY_TRUNCATION
@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
         names = ClusterNames.of(given, clusters.k)
     shown = []
     for seed in tqdm(range(args.seed, args.seed + args.examples), desc="examples", unit="image", file=sys.stderr):
-        z = seeded_z(seed, generator.z_dim).to(generator.w_avg)
-        ws = generator.mapping(z, QUERY_TRUNCATION)
+        ws = seeded_latent(generator, seed, QUERY_TRUNCATION)
         summary = segmenter.summary(ws)
         found = segmenter.from_summary(ws, summary)
         shown.append((found.image, found.mask, clusters.assign(summary)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,17 @@ def add_method(group: argparse._ArgumentGroup) -> None:
         help="side at which pixels are clustered (native; with --mask joint 256)",
     )
     group.add_argument("--style-seed", type=int, help=f"seed of the style latents ({usual.style_seed})")
+
+
+def print_notes(generator: object) -> None:
+    """Tell the user what a generator says of itself, if it says anything: what was guessed of a checkpoint, for one."""
+    for note in getattr(generator, "notes", ()):
+        print(f"note: {note}", file=sys.stderr)
+
+
+def detection_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What was given of `DETECTION_OPTIONS`, by the names of `ObjectOptions`."""
+    return {name: getattr(args, name) for name in DETECTION_OPTIONS if getattr(args, name) is not None}
 
 
 def method_settings(args: argparse.Namespace) -> dict[str, Any]:

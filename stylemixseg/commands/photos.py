@@ -23,6 +23,7 @@ from stylemixseg import __version__
 from stylemixseg._util.paths import sha256_file
 from stylemixseg.commands.method import choose_method
 from stylemixseg.commands.objects import ObjectOptions, announce, box_config
+from stylemixseg.commands.parsing import print_notes
 from stylemixseg.export.images import (
     COMPOSITION,
     MASK_FILES,
@@ -186,15 +187,11 @@ class StudentJob:
 
     def request(self, path: Path) -> dict:
         """All that a photo's results depend on, as plain values."""
-        options = self._options
         return {
             "photo": digest_of(path),
             "version": __version__,
             "student": self._segmenter.student.digest,
-            "align": options.align,
-            "face": options.face,
-            "box": options.box and list(options.box),
-            "background": options.background and sha256_file(options.background),
+            **asked_of_every_photo(self._options),
         }
 
     def announcement(self, count: int, photo: Photo) -> str:
@@ -211,7 +208,7 @@ class StudentJob:
             raise FaceError("no face was found. On the command line: --box X0,Y0,X1,Y1, or leave out --align")
         size = photo.pixels.shape[:2]
         frames = [_frame_of(face, size) for face in faces]
-        squares = [{"chosen by": "align", **asdict(frame), "side": frame.side} for frame in frames]
+        squares = [as_record(frame, "align") for frame in frames]
         return frames, {"frames": squares}, [*photo.notes, *(note for face in faces for note in face.notes)]
 
     def segment(self, photo: Photo, frames: list[Frame], folder: Path, record: dict) -> str:
@@ -252,14 +249,11 @@ class PhotoJob:
             "version": __version__,
             "generator": generator.digest,
             "inversion": inversion,
-            "align": options.align,
-            "face": options.face,
-            "box": options.box and list(options.box),
             "method": self._segmenter.config.cache_key(),
             "rule": self.rule,
             "edges": self.edges,
-            "background": options.background and sha256_file(options.background),
             "objects": about_objects,
+            **asked_of_every_photo(options),
         }
 
     def request(self, path: Path) -> dict:
@@ -308,6 +302,16 @@ class PhotoJob:
         return f"{folder}: foreground is {result.mask.mean():.0%} of the photo"
 
 
+def asked_of_every_photo(options: PhotoOptions) -> dict:
+    """What is asked for whatever makes the mask: the square to look at and the background, as plain values."""
+    return {
+        "align": options.align,
+        "face": options.face,
+        "box": options.box and list(options.box),
+        "background": options.background and sha256_file(options.background),
+    }
+
+
 def digest_of(path: Path) -> str | None:
     """SHA-256 of a photo's file; None where it cannot be read, which reading it will explain."""
     try:
@@ -347,8 +351,7 @@ def load_for_photos(options: PhotoOptions) -> tuple[MobileStyleGAN | StyleGAN2, 
             f"a photo is inverted with gradients, and {generator.name} is drawn, it has none: take faces, "
             "or toy-stylegan to try things out"
         )
-    for note in getattr(generator, "notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(generator)
     return generator.to(options.device), official
 
 
@@ -410,7 +413,12 @@ def choose_frame(photo: Photo, options: PhotoOptions) -> tuple[Frame, dict, list
         frame, chosen_by = Frame.whole(size), "whole"
         if size[0] != size[1]:
             notes.append("taken as aligned: the square in its middle is looked at; --align finds the face")
-    return frame, {"chosen by": chosen_by, **asdict(frame), "side": frame.side}, notes
+    return frame, as_record(frame, chosen_by), notes
+
+
+def as_record(frame: Frame, chosen_by: str) -> dict:
+    """A square as plain values for a record, and how it was chosen."""
+    return {"chosen by": chosen_by, **asdict(frame), "side": frame.side}
 
 
 def _frame_of(face: Face, size: tuple[int, int]) -> Frame:

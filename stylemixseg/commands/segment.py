@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from stylemixseg.commands.parsing import (
-    DETECTION_OPTIONS,
     METHOD_OPTIONS,
     add_detection,
     add_method,
+    detection_settings,
     method_settings,
+    print_notes,
 )
 
 SUMMARY = "segment a photo of a face, or a generated image"
@@ -159,8 +159,7 @@ def run(args: argparse.Namespace) -> int:
 
         run_lengths()  # what writes the COCO file: without it the work would be in vain
 
-        given = {name: getattr(args, name) for name in DETECTION_OPTIONS if getattr(args, name) is not None}
-        objects = ObjectOptions(args.objects, **given)
+        objects = ObjectOptions(args.objects, **detection_settings(args))
     if not args.photos:
         return _segment_latent(args, settings, objects)
     from stylemixseg.commands.photos import PhotoOptions, segment_photos
@@ -194,7 +193,7 @@ def _check_segment(args) -> None:
     elif args.features:
         args.usage_error("--features divides the skin of --classes: give both")
     if args.objects is None:
-        if asked := [name for name in DETECTION_OPTIONS if getattr(args, name) is not None]:
+        if asked := list(detection_settings(args)):
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
     elif args.mask is not None:
         args.usage_error("--mask is for whole images, it does not go with --objects")
@@ -226,19 +225,18 @@ def _segment_latent(args, settings: dict, objects) -> int:
 
     from stylemixseg.commands.method import choose_method
     from stylemixseg.export.images import read_latent, save_segmentation
-    from stylemixseg.generators.base import seeded_z
+    from stylemixseg.generators.base import seeded_latent
     from stylemixseg.generators.zoo import load_generator
     from stylemixseg.settings import QUERY_TRUNCATION
 
     started = time.perf_counter()
     generator = load_generator(args.generator or "faces", engine=args.engine, device=args.device)
-    for note in getattr(generator, "notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(generator)
     if args.latent is not None:
         ws, query = read_latent(args.latent, generator), {"latent": args.latent.name}
     else:
         truncation = QUERY_TRUNCATION if args.truncation is None else args.truncation
-        ws = generator.mapping(seeded_z(args.seed, generator.z_dim).to(generator.w_avg), truncation)
+        ws = seeded_latent(generator, args.seed, truncation)
         query = {"seed": args.seed, "truncation": truncation}
     if objects is not None:
         from stylemixseg.commands.objects import announce, box_config

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stylemixseg.commands.parsing import DETECTION_OPTIONS, add_detection, add_method, method_settings
+from stylemixseg.commands.parsing import add_detection, add_method, detection_settings, method_settings, print_notes
 
 if TYPE_CHECKING:
     from stylemixseg.factory.engines.base import Engine
@@ -162,7 +161,7 @@ def _check(args: argparse.Namespace) -> None:
         if args.mask == "rule":
             args.usage_error("--classes needs --mask joint, got --mask rule")
     if args.objects is None:
-        if asked := [name for name in DETECTION_OPTIONS if getattr(args, name) is not None]:
+        if asked := list(detection_settings(args)):
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
     elif args.mask is not None:
         args.usage_error("--mask is for whole images, it does not go with --objects")
@@ -179,22 +178,18 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     if args.objects is not None:
         from stylemixseg.commands.objects import ObjectOptions, box_config
 
-        given = {name: getattr(args, name) for name in DETECTION_OPTIONS if getattr(args, name) is not None}
-        return Recipe(
-            args.generator, box_config(args.rule, settings), objects=ObjectOptions(args.objects, **given), **written
-        )
+        objects = ObjectOptions(args.objects, **detection_settings(args))
+        return Recipe(args.generator, box_config(args.rule, settings), objects=objects, **written)
     generator = load_generator(args.generator, device=args.device)
-    for note in getattr(generator, "notes", ()):
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(generator)
     mask = "joint" if args.classes is not None else args.mask
     segmenter, _ = choose_method(generator, mask, args.rule, settings)
     recipe = Recipe(args.generator, segmenter.config, **written)
     if args.classes is None:
         return recipe
-    from stylemixseg.joint.classes import load_clusters, read_names
+    from stylemixseg.commands.classes import named_clusters
 
-    clusters, names = load_clusters(generator, segmenter.config)
-    return replace(recipe, classes=read_names(args.classes, clusters.k) if args.classes else names)
+    return replace(recipe, classes=named_clusters(generator, segmenter.config, args.classes)[1])
 
 
 def _engine(args: argparse.Namespace) -> Engine:

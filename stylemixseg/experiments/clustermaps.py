@@ -20,7 +20,7 @@ from stylemixseg._util.keys import cache_key
 from stylemixseg.experiments.kept import kept_arrays, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.foreground import Saliency
-from stylemixseg.generators.base import Generator, seeded_z
+from stylemixseg.generators.base import Generator, seeded_latent
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.summary import StyleStack, as_summary
@@ -67,7 +67,7 @@ def _made(
 
 def query_latent(generator: Generator, profile: Profile, seed: int):
     """w0 (1, num_ws, w_dim) of a query seed under the profile's truncation."""
-    return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), profile.queries.truncation)
+    return seeded_latent(generator, seed, profile.queries.truncation)
 
 
 def make_cluster_maps(

@@ -17,7 +17,7 @@ from stylemixseg._util.outputs import PNG_LEVEL
 from stylemixseg._util.threads import one_thread
 from stylemixseg.factory.recipe import IGNORE, Recipe
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, FullMaskWarning, Saliency, apply_rule
-from stylemixseg.generators.base import KnowsTheTruth, LimitsThreads, seeded_z
+from stylemixseg.generators.base import KnowsTheTruth, LimitsThreads, seeded_latent
 from stylemixseg.joint.classes import class_map, load_clusters
 from stylemixseg.metrics import confusion
 from stylemixseg.objects.detection.filtering import NoDetectionWarning
@@ -131,11 +131,10 @@ class SampleMaker:
             TypeError: a seed that is no whole number.
             ValueError: a seed out of range.
         """
-        z = seeded_z(seed, self.generator.z_dim).to(self.generator.w_avg)
         with one_thread(), warnings.catch_warnings():
             for category in _QUIET:
                 warnings.simplefilter("ignore", category)
-            ws = self.generator.mapping(z, self.recipe.truncation)
+            ws = seeded_latent(self.generator, seed, self.recipe.truncation)
             made = self._foreground(ws) if self.segmenter else self._objects(ws)
         record, pictures = made
         head = {"seed": seed, "truncation": self.recipe.truncation}

@@ -97,6 +97,11 @@ class KnowsTheTruth(Protocol):
         ...
 
 
+def seeded_latent(generator: Generator, seed: int, truncation: float) -> torch.Tensor:
+    """w0 (1, num_ws, w_dim) of a seed, on the generator's device; see `seeded_z`."""
+    return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), truncation)
+
+
 def seeded_z(seeds: int | Sequence[int], z_dim: int) -> torch.Tensor:
     """Input latents, one row for each seed (section 3.1).
 
