@@ -94,7 +94,7 @@ from stylemixseg.mixing import (
 from stylemixseg.models.references import FaceParser
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.photos.sharpening import resized_soft, sharpen
+from stylemixseg.sharpening import resized_soft, sharpen
 from stylemixseg.photos.student import StudentSegmenter
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.viz.compositing import (

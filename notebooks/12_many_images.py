@@ -68,7 +68,6 @@ from stylemixseg.experiments.joint import (
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, reference_parts, rule_mask
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.joint.base import soft_mask
 from stylemixseg.joint.classes import (
     class_map,
     fit_clusters,
@@ -77,7 +76,7 @@ from stylemixseg.joint.classes import (
 from stylemixseg.joint.place import resized
 from stylemixseg.metrics import Confusion, paired_difference
 from stylemixseg.mixing import query_image, style_mixed_images
-from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.segmenter import StyleMixSegmenter, probability_of
 from stylemixseg.viz.clustersheet import cluster_rows
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, lines
@@ -181,13 +180,13 @@ rows = []
 for image, summary in zip(images, summaries):
     labels = segmenter.cluster(summary).labels
     by_rule = rule_mask(labels, P.method.k, RULES["saliency"])
-    score = resized(judge.score(summary), by_rule.shape)
+    probability = probability_of(judge, judge.score(summary), image)
     rows.append(
         [
             image,
             overlay(image, by_rule),
-            soft_mask(score),
-            overlay(image, score > 0),
+            probability,
+            overlay(image, resized(probability, by_rule.shape) > 0.5),
         ]
     )
 image_grid(rows, column_titles=["query", "saliency", "judge", "its mask"])
@@ -341,9 +340,10 @@ for start in range(0, len(worst), 5):
         image, summary = query_image(generator, w0, side), segmenter.summary(w0)
         labels = segmenter.cluster(summary).labels
         by_rule = rule_mask(labels, P.method.k, RULES["saliency"])
-        score = resized(judge.score(summary), by_rule.shape)
+        probability = probability_of(judge, judge.score(summary), image)
+        by_judge = resized(probability, by_rule.shape) > 0.5
         columns.append(
-            [image, overlay(image, by_rule), overlay(image, score > 0)]
+            [image, overlay(image, by_rule), overlay(image, by_judge)]
         )
     columns += [[None] * 3] * (5 - len(columns))
     blocks += zip(*columns)

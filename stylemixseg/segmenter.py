@@ -15,7 +15,7 @@ from stylemixseg._util.tensors import check_latents
 from stylemixseg.clustering import KMeansResult
 from stylemixseg.foreground import apply_rule, foreground_clusters
 from stylemixseg.generators.base import Generator, KnowsItsMemory
-from stylemixseg.joint.base import soft_mask
+from stylemixseg.joint.base import PixelJudge, soft_mask
 from stylemixseg.joint.place import resized
 from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
 from stylemixseg.settings import MixPlan, SegmenterConfig
@@ -134,6 +134,8 @@ class Segmenter(ABC, Generic[Query]):
     def _judge(self, summary: StyleSummary) -> tuple[KMeansResult, np.ndarray, np.ndarray | None]:
         """Clusters, which of them are foreground (k,) bool, and the judge's log-odds (h', w'), if there is one."""
         config = self.config
+        if config.judge is not None:  # it looks at X_s several times
+            summary = summary.at_hand()
         result = self.cluster(summary)
         if config.judge is None:
             return result, foreground_clusters(result.labels, config.k, config.rule), None
@@ -153,9 +155,9 @@ class Segmenter(ABC, Generic[Query]):
         if score is None:
             mask, certainty = foreground[clusters], confidence(result.distances, foreground)
         else:
-            if len(image) % len(score):  # such as a small image: the judge looks closer than its pixels
-                score = resized(score, image.shape[:2])
-            mask, certainty = enlarge(score > 0, len(image)), soft_mask(score)
+            assert self.config.judge is not None
+            certainty = probability_of(self.config.judge, score, image)
+            mask = enlarge(certainty > 0.5, len(image))
         return Segmentation(
             image=image,
             clusters=clusters,
@@ -232,6 +234,26 @@ class StyleMixSegmenter(Segmenter[Tensor]):
         check_latents("ws", ws, self.generator.num_ws, self.generator.w_dim)
         if ws.shape[0] != 1:
             raise ValueError(f"ws must hold one query, shape (1, num_ws, w_dim), got {tuple(ws.shape)}: loop over them")
+
+
+def probability_of(judge: PixelJudge, score: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A judge's probability of foreground for the pixels of a query image, its outline drawn along the image's edges.
+
+    Args:
+        judge: says within which radius the outline moves.
+        score: its log-odds (h, w) float32.
+        image: the query (H, W, 3) uint8, that is X_0, perhaps smaller.
+
+    Returns:
+        (H, W) float32 in 0..1; without a move of the outline (h, w), where h divides H.
+    """
+    size = (image.shape[0], image.shape[1])
+    if not judge.edges:
+        # A small image, for example: the judge looks closer than its pixels.
+        return soft_mask(resized(score, size) if size[0] % len(score) else score)
+    from stylemixseg.sharpening import sharpen  # it brings kornia, which takes a while
+
+    return sharpen(soft_mask(resized(score, size)), image, judge.edges)
 
 
 def confidence(distances: np.ndarray, foreground: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from stylemixseg.generators.base import Generator
 from stylemixseg.mixing import byte_levels, check_resolution, iter_mixed_images, iter_style_mixes
 from stylemixseg.settings import MixPlan
 
+_AT_HAND = 1 << 26  # bytes of colours that are kept for whoever looks at them several times: n = 8 at 256 px has 6 MB
 _MOVED_AT_ONCE = 1 << 16  # pixels moved to a device: of n = 50 images 40 MB
 
 
@@ -66,6 +67,10 @@ class StyleSummary(ABC):
     def cluster(self, k: int, **options: int) -> KMeansResult:
         """K-means over the pixels, equation 2; options as `clustering.kmeans`."""
         return kmeans(self, k, **options)
+
+    def at_hand(self) -> StyleSummary:
+        """The same, its colours computed once and kept where that takes little memory: for whoever looks often."""
+        return self
 
     def project(self, weights: np.ndarray) -> np.ndarray:
         """Every pixel's row times weights: a linear function of X_s, such as a discriminant's log-odds.
@@ -145,6 +150,11 @@ class StyleStack(_HostSummary):
     def in_color_space(self, color_space: str) -> StyleStack:
         """The same images in another colour space; nothing is computed or copied."""
         return StyleStack(self._planes, color_space)
+
+    def at_hand(self) -> StyleSummary:
+        """X_s as an array where it is small, else these images."""
+        height, width, entries = self.shape
+        return SummaryArray(self.tensor()) if 4 * height * width * entries <= _AT_HAND else self
 
     def first(self, n: int) -> StyleStack:
         """X_s of the first n images alone; nothing is copied."""

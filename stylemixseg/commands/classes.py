@@ -14,6 +14,7 @@ from stylemixseg.joint.classes import (
     load_clusters,
     read_names,
 )
+from stylemixseg.segmenter import Segmentation
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary
 
@@ -54,9 +55,9 @@ class NamedParts:
             found, where = ", ".join(self._names.classes), names or "the names of the package"
             raise ValueError(f"--features needs a class named {DIVIDED}, got {found} in {where}")
 
-    def of(self, summary: StyleSummary, mask: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Class map (H, W) uint8 of an image with foreground mask (H, W) bool, and its classes by label."""
-        labels = class_map(self._clusters, self._names, summary, mask)
+    def of(self, summary: StyleSummary, found: Segmentation) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Class map (H, W) uint8 of a segmented image, whose X_s is `summary`, and its classes by label."""
+        labels = class_map(self._clusters, self._names, summary, found.mask, found.image)
         if self._features is None:
             return labels, self._names.classes
         return finer_map(labels, self._names, DIVIDED, *self._features, summary)

@@ -257,7 +257,7 @@ def _segment_latent(args, settings: dict, objects) -> int:
         parts = NamedParts(generator, segmenter.config, args.classes, args.features)
         summary = segmenter.summary(ws, progress=True)
         result = segmenter.from_summary(ws, summary)
-        labels, classes = parts.of(summary, result.mask)
+        labels, classes = parts.of(summary, result)
         save_classes(labels, classes, args.out)
     folder = save_segmentation(result, args.out, query=query, seconds=time.perf_counter() - started)
     print(f"{folder}: foreground is {result.mask.mean():.0%} of the image ({name})")

@@ -23,7 +23,7 @@ from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, reference_masks, rule_mask, second_reference
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.joint.base import NoJudgeError, PixelJudge, soft_mask
+from stylemixseg.joint.base import NoJudgeError, PixelJudge
 from stylemixseg.joint.classes import ClusterNames, StyleClusters, class_map, load_clusters
 from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.joint.judge import JUDGED_AT, StyleJudge, fitted_judge, load_judge, save_judges
@@ -32,7 +32,7 @@ from stylemixseg.joint.place import resized
 from stylemixseg.joint.selftraining import Example, SelfTraining, fit_judge
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image
-from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.segmenter import StyleMixSegmenter, enlarge, probability_of
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleStack
 
@@ -143,13 +143,12 @@ def _judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools
         line: PixelJudge | None = fitted_discriminant(generator, replace(method, n=n))
         if line is not None:
             add(f"discriminant.n{n}", resized(line.score(summary), (len(truth), len(truth))) > 0)
-        score = resized(judge.score(summary), (len(truth), len(truth)))
-        add(f"judge.n{n}", score > 0)
-        probability = soft_mask(score)
+        probability = resized(probability_of(judge, judge.score(summary), item["image"]), (len(truth), len(truth)))
+        add(f"judge.n{n}", probability > 0.5)
         found["bins"][str(n)] = Calibration.of(probability, truth).plain()
         found["sure"][str(n)] = float(np.abs(2 * probability - 1).mean())
         if parts is not None:
-            labels = class_map(*tools.clusters[n], summary, score > 0)
+            labels = class_map(*tools.clusters[n], summary, probability > 0.5, item["image"])
             found["classes"][f"shared.n{n}"] = class_counts(labels, parts)
             found["classes"][f"k{PAPER_K}.n{n}"] = class_counts(named_by_reference(summary, parts), parts)
     return found

@@ -44,15 +44,14 @@ from stylemixseg.inversion.encoder import REFINEMENTS
 from stylemixseg.inversion.projector import ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.joint.base import soft_mask
 from stylemixseg.joint.judge import fitted_judge
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.references import DeepLabPerson, FaceParser
 from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.photos.sharpening import resized_soft, sharpen
-from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.segmenter import StyleMixSegmenter, probability_of
 from stylemixseg.settings import JUDGE_STYLES
+from stylemixseg.sharpening import resized_soft, sharpen
 from stylemixseg.summary import StyleStack, StyleSummary
 
 PHOTOS_AGAIN = 2  # in a spot check
@@ -198,14 +197,16 @@ class PhotoRun:
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
-        return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary), numbers)
+        return PhotoResult(
+            inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary, found.image), numbers
+        )
 
-    def probability(self, summary: StyleSummary) -> np.ndarray | None:
+    def probability(self, summary: StyleSummary, reconstruction: np.ndarray) -> np.ndarray | None:
         """The judge's probability of foreground (h', w') float32, from the first styles; None without a judge."""
         if self.judge is None:
             return None
         assert isinstance(summary, StyleStack)  # a profile computes on the CPU
-        return soft_mask(self.judge.score(summary.first(self.judge_styles)))
+        return probability_of(self.judge, self.judge.score(summary.first(self.judge_styles)), reconstruction)
 
 
 NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader

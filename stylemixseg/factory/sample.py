@@ -144,12 +144,12 @@ class SampleMaker:
         assert self.segmenter is not None
         summary = self.segmenter.summary(ws)
         found = self.segmenter.from_summary(ws, summary)
-        sure = _averaged(found.confidence, self.side)
+        image, sure = _smaller(found.image, self.side), _averaged(found.confidence, self.side)
         mask = found.mask if len(found.mask) == self.side else sure > 0.5
         labels = mask.astype(np.uint8)
         if self.clusters is not None:
             assert self.recipe.classes is not None
-            labels = class_map(self.clusters, self.recipe.classes, summary, mask)
+            labels = class_map(self.clusters, self.recipe.classes, summary, mask, image)
         labels[np.abs(sure - 0.5) < self.recipe.ignore] = IGNORE
         record = {
             "mask_share": float(mask.mean()),
@@ -158,7 +158,7 @@ class SampleMaker:
             "ignored_share": float((labels == IGNORE).mean()),
         }
         soft = np.rint(sure * np.float32(255)).astype(np.uint8)
-        return record, {"image.png": _smaller(found.image, self.side), "mask.png": labels, "soft.png": soft}
+        return record, {"image.png": image, "mask.png": labels, "soft.png": soft}
 
     def _objects(self, ws: Tensor) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         asked, config = self.recipe.objects, self.recipe.config

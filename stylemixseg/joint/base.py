@@ -21,6 +21,11 @@ class PixelJudge(Protocol):
     name: ClassVar[str]
 
     @property
+    def edges(self) -> float:
+        """Radius, as a share of the side, within which an outline is moved to the query image's edges; 0: it is not."""
+        ...
+
+    @property
     def entries(self) -> int:
         """Of a row of X_s that it was fitted for, 3n."""
         ...

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
+from scipy.special import softmax
 
 from stylemixseg._util.checks import check_real
 from stylemixseg.clustering import fit_centroids
@@ -34,6 +35,7 @@ FEATURES_FILE = WEIGHTS_FILE.with_name("faces_features.safetensors")  # clusters
 BACKGROUND = "background"
 SMALL = 64  # px, side of the stored maps of where clusters lie
 _SHARPNESS = 20.0  # log-odds for each unit of cosine
+_EDGES = 1 / 16  # of the side: radius within which classes are moved to the image's edges
 _PRIOR = 0.5  # how much the place counts against the colours; 1 would count dependent evidence twice
 _SMOOTHING = 1 / 128  # of the side
 _LEAST_SHARE = 0.004  # no place is impossible for a class
@@ -159,23 +161,32 @@ def read_names(path: str | Path, k: int) -> ClusterNames:
 
 
 def class_map(
-    clusters: StyleClusters, names: ClusterNames, summary: np.ndarray | StyleSummary, mask: np.ndarray
+    clusters: StyleClusters,
+    names: ClusterNames,
+    summary: np.ndarray | StyleSummary,
+    mask: np.ndarray,
+    image: np.ndarray | None = None,
 ) -> np.ndarray:
     """The class of every pixel: background outside of the mask, inside it the class whose clusters fit best.
 
-    The best cosine of a class's clusters, smoothed a little, and half of the class's log-share at the place.
+    The best cosine of a class's clusters, smoothed a little. What then says where one class ends and the next begins
+    are the edges of the query image (a guided filter of the classes' probabilities), or without an image half of the
+    class's log-share at the place.
 
     Args:
         clusters: of the generator.
         names: of the clusters.
         summary: X_s (h, w, 3n) of the image.
         mask: foreground (H, W) bool, H and W at least h and w.
+        image: the query (H, W, 3) uint8, if classes are to follow its edges: right for parts as large as hair, and
+            wrong for parts as small as eyes.
 
     Returns:
         (H, W) uint8, labels as in `names.classes`.
 
     Raises:
-        ValueError: names of another number of clusters, X_s of another number of styles.
+        ValueError: names of another number of clusters, X_s of another number of styles, an image of another size than
+            the mask.
     """
     if len(names.of_cluster) != clusters.k:
         raise ValueError(f"names must be for {clusters.k} clusters, got {len(names.of_cluster)}")
@@ -189,12 +200,21 @@ def class_map(
             scores.append(np.full(mask.shape, -np.inf, np.float32))
             continue
         best = _SHARPNESS * similarity[..., mine].max(2)
-        if clusters.share.any():
+        if image is None and clusters.share.any():
             place = np.log(clusters.share[mine].sum(0).clip(_LEAST_SHARE)).astype(np.float32)
             best = best + _PRIOR * resized(place, size)
         scores.append(resized(gaussian_filter(best, _SMOOTHING * min(size)), (mask.shape[0], mask.shape[1])))
+    if image is not None:
+        scores = _along_edges(scores, image)
     labels = np.argmax(scores, axis=0).astype(np.uint8) + 1
     return np.where(mask, labels, 0).astype(np.uint8)
+
+
+def _along_edges(scores: list[np.ndarray], image: np.ndarray) -> list[np.ndarray]:
+    """Log-odds (H, W) of each class as probabilities that change at the edges of an image (H, W, 3) uint8."""
+    from stylemixseg.sharpening import sharpen  # it brings kornia, which takes a while
+
+    return [sharpen(of_class, image, _EDGES) for of_class in softmax(np.stack(scores), axis=0)]
 
 
 def fit_clusters(

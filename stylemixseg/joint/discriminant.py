@@ -46,6 +46,7 @@ class StyleDiscriminant:
     weights: np.ndarray
     bias: float
     name: ClassVar[str] = "discriminant"
+    edges: ClassVar[float] = 0.0
 
     @property
     def entries(self) -> int:

@@ -8,8 +8,9 @@ paper's rules look at one image at a time and cannot use that. The judge here ad
 * a location prior (`place.py`) is added, for aligned images only;
 * half of the result is averaged inside small clusters of the image itself, because pixels that vary together belong
   together (section 3.2), whatever the network thinks of a single one;
-* the outline is moved outwards by a fixed share of the image's side. References that people made draw outlines a little
-  outside of the hair. The share is the only thing here that was chosen with a reference, on development images.
+* the outline is moved outwards by a fixed share of the image's side, because references that people made draw outlines
+  a little outside of the hair, and then to the nearest edges of the query image by a guided filter (`sharpening.py`).
+  The share and the filter are all that was chosen here with a reference, on development images.
 
 `selftraining.py` fits it; `data_scripts/fit_judge.py` fitted those for faces that come with the package.
 """
@@ -35,6 +36,7 @@ from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_judge.safetensors"
 JUDGED_AT = 256  # px: a judge sees no more in a larger X_s, and the outline is drawn at 512 px from its log-odds
+FITS = ("segments", "outline", "edges")  # what a file keeps of a judge besides its arrays
 _LIMIT = 6.0  # of a network's log-odds, so that one pixel cannot outweigh its place and its neighbours
 _SMOOTHING = 1 / 128  # of the side: of the log-odds that are not averaged in clusters
 _OUTLINE_SIDE = 512  # px, at which the outline is moved
@@ -50,17 +52,21 @@ class StyleJudge:
         prior: (64, 64) float32 log-odds by place, or None where images are not aligned.
         segments: clusters of the image inside which scores are averaged; 0: none.
         outline: how far the outline moves outwards, as a share of the side, 0..0.05.
+        edges: radius, as a share of the side, within which the outline then moves to the query image's edges, 0..0.25;
+            0: it does not. `segmenter.probability_of` does it, since a judge does not see the query image.
     """
 
     network: PixelNetwork
     prior: np.ndarray | None = None
     segments: int = 0
     outline: float = 0.0
+    edges: float = 0.0
     name: ClassVar[str] = "joint"
 
     def __post_init__(self) -> None:
         check_int("segments", self.segments, 0)
         check_real("outline", self.outline, 0, 0.05)
+        check_real("edges", self.edges, 0, 0.25)
 
     @property
     def entries(self) -> int:
@@ -159,7 +165,7 @@ def save_judges(
         if judge.prior is not None:
             named["prior"] = judge.prior
         tensors |= {f"n{n}.{name}": np.asarray(value, np.float32) for name, value in named.items()}
-    fits = {str(n): {"segments": judge.segments, "outline": judge.outline} for n, judge in judges.items()}
+    fits = {str(n): {name: getattr(judge, name) for name in FITS} for n, judge in judges.items()}
     write_fitted(path, tensors, generator, config, list(judges), {**record, "fits": fits})
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from stylemixseg._util.checks import check_image, check_int
 from stylemixseg._util.optional import extra
-from stylemixseg.photos.sharpening import resized_soft
+from stylemixseg.sharpening import resized_soft
 
 SIDE = 256  # px; the cut is made at this size: the outline that an inversion misses is coarse
 ITERATIONS = 3

@@ -12,8 +12,8 @@ from stylemixseg.inversion.base import Inversion, Inverter
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
+from stylemixseg.sharpening import resized_soft, sharpen
 
 MAX_GUIDE = 1024  # px; a frame that is larger in the photo is looked at in this size
 # A soft mask and the photo, both of the frame -> a soft mask.

@@ -34,7 +34,7 @@ from stylemixseg.inversion.ways import inverters
 from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.metrics import confusion, mean_iou, trimap_confusion
 from stylemixseg.mixing import query_image
-from stylemixseg.photos.sharpening import sharpen
+from stylemixseg.sharpening import sharpen
 
 pytestmark = pytest.mark.filterwarnings("ignore:(empty|full) mask")  # noise has no object
 

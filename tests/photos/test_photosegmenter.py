@@ -15,8 +15,8 @@ from stylemixseg.metrics import confusion
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.graphcut import graph_cut
 from stylemixseg.photos.segmenter import MAX_GUIDE, PhotoSegmenter
-from stylemixseg.photos.sharpening import resized_soft, sharpen
 from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.sharpening import resized_soft, sharpen
 
 SIDE = 64
 

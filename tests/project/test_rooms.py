@@ -24,6 +24,7 @@ ROOMS = (
     "mixing",
     "clustering",
     "summary",
+    "sharpening",
     "joint",
     "segmenter",
     "variants",

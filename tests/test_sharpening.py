@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from stylemixseg import sharpening
 from stylemixseg.metrics import confusion
-from stylemixseg.photos import sharpening
-from stylemixseg.photos.sharpening import sharpen, sharpen_mask
+from stylemixseg.sharpening import sharpen, sharpen_mask
 
 
 def two_halves(side=64, edge=32, left=(200, 60, 40), right=(40, 60, 200)):
