@@ -53,7 +53,7 @@ def main() -> None:
     profile = load_profile("full")
     generator = load_generator(profile.generator)
     faces = Faces(generator, profile)
-    judges = {n: load_judge(generator, replace(profile.method, n=n)) for n in NS}
+    judges = {n: load_judge(generator, replace(profile.method, n=n)).without_edges() for n in NS}
     most = max(NS)
 
     def reference(seed: int) -> np.ndarray:

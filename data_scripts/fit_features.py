@@ -72,7 +72,7 @@ def main() -> None:
     generator = load_generator(profile.generator)
     configs = {n: replace(profile.method, n=n, resolution=JUDGED_AT) for n in NS}
     segmenter = StyleMixSegmenter(generator, configs[most])
-    judges = {n: load_judge(generator, config) for n, config in configs.items()}
+    judges = {n: load_judge(generator, config).without_edges() for n, config in configs.items()}
     first_level = {n: load_clusters(generator, config) for n, config in configs.items()}
 
     def faces(seeds: Sequence[int], what: str) -> Iterator[Face]:

@@ -4,10 +4,11 @@ It is written to stylemixseg/models/weights/faces_judge.safetensors, its provena
 the paper's rule to the judge goes to book/results/development/judge.json; it is measured on development faces on which
 nothing was fitted. No evaluation face takes part.
 
+Afterwards data_scripts/choose_edges.py chooses how the masks follow the edges of the query image.
+
 No label takes part in the fit either: the paper's two rules segment the faces, and the judge learns what repeats
-(stylemixseg/joint/selftraining.py). Two things rest on a reference, the face parser: how far the outline moves, and
-whether it then follows the image's edges, is chosen on the faces of the ladder, and the settings of the rules were
-chosen before (data_scripts/choose_rules.py).
+(stylemixseg/joint/selftraining.py). Two things rest on a reference, the face parser: how far the outline moves is
+chosen on the faces of the ladder, and the settings of the rules were chosen before (data_scripts/choose_rules.py).
 
     python data_scripts/fit_judge.py        150 faces to fit on, 60 for the ladder; an hour on two cores, most of it for
                                             style mixes, which are kept in the cache folder: stop it, and it goes on
@@ -37,7 +38,7 @@ from stylemixseg.joint.place import resized
 from stylemixseg.joint.selftraining import Example, Fitted, SelfTraining, fit_judge
 from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou, paired_difference, trimap_confusion
 from stylemixseg.mixing import query_image
-from stylemixseg.segmenter import StyleMixSegmenter, enlarge, probability_of
+from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.summary import StyleStack
 
 SIDE = 128  # px: a judge looks at single pixels, and small images hold as many kinds of them
@@ -46,7 +47,6 @@ NS = (8, 20)  # with more styles a judge is no better
 FITTED_ON = ((10000, 100, 0.7), (10200, 50, 0.85))  # first seed, how many, truncation of the queries
 LADDER_ON = (10300, 60)
 OUTLINES = (0, 1, 2, 3, 4, 5, 6)  # px of 512
-EDGES = {"": 0.0, ".edges": 1 / 32}  # radius within which an outline follows the image's edges, by name
 RESULTS = Path("book/results/development/judge.json")
 
 
@@ -74,20 +74,12 @@ class Ladder:
         self.seeds = range(first, first + count)
         self.stacks = stacks
         latents = [query_latent(generator, profile, seed) for seed in self.seeds]
-        self.images = [query_image(generator, w0, profile.method.resolution) for w0 in latents]
-        maps = [{"image": image} for image in self.images]
+        maps = [{"image": query_image(generator, w0, profile.method.resolution)} for w0 in latents]
         self.truths = reference_masks(profile.reference, generator, profile, self.seeds, maps)
 
     def of(self, judge: PixelJudge, n: int) -> list[np.ndarray]:
-        """Masks (512, 512) of all faces."""
-        return self.drawn(judge, [judge.score(stack.first(n)) for stack in self.stacks])
-
-    def drawn(self, judge: PixelJudge, scores: list[np.ndarray]) -> list[np.ndarray]:
-        """Masks (512, 512) of all faces, from a judge's log-odds of each."""
-        return [
-            resized(probability_of(judge, score, image), truth.shape) > 0.5
-            for score, image, truth in zip(scores, self.images, self.truths, strict=True)
-        ]
+        """Log-odds (512, 512) of every face."""
+        return [resized(judge.score(stack.first(n)), truth.shape) for stack, truth in zip(self.stacks, self.truths)]
 
     def scored(self, masks: list[np.ndarray]) -> list[Confusion]:
         return [confusion(mask, truth) for mask, truth in zip(masks, self.truths, strict=True)]
@@ -122,10 +114,10 @@ def main() -> None:
             recorder.add(f"judge.n{n}.agreement.round{number}", agreement, n=len(examples), note="of two halves")
         recorder.add(f"judge.n{n}.rounds", fits[n].rounds, note="the round with the greatest agreement")
         climb(ladder, fits[n], examples, n, profile, recorder)
-    outline, edges = choose_outline(ladder, fits[NS[-1]].judge, NS[-1], recorder)
-    judges = {n: replace(fitted.judge, outline=outline, edges=edges) for n, fitted in fits.items()}
+    outline = choose_outline(ladder, fits[NS[-1]].judge, NS[-1], recorder) / 512
+    judges = {n: replace(fitted.judge, outline=outline) for n, fitted in fits.items()}
     for n, judge in judges.items():
-        masks = ladder.of(judge, n)
+        masks = [score > 0 for score in ladder.of(judge, n)]
         recorder.add_ious(f"judge.n{n}.chosen", ladder.scored(masks), average="dataset", images=names(ladder))
         recorder.add_ious(f"judge.n{n}.chosen.trimap", ladder.trimaps(masks), average="dataset", images=names(ladder))
     record = {
@@ -174,7 +166,7 @@ def climb(
     }
     before: list[Confusion] | None = None
     for name in [*rungs, *judges]:
-        masks = rungs[name] if name in rungs else ladder.of(judges[name], n)
+        masks = rungs[name] if name in rungs else [score > 0 for score in ladder.of(judges[name], n)]
         scored = ladder.scored(masks)
         prefix = f"judge.n{n}.ladder.{name}"
         recorder.add_ious(prefix, scored, average="dataset", images=names(ladder))
@@ -188,26 +180,24 @@ def climb(
         before = scored
 
 
-def choose_outline(ladder: Ladder, judge: StyleJudge, n: int, recorder: RunRecorder) -> tuple[float, float]:
-    """How far the outline moves and within which radius it then follows edges, as shares of the side: the best mIoU."""
+def choose_outline(ladder: Ladder, judge: StyleJudge, n: int, recorder: RunRecorder) -> int:
+    """The move of the outline, in px of 512, with the best mIoU."""
     before = [
         judge.before_outline(stack.first(n), clusters_of(stack.first(n), judge.segments)) for stack in ladder.stacks
     ]
     found = {}
-    for name, edges in EDGES.items():
-        for pixels in OUTLINES:
-            moved = [moved_outline(score, pixels / 512) for score in before]
-            masks = ladder.drawn(replace(judge, edges=edges), moved)
-            scored, trimaps = ladder.scored(masks), ladder.trimaps(masks)
-            found[pixels / 512, edges] = miou = mean_iou(scored, "dataset")
-            near, prefix = mean_iou(trimaps, "dataset"), f"judge.n{n}.outline{name}.px{pixels}"
-            recorder.add_ious(prefix, scored, average="dataset", images=names(ladder))
-            recorder.add(f"{prefix}.trimap.miou", near, n=len(trimaps))
-            print(f"outline {pixels} px{name}: mIoU {miou:.4f}, trimap {near:.4f}")
-    outline, edges = max(found, key=lambda drawn: round(found[drawn], 3))
-    recorder.add("judge.outline", outline, note="share of the side")
-    recorder.add("judge.edges", edges, note="radius, share of the side")
-    return outline, edges
+    for pixels in OUTLINES:
+        masks = [
+            resized(moved_outline(score, pixels / 512), truth.shape) > 0 for score, truth in zip(before, ladder.truths)
+        ]
+        scored, trimaps = ladder.scored(masks), ladder.trimaps(masks)
+        found[pixels] = mean_iou(scored, "dataset")
+        recorder.add_ious(f"judge.n{n}.outline.px{pixels}", scored, average="dataset", images=names(ladder))
+        recorder.add(f"judge.n{n}.outline.px{pixels}.trimap.miou", mean_iou(trimaps, "dataset"), n=len(trimaps))
+        print(f"outline {pixels} px: mIoU {found[pixels]:.4f}, trimap {mean_iou(trimaps, 'dataset'):.4f}")
+    best = max(found, key=lambda pixels: round(found[pixels], 3))
+    recorder.add("judge.outline", best / 512, note="share of the side")
+    return best
 
 
 if __name__ == "__main__":

@@ -416,11 +416,12 @@ display(
 # %% tags=["remove-output"]
 seeds = range(P.joint.fit_first, P.joint.fit_first + 12)
 more = [segmenter.summary(query_latent(generator, P, seed)) for seed in seeds]
-masks = [resized(judge.score(x), x.shape[:2]) > 0 for x in more]
+coarse = judge.without_edges()
+masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in more]
 clusters = fit_clusters(list(zip(more, masks)), k=8, ns=(n,))[n]
 
 # %% mystnb={"image": {"alt": "A slider over eight rows of images; in row i only the pixels of cluster i are bright"}, "figure": {"caption": "What does each cluster show? Move the slider, and give each of the eight clusters a name.", "name": "fig-name-clusters"}}
-example_masks = [resized(judge.score(x), x.shape[:2]) > 0 for x in summaries]
+example_masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in summaries]
 shown = [
     (image, mask, clusters.assign(summary))
     for image, mask, summary in zip(images, example_masks, summaries)

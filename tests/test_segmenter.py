@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,12 +15,44 @@ import torch
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, FullMaskWarning, Saliency
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
+from stylemixseg.joint.base import soft_mask
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.segmenter import StyleMixSegmenter, confidence, enlarge
+from stylemixseg.segmenter import StyleMixSegmenter, confidence, enlarge, probability_of
 from stylemixseg.settings import SegmenterConfig
 
 RULE = CornerMinority()
+SQUARE = np.zeros((96, 96), bool)  # what the query image of the tests of outlines shows
+SQUARE[24:72, 24:72] = True
+
+
+def shown_square() -> np.ndarray:
+    noise = np.random.RandomState(0).randint(-8, 9, (96, 96, 3))
+    return (np.where(SQUARE[..., None], 170, 70) + noise).astype(np.uint8)
+
+
+def square_score(grown: int) -> np.ndarray:
+    """Log-odds of a judge that draws the square too large by some pixels of 96, at half the size."""
+    large = np.zeros((96, 96), bool)
+    large[24 - grown : 72 + grown, 24 - grown : 72 + grown] = True
+    return np.where(large, 4.0, -4.0).astype(np.float32).reshape(48, 2, 48, 2).mean((1, 3))
+
+
+def test_a_judges_outline_goes_to_the_edges_of_the_image():
+    plain, along = (SimpleNamespace(edges=edges) for edges in (0.0, 1 / 8))
+    score = square_score(2)
+    drawn = probability_of(along, score, shown_square())
+    assert drawn.shape == (96, 96) and drawn.min() >= 0 and drawn.max() <= 1
+    left_as_it_is = probability_of(plain, score, shown_square())
+    assert left_as_it_is.shape == (48, 48)
+    np.testing.assert_array_equal(left_as_it_is, soft_mask(score))
+    before = confusion(enlarge(left_as_it_is > 0.5, 96), SQUARE).miou
+    assert before < 0.92 and confusion(drawn > 0.5, SQUARE).miou > 0.99
+
+
+def test_an_outline_that_does_not_move_fits_an_image_of_any_size():
+    score = square_score(0)
+    assert probability_of(SimpleNamespace(edges=0.0), score, shown_square()[:40, :40]).shape == (40, 40)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
+from stylemixseg import summary
 from stylemixseg.colors import to_color_space
 from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.toyworld.world import ToyWorld
@@ -25,6 +26,15 @@ def world():
 @pytest.fixture(scope="module")
 def latents(world):
     return world.mapping(seeded_z(7, world.z_dim), 0.7), draw_style_latents(world, 5, seed=1)
+
+
+def test_colours_are_kept_where_they_are_few(monkeypatch):
+    stack = StyleStack(np.random.RandomState(0).randint(0, 256, (4, 3, 6, 5), np.uint8))
+    kept = stack.at_hand()
+    np.testing.assert_array_equal(kept.rows(slice(None)), stack.rows(slice(None)))
+    assert kept.shape == stack.shape and kept is not stack and kept.at_hand() is kept
+    monkeypatch.setattr(summary, "_AT_HAND", 4 * 6 * 5 * 12 - 1)
+    assert stack.at_hand() is stack
 
 
 def test_lab_is_scikit_images():

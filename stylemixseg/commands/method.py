@@ -16,7 +16,7 @@ RULES = {"saliency": Saliency, "corner": CornerMinority}
 
 
 def choose_method(
-    generator: Generator, mask: str | None, rule: str | None, settings: dict[str, Any]
+    generator: Generator, mask: str | None, rule: str | None, settings: dict[str, Any], *, edges: bool = True
 ) -> tuple[StyleMixSegmenter, str]:
     """The method, and its name: that of the rule, or "joint".
 
@@ -26,6 +26,7 @@ def choose_method(
         rule: "saliency", "corner", or None: saliency.
         settings: of the method, by the names of `SegmenterConfig`. Where they leave n and resolution open, a judge gets
             `JUDGE_STYLES` styles and `JUDGED_AT` px.
+        edges: whether a judge's outline follows the edges of the generated image; a photo has edges of its own.
 
     Raises:
         ValueError: a setting out of range, or "joint" where no judge fits.
@@ -41,4 +42,4 @@ def choose_method(
         if mask is None:
             return segmenter, "saliency"
         raise ValueError(f"--mask joint needs a judge that was fitted for these settings: {error}") from error
-    return StyleMixSegmenter(generator, config, judge=judge), judge.name
+    return StyleMixSegmenter(generator, config, judge=judge if edges else judge.without_edges()), judge.name

@@ -235,7 +235,7 @@ class PhotoJob:
         fast = with_engine(generator, options.engine, options.device)
         self._objects, self._prompt, about_objects = None, "", None
         if options.objects is None:
-            self._segmenter, self.rule = choose_method(fast, options.mask, options.rule, options.settings)
+            self._segmenter, self.rule = choose_method(fast, options.mask, options.rule, options.settings, edges=False)
             self.edges = options.edges or default_edges(self.rule)
         else:
             config = box_config(options.rule, options.settings)

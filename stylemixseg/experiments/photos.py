@@ -44,12 +44,13 @@ from stylemixseg.inversion.encoder import REFINEMENTS
 from stylemixseg.inversion.projector import ProjectorConfig
 from stylemixseg.inversion.quality import inversion_quality
 from stylemixseg.inversion.ways import inverters
+from stylemixseg.joint.base import soft_mask
 from stylemixseg.joint.judge import fitted_judge
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.references import DeepLabPerson, FaceParser
 from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.segmenter import StyleMixSegmenter, probability_of
+from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.settings import JUDGE_STYLES
 from stylemixseg.sharpening import resized_soft, sharpen
 from stylemixseg.summary import StyleStack, StyleSummary
@@ -142,7 +143,8 @@ class PhotoRun:
         self.segmenter = photo_segmenter(with_engine(self.generator, "auto", "cpu"), profile)
         config = self.segmenter.config
         self.judge_styles = min(JUDGE_STYLES, config.n)
-        self.judge = fitted_judge(self.segmenter.generator, replace(config, n=self.judge_styles))
+        judge = fitted_judge(self.segmenter.generator, replace(config, n=self.judge_styles))
+        self.judge = judge and judge.without_edges()  # the edges of a reconstruction are not the photo's
         self._parser = FaceParser.load()
         depends = {
             "generator": self.generator.digest,
@@ -197,16 +199,14 @@ class PhotoRun:
             "inversion_seconds": inverted.seconds,
             "segmentation_seconds": seconds,
         }
-        return PhotoResult(
-            inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary, found.image), numbers
-        )
+        return PhotoResult(inverted.ws, found.kmeans.labels.astype(np.uint8), self.probability(summary), numbers)
 
-    def probability(self, summary: StyleSummary, reconstruction: np.ndarray) -> np.ndarray | None:
+    def probability(self, summary: StyleSummary) -> np.ndarray | None:
         """The judge's probability of foreground (h', w') float32, from the first styles; None without a judge."""
         if self.judge is None:
             return None
         assert isinstance(summary, StyleStack)  # a profile computes on the CPU
-        return probability_of(self.judge, self.judge.score(summary.first(self.judge_styles)), reconstruction)
+        return soft_mask(self.judge.score(summary.first(self.judge_styles)))
 
 
 NUMBERS = {  # of a `PhotoResult`: what they are, in words for the reader

@@ -18,7 +18,7 @@ paper's rules look at one image at a time and cannot use that. The judge here ad
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,7 +36,7 @@ from stylemixseg.summary import StyleSummary, as_summary
 
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_judge.safetensors"
 JUDGED_AT = 256  # px: a judge sees no more in a larger X_s, and the outline is drawn at 512 px from its log-odds
-FITS = ("segments", "outline", "edges")  # what a file keeps of a judge besides its arrays
+FITS = ("segments", "outline", "edges", "outline_alone")  # what a file keeps of a judge besides its arrays
 _LIMIT = 6.0  # of a network's log-odds, so that one pixel cannot outweigh its place and its neighbours
 _SMOOTHING = 1 / 128  # of the side: of the log-odds that are not averaged in clusters
 _OUTLINE_SIDE = 512  # px, at which the outline is moved
@@ -54,6 +54,7 @@ class StyleJudge:
         outline: how far the outline moves outwards, as a share of the side, 0..0.05.
         edges: radius, as a share of the side, within which the outline then moves to the query image's edges, 0..0.25;
             0: it does not. `segmenter.probability_of` does it, since a judge does not see the query image.
+        outline_alone: how far the outline moves outwards where there are no edges to go to: see `without_edges`.
     """
 
     network: PixelNetwork
@@ -61,12 +62,18 @@ class StyleJudge:
     segments: int = 0
     outline: float = 0.0
     edges: float = 0.0
+    outline_alone: float = 0.0
     name: ClassVar[str] = "joint"
 
     def __post_init__(self) -> None:
         check_int("segments", self.segments, 0)
         check_real("outline", self.outline, 0, 0.05)
+        check_real("outline_alone", self.outline_alone, 0, 0.05)
         check_real("edges", self.edges, 0, 0.25)
+
+    def without_edges(self) -> StyleJudge:
+        """The same judge for where the query image is not at hand, or where its edges are not those that count."""
+        return replace(self, outline=self.outline_alone, edges=0.0) if self.edges else self
 
     @property
     def entries(self) -> int:

@@ -31,6 +31,7 @@ class BrightJudge:
     """Calls bright pixels foreground."""
 
     name = "bright"
+    edges = 0.0
     entries: int = 24
 
     def score(self, summary):
@@ -135,13 +136,14 @@ def test_classes_are_those_of_the_shared_clusters(monkeypatch):
     segmenter = StyleMixSegmenter(generator, config)
     ws = generator.mapping(seeded_z(2, generator.z_dim), 0.7)
     summary = segmenter.summary(ws)
-    mask = segmenter.from_summary(ws, summary).mask
+    found = segmenter.from_summary(ws, summary)
+    mask = found.mask
     clusters = fit_clusters([(summary, mask)], 3, [8], aligned=False)[8]
     names = ClusterNames.of({"one": [0, 2], "other": [1]}, 3)
     monkeypatch.setattr(samples, "load_clusters", lambda generator, config: (clusters, names))
     recipe = Recipe("toy-portrait", config, classes=names, ignore=0.0)
     made = SampleMaker(recipe)(2)
-    expected = class_map(clusters, names, summary, mask)
+    expected = class_map(clusters, names, summary, mask, found.image)
     assert (made.pixels("mask.png") == expected).all() and set(np.unique(expected)) == {0, 1, 2}
     assert recipe.labels == ("background", "one", "other")
     with pytest.raises(ValueError, match="classes needs a config with a judge"):

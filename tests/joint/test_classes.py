@@ -82,6 +82,25 @@ def test_rare_classes_get_names_when_they_weigh_more():
         names_by_majority(clusters, [(stack, labels)], classes, balance=2)
 
 
+def test_classes_meet_at_an_edge_of_the_image():
+    """Two parts whose colours move against each other; the query image says that they meet one pixel further on."""
+    colours = np.array([[200, 40], [40, 200], [200, 40], [40, 200]], np.uint8)
+    of_pixel = np.zeros((64, 64), int)
+    of_pixel[:, 31:] = 1
+    stack = StyleStack(np.repeat(colours[:, None, of_pixel], 3, axis=1))
+    clusters = fit_clusters([(stack, np.ones((64, 64), bool))], 2, (4,), aligned=False)[4]
+    names = names_by_majority(clusters, [(stack, of_pixel + 1)], ("background", "a", "b"))
+    image = np.full((64, 64, 3), 60, np.uint8)
+    image[:, 32:] = 180
+    mask = np.ones((64, 64), bool)
+    mask[:8] = False
+    np.testing.assert_array_equal(class_map(clusters, names, stack, mask), np.where(mask, of_pixel + 1, 0))
+    along = class_map(clusters, names, stack, mask, image)
+    np.testing.assert_array_equal(along, np.where(mask, np.where(image[..., 0] > 100, 2, 1), 0))
+    with pytest.raises(ValueError, match="size"):
+        class_map(clusters, names, stack, mask, image[:32])
+
+
 def test_a_class_is_divided_and_all_others_stay(world, segmenter, shared):
     """The toy portrait's parts again, all called "thing" first, and divided by a second level of clusters."""
     thing = ClusterNames.of({"thing": list(range(8))}, 8)
