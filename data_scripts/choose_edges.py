@@ -2,7 +2,8 @@
 
 The judge (data_scripts/fit_judge.py) gives log-odds at a low resolution. Where the query image is at hand, its outline
 is moved outwards and then, by a guided filter, to the image's edges (stylemixseg/sharpening.py). How far and within
-which radius is chosen here, on development faces: the best mIoU with the face parser. Named parts
+which radius is chosen here, on development faces: the best sum of mIoU with the face parser over all pixels and near
+the outline alone, since a filter that serves the one can harm the other. Named parts
 (data_scripts/fit_classes.py) follow the edges too; this script measures them without and with edges.
 
 It writes both numbers into stylemixseg/models/weights/faces_judge.json, the record of the judge, whose arrays stay as
@@ -113,7 +114,7 @@ def choose(judge: StyleJudge, faces: Sequence[Face], recorder: RunRecorder) -> t
     before = [
         judge.before_outline(face.stack.first(n), clusters_of(face.stack.first(n), judge.segments)) for face in faces
     ]
-    found: dict[tuple[int, int], float] = {}
+    found = {}
     for outline, radius in product(OUTLINES, RADII):
         along = replace(judge, outline=outline / 512, edges=radius / 512)
         drawn = [
@@ -128,7 +129,7 @@ def choose(judge: StyleJudge, faces: Sequence[Face], recorder: RunRecorder) -> t
 
 
 def score(recorder: RunRecorder, prefix: str, found: Sequence[np.ndarray], faces: Sequence[Face]) -> float:
-    """Record IoUs and the trimap's mIoU of masks; gives the mIoU."""
+    """Record IoUs and the trimap's mIoU of masks; gives the sum of both mIoUs."""
     scored = [confusion(mask, face.foreground) for mask, face in zip(found, faces, strict=True)]
     near: list[Confusion] = [
         trimap_confusion(mask, face.foreground, TRIMAP_WIDTH) for mask, face in zip(found, faces, strict=True)
@@ -136,8 +137,9 @@ def score(recorder: RunRecorder, prefix: str, found: Sequence[np.ndarray], faces
     recorder.add_ious(prefix, scored, average="dataset", images=[seed_name(seed) for seed in FACES])
     interval = bootstrap_interval(near, "miou", "dataset")
     recorder.add(f"{prefix}.trimap.miou", mean_iou(near, "dataset"), n=len(near), interval=interval)
-    print(f"{prefix}: mIoU {mean_iou(scored, 'dataset'):.4f}, trimap {mean_iou(near, 'dataset'):.4f}")
-    return mean_iou(scored, "dataset")
+    miou, near_miou = mean_iou(scored, "dataset"), mean_iou(near, "dataset")
+    print(f"{prefix}: mIoU {miou:.4f}, trimap {near_miou:.4f}")
+    return miou + near_miou
 
 
 def score_classes(

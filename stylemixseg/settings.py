@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # pixels. See the clustering notebook for how the default here was measured.
 MAX_POINTS_PER_CLUSTER = 2048
 
+ENGINES = ("auto", "torch", "openvino", "openvino-bf16")  # what runs a generator's network: see `load_generator`
+
 
 @dataclass(frozen=True)
 class MixPlan:

@@ -59,7 +59,7 @@ _PHOTO_OPTIONS = ("student", "align", "box", "face", "inversion", "refine", "enc
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes; the defaults are those of the settings themselves."""
     from stylemixseg.inversion.kinds import PROJECTOR_STEPS, REFINE_STEPS
-    from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
+    from stylemixseg.settings import ENGINES, QUERY_TRUNCATION, SegmenterConfig
 
     usual = SegmenterConfig()
     query = parser.add_argument_group("query image")
@@ -137,7 +137,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--engine", choices=("auto", "torch", "openvino"), default="auto", help="what runs the network")
+    parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network")
     parser.add_argument(
         "--device",
         default="cpu",

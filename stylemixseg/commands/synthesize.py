@@ -32,8 +32,9 @@ OUT/samples as soon as it is made, one file per sample, so a run that was cut of
 files that were damaged are made again. Other filters and formats than before make no sample anew.
 
 Of each sample: image.png; mask.png (0 background, 1 foreground or more labels, 255 to be ignored because the confidence
-is too near one half); soft.png (confidence times 255); and what was measured: share of the mask, agreement of the
-paper's two rules, mean confidence. With --objects instance.png takes the place of soft.png.
+is too near one half); soft.png (confidence times 255); with a judge rule.png (mask of the paper's rule, 0 or 255); and
+what was measured: share of the mask, agreement of the paper's two rules, mean confidence. With --objects instance.png
+takes the place of soft.png.
 
 At the end OUT/samples.jsonl (one line per sample; those that a filter dropped say why), OUT/manifest.json (settings,
 generator, hash, licences, versions) and per --format a folder that is complete in itself, with a data card README.md:
@@ -117,6 +118,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="samples made at a time, each on one core and with its own generator: as many as there are cores is "
         "good where the memory suffices, about 0.7 GB each for faces (1)",
     )
+    result.add_argument(
+        "--precision",
+        choices=("f32", "bf16"),
+        default="f32",
+        help="bf16 computes images in bfloat16 where the processor does: faster, and the bytes are then those of this "
+        "kind of processor (f32)",
+    )
     result.add_argument("--device", default="cpu", help="cpu, cuda, ...: where images and clusters are made (cpu)")
     result.add_argument(
         "--batch-size",
@@ -175,6 +183,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
 
     settings = method_settings(args)
     written: dict[str, Any] = {"truncation": args.truncation, "size": args.size, "ignore": args.ignore}
+    written["engine"] = "openvino-bf16" if args.precision == "bf16" else "auto"
     if args.objects is not None:
         from stylemixseg.commands.objects import ObjectOptions, box_config
 

@@ -164,6 +164,48 @@ class Joint:
 
 
 @dataclass(frozen=True)
+class Training:
+    """Networks that learn from pairs (Table 3).
+
+    Attributes:
+        n: style latents of each synthetic pair. truncation: psi of the pairs' queries.
+        pairs: synthetic pairs. first: seed of the first.
+        fast: whether the pairs' images are computed in bfloat16.
+        human: photos with masks drawn by people that the supervised row learns from.
+        tested: photos that all rows are tested on.
+        width: channels of the U-Net's first stage; the published one has 64.
+        side: pixels of the views that it learns from, a multiple of 16, plus 1.
+        steps, batch: of every training.
+        seeds: of the trainings; the first is the one in the table.
+        curve: numbers of synthetic pairs for the learning curve, besides all; empty: no curve.
+    """
+
+    n: int
+    truncation: float
+    pairs: int
+    first: int
+    fast: bool
+    human: int
+    tested: int
+    width: int
+    side: int
+    steps: int
+    batch: int
+    seeds: tuple[int, ...]
+    curve: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        check_real("truncation", self.truncation, 0, 1)
+        _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2)
+        if not isinstance(self.fast, bool):
+            raise TypeError(f"fast must be true or false, got {self.fast!r}")
+        for seed in _listed("seeds", self.seeds):
+            check_int("seeds", seed, 0)
+        for count in self.curve:
+            check_int("curve", count, self.batch, self.pairs)
+
+
+@dataclass(frozen=True)
 class Detectors:
     """Boxes of a detector in photos. `photos`: of horses, from the first, on which it is evaluated."""
 
@@ -203,6 +245,7 @@ class Profile:
     objects: Objects
     joint: Joint
     detectors: Detectors
+    table3: Training
 
     def __post_init__(self) -> None:
         _texts(self, "name", "generator", "prefix")
@@ -235,6 +278,7 @@ _SECTIONS = {
     "objects": Objects,
     "joint": Joint,
     "detectors": Detectors,
+    "table3": Training,
 }
 
 

@@ -17,7 +17,7 @@ from stylemixseg.generators.zoo import CATALOGUE, load_generator
 from stylemixseg.joint.classes import BACKGROUND, ClusterNames
 from stylemixseg.mixing import check_resolution
 from stylemixseg.objects.segmenter import ObjectSegmenter
-from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
+from stylemixseg.settings import ENGINES, QUERY_TRUNCATION, SegmenterConfig
 
 IGNORE = 255  # label of pixels that are not sure enough to train on
 FOREGROUND = ("background", "foreground")
@@ -87,7 +87,7 @@ class Recipe:
         check_real("ignore", self.ignore, 0, 0.5)
         if self.size is not None:
             check_int("size", self.size, 8)
-        check_choice("engine", self.engine, ("auto", "torch", "openvino"))
+        check_choice("engine", self.engine, ENGINES)
         if self.classes is not None and (self.objects is not None or self.config.judge is None):
             raise ValueError("classes needs a config with a judge, and goes with no objects")
 
@@ -124,7 +124,12 @@ class Recipe:
         """What must be equal for two samples to be of one set, as plain values: it stands in the manifest."""
         config = self.config
         return {
-            "generator": {"name": generator.name, "sha256": generator.digest, "network": type(generator).__name__},
+            "generator": {
+                "name": generator.name,
+                "sha256": generator.digest,
+                "network": type(generator).__name__,
+                "precision": getattr(generator, "precision", "f32"),
+            },
             "method": {**config.describe(), "key": config.cache_key()},
             "truncation": self.truncation,
             "size": self.side(generator),

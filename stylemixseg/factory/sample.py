@@ -22,7 +22,7 @@ from stylemixseg.joint.classes import class_map, load_clusters
 from stylemixseg.metrics import confusion
 from stylemixseg.objects.detection.filtering import NoDetectionWarning
 from stylemixseg.objects.segmenter import ObjectSegmentation
-from stylemixseg.segmenter import Segmentation, StyleMixSegmenter
+from stylemixseg.segmenter import Segmentation, StyleMixSegmenter, enlarge
 
 RECORD = "sample.json"
 MEASURES = {  # of a record, in words; sets of objects have the first alone
@@ -42,8 +42,8 @@ class Sample:
     Attributes:
         record: seed, truncation and what was measured, plain values.
         files: PNG files by name: "image.png" (RGB), "mask.png" (8 bits, labels, 255 where not sure); of whole images
-            "soft.png" (8 bits, confidence of foreground times 255), of objects "instance.png" (16 bits, 0 where no
-            object is).
+            "soft.png" (8 bits, confidence of foreground times 255), with a judge "rule.png" (8 bits, 255 where the
+            paper's rule says foreground), of objects "instance.png" (16 bits, 0 where no object is).
     """
 
     record: dict[str, Any]
@@ -158,7 +158,13 @@ class SampleMaker:
             "ignored_share": float((labels == IGNORE).mean()),
         }
         soft = np.rint(sure * np.float32(255)).astype(np.uint8)
-        return record, {"image.png": image, "mask.png": labels, "soft.png": soft}
+        pictures = {"image.png": image, "mask.png": labels, "soft.png": soft}
+        if (
+            found.config.judge is not None
+        ):  # what the paper's own masks are worth, one can then find out on the same set
+            by_rule = enlarge(found.foreground[found.kmeans.labels].astype(np.float32), len(found.image))
+            pictures["rule.png"] = np.where(_averaged(by_rule, self.side) > 0.5, 255, 0).astype(np.uint8)
+        return record, pictures
 
     def _objects(self, ws: Tensor) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         asked, config = self.recipe.objects, self.recipe.config

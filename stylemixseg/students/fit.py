@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_real
 from stylemixseg.students.pairs import Pairs
 from stylemixseg.training import (
     GradientLearner,
@@ -19,6 +20,7 @@ from stylemixseg.training import (
     WeightAverage,
     has_fast_bfloat16,
     loss_gradients,
+    polynomial,
     ramped_decay,
     warm_cosine,
 )
@@ -30,10 +32,12 @@ class StudentTraining:
     """How a student is trained.
 
     Attributes:
-        steps: of the optimiser (AdamW).
+        steps: of the optimiser.
         batch: pairs in a step.
         side: pixels of the views, a multiple of 16, plus 1.
         rate: highest learning rate.
+        optimiser: "adamw" with a weight decay of 0.02 and a rate that rises and falls (`schedule.warm_cosine`), or
+            "sgd" as in MMSegmentation: momentum 0.9, weight decay 5e-4, a falling rate (`schedule.polynomial`).
         seed: of everything random but the network's first weights.
     """
 
@@ -41,6 +45,7 @@ class StudentTraining:
     batch: int = 16
     side: int = 193
     rate: float = 1e-3
+    optimiser: str = "adamw"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -50,6 +55,7 @@ class StudentTraining:
         if self.side % 16 != 1:
             raise ValueError(f"side must be a multiple of 16, plus 1, got {self.side}")
         check_real("rate", self.rate, 1e-6, 1)
+        check_choice("optimiser", self.optimiser, ("adamw", "sgd"))
         check_int("seed", self.seed, 0, 2**32 - 1)
 
 
@@ -110,13 +116,20 @@ def fit_student(
         mask, inside = values_at(pairs.masks[chosen], views.grid[:, ::stride, ::stride])
         return views.inputs.contiguous(memory_format=torch.channels_last), torch.stack([mask, inside.float()], 1)
 
+    optimiser: torch.optim.Optimizer
+    if how.optimiser == "sgd":
+        optimiser = torch.optim.SGD(network.parameters(), lr=how.rate, momentum=0.9, weight_decay=5e-4)
+        rate = partial(polynomial, total=how.steps)
+    else:
+        optimiser = torch.optim.AdamW(network.parameters(), lr=how.rate, weight_decay=0.02)
+        rate = partial(warm_cosine, total=how.steps)
     dtype = torch.bfloat16 if has_fast_bfloat16("cpu") else torch.float32
     learner = GradientLearner(
         network,
-        torch.optim.AdamW(network.parameters(), lr=how.rate, weight_decay=0.02),
+        optimiser,
         loss_gradients(network, draw, weighted_loss, dtype=dtype),
         WeightAverage(network, ramped_decay(0.99)),
-        rate=lambda step: warm_cosine(step, how.steps),
+        rate=rate,
         max_norm=5.0,
         seed=how.seed,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from stylemixseg._util.checks import check_choice
 from stylemixseg.factory.filters import Filters
+from stylemixseg.factory.recipe import IGNORE
 from stylemixseg.factory.store import Store
 
 
@@ -62,30 +64,54 @@ class Pairs:
         return cls(torch.stack(images), torch.stack(masks))
 
 
-def pairs_of_set(folder: str | Path, side: int, filters: Filters | None = None) -> Pairs:
+DOUBT = 128  # a soft mask's value of a pixel that nothing is to be learnt from
+MASKS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {  # file of a sample, and its soft mask in 0..1
+    "soft": ("soft.png", lambda soft: soft / np.float32(255)),
+    "hard": ("soft.png", lambda soft: (soft > 127).astype(np.float32)),
+    "sure": ("mask.png", lambda mask: np.where(mask == IGNORE, np.float32(DOUBT / 255), (mask > 0).astype(np.float32))),
+    "rule": ("rule.png", lambda rule: (rule > 127).astype(np.float32)),
+}
+
+
+def pairs_of_set(
+    folder: str | Path,
+    side: int,
+    filters: Filters | None = None,
+    *,
+    masks: str = "soft",
+    seeds: Collection[int] | None = None,
+) -> Pairs:
     """The samples of a set that `factory.synthesize` made, those that pass the filters, in the order of their seeds.
 
     Args:
         folder: of the set.
         side: pixels of the pairs.
         filters: which samples; None for all.
+        masks: "soft": the probabilities. "hard": 0 or 1, without doubt. "sure": 0 or 1, and nothing is learnt from
+            the pixels in the band of low confidence. "rule": the masks of the paper's rule, of a set that a judge made.
+        seeds: of the samples to take; None for all.
 
     Raises:
         FileNotFoundError: no such set.
-        ValueError: a damaged sample, one without a soft mask, or no sample that passes.
+        ValueError: no such masks, a damaged sample, one without masks of this kind, or no sample that passes.
     """
+    name, soft_of = MASKS[check_choice("masks", masks, MASKS)]
     store, filters = Store(Path(folder)), filters or Filters()
-    seeds = store.seeds()
-    if not seeds:
+    stored = store.seeds()
+    if not stored:
         raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --count N` makes them")
 
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for seed in tqdm(seeds, desc="pairs", unit="pair", leave=False):
+        taken = [seed for seed in stored if seeds is None or seed in seeds]
+        for seed in tqdm(taken, desc="pairs", unit="pair", leave=False):
             sample = store.read(seed)
-            if "soft.png" not in sample.files:
-                raise ValueError(f"{store.path(seed)} must have a soft mask; sets of objects have none")
+            if "soft.png" not in sample.files or name not in sample.files:
+                raise ValueError(
+                    f"{store.path(seed)} must have {name} for masks={masks!r}: sets of objects have no soft mask, and "
+                    "only sets that a judge made have the rule's"
+                )
             if filters.reason(sample.record) is None:
-                yield sample.pixels("image.png"), sample.pixels("soft.png") / np.float32(255)
+                yield sample.pixels("image.png"), soft_of(sample.pixels(name))
 
     return Pairs.of(items(), side)
 

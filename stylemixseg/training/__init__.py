@@ -19,7 +19,7 @@ from stylemixseg.training.gradients import GradientLearner, loss_gradients, seed
 from stylemixseg.training.heldout import HeldOut
 from stylemixseg.training.loop import Learner, Training
 from stylemixseg.training.precision import has_fast_bfloat16
-from stylemixseg.training.schedule import warm_cosine
+from stylemixseg.training.schedule import polynomial, warm_cosine
 from stylemixseg.training.statefile import TrainingStateError
 from stylemixseg.training.stopping import Stopping
 
@@ -33,6 +33,7 @@ __all__ = [
     "WeightAverage",
     "has_fast_bfloat16",
     "loss_gradients",
+    "polynomial",
     "ramped_decay",
     "seed_step",
     "warm_cosine",

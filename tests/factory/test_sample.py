@@ -128,6 +128,12 @@ def test_a_judge_makes_the_mask():
     assert (made.pixels("image.png") == by_rule.pixels("image.png")).all()
     assert made.record["mask_share"] != by_rule.record["mask_share"]
     assert made.record["rule_agreement"] == by_rule.record["rule_agreement"]
+    assert set(made.files) == {*by_rule.files, "rule.png"}
+    rule, certain = made.pixels("rule.png"), by_rule.pixels("mask.png")
+    assert set(np.unique(rule)) == {0, 255}
+    assert ((rule > 0) == (certain == 1))[
+        certain != 255
+    ].mean() > 0.995  # squares on the outline may be rounded otherwise
 
 
 def test_classes_are_those_of_the_shared_clusters(monkeypatch):

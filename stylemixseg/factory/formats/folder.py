@@ -9,7 +9,13 @@ from typing import ClassVar
 from stylemixseg.factory.formats.base import key_of
 from stylemixseg.factory.sample import Sample
 
-_FOLDERS = {"image.png": "img_dir", "mask.png": "ann_dir", "soft.png": "soft_dir", "instance.png": "instance_dir"}
+_FOLDERS = {
+    "image.png": "img_dir",
+    "mask.png": "ann_dir",
+    "soft.png": "soft_dir",
+    "rule.png": "rule_dir",
+    "instance.png": "instance_dir",
+}
 
 
 class FormatWriter:
@@ -25,8 +31,8 @@ data_prefix = dict(img_path="img_dir/train", seg_map_path="ann_dir/train")
 img_suffix, seg_map_suffix, reduce_zero_label, ignore_index = ".png", ".png", False, 255
 ```
 
-`soft_dir/train` holds the confidence of foreground times 255; sets of objects have `instance_dir/train` (16 bits)
-instead."""
+`soft_dir/train` holds the confidence of foreground times 255, `rule_dir/train` of sets that a judge made the masks of
+the paper's rule (0 or 255); sets of objects have `instance_dir/train` (16 bits) instead."""
 
     def __init__(self, folder: Path, labels: Sequence[str]):
         self._folder = folder

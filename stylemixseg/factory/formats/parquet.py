@@ -30,7 +30,8 @@ class FormatWriter:
     data_files: ClassVar[str | None] = "data/train-*.parquet"
     description: ClassVar[str] = """\
 One row per sample: `image`, `mask` (the value of a pixel is its label, 255 is to be ignored), `soft` (confidence of
-foreground times 255) or, of objects, `instance` and `objects`, and what was measured.
+foreground times 255) or, of objects, `instance` and `objects`, in sets that a judge made `rule` (the mask of the
+paper's rule), and what was measured.
 
 ```python
 from datasets import load_dataset

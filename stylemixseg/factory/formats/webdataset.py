@@ -23,7 +23,8 @@ class FormatWriter:
     data_files: ClassVar[str | None] = "shard-*.tar"
     description: ClassVar[str] = """\
 Tar files with a thousand samples each: per sample `KEY.image.png`, `KEY.mask.png` (the value of a pixel is its label,
-255 is to be ignored), `KEY.soft.png` or, of objects, `KEY.instance.png`, and `KEY.json`.
+255 is to be ignored), `KEY.soft.png` or, of objects, `KEY.instance.png`, of sets that a judge made `KEY.rule.png` (the
+mask of the paper's rule), and `KEY.json`.
 
 ```python
 import webdataset as wds

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stylemixseg._util.checks import check_int
+from stylemixseg._util.checks import check_choice, check_int
 from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.openvino import mobilestylegan as openvino_mobilestylegan
@@ -41,13 +41,16 @@ def _core() -> openvino.Core:
 
 
 class OpenVINOGenerator:
-    """A generator in OpenVINO, in full single precision.
+    """A generator in OpenVINO.
 
     Args:
         module: the generator whose weights are used.
+        precision: "f32", or "bf16" to compute in bfloat16 where the CPU can. It would be chosen by itself there, but a
+            result must not depend on the machine that much unless that is asked for.
     """
 
-    def __init__(self, module: MobileStyleGAN | StyleGAN2):
+    def __init__(self, module: MobileStyleGAN | StyleGAN2, *, precision: str = "f32"):
+        self.precision = check_choice("precision", precision, ("f32", "bf16"))
         self.module = module
         self._graph = openvino_stylegan2 if isinstance(module, StyleGAN2) else openvino_mobilestylegan
         self.name, self.digest = module.name, module.digest
@@ -121,8 +124,7 @@ class OpenVINOGenerator:
     def _compile(self, start: int, stop: int, as_bytes: bool) -> tuple[openvino.CompiledModel, list[np.ndarray]]:
         inputs, outputs, noises = self._graph.build_layers(self.module, start, stop)
         model = openvino.Model([as_image_bytes(image) for image in outputs] if as_bytes else outputs, inputs)
-        # bfloat16 would be chosen by itself where the CPU has it; a result must not depend on the machine that much.
-        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": "f32"}
+        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.precision}
         if self._one_thread:
             options |= {"NUM_STREAMS": self._streams, "INFERENCE_NUM_THREADS": self._streams}
         else:  # A whole image is asked for singly, and gets all cores; mixes come by the dozen.
