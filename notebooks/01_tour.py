@@ -433,6 +433,7 @@ display(
 # | [Objects in scenes](11_objects.ipynb) | one mask for each box that a detector finds |
 # | [Many images at once](12_many_images.ipynb) | beyond the paper: a judge of pixels without labels, classes with names |
 # | [Beyond StyleGAN](13_beyond_stylegan.ipynb) | other sources of images, the rivals, and diffusion models |
+# | [Training data](14_training_data.ipynb) | a set of pairs, and a network that learns from it to segment photos |
 #
 # ## Without a notebook
 #

@@ -20,6 +20,7 @@ def test_the_tables_are_there():
         "student",
         "table1",
         "table1_photos",
+        "table3",
         "table4",
     }
 
