@@ -32,7 +32,10 @@ MARGIN = 2  # tolerances are so many times the largest movement that was measure
 SECOND_REFERENCE = ("deeplab", "references")
 REDRAWN = "_cut"  # how the names of masks end that GrabCut redrew
 # What needs CelebAMask-HQ, which not every machine has either, is expected of a run that measured any of it.
-PHOTOS = ("table1.celeba.", "student.celeba.")
+PHOTOS = ("table1.celeba.", "student.celeba.", "table3.")
+# Scores of networks that are trained anew in every run: rounding grows from step to step, so the means have the large
+# tolerances that were measured for them, and no single image is expected.
+TRAINED = ("table3.", "toy.table3.")
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,9 @@ def propose_expectations(profile: str, results_dir: str | Path) -> Expectations:
     images = {
         name: {image: (round(value, 5), image_tolerance(name)) for image, value in scores.by_image().items()}
         for name, scores in sorted(folder_scores(Path(results_dir) / profile).items())
-        if measured_everywhere(name) and (scores.counts is not None or name.endswith("iou"))
+        if measured_everywhere(name)
+        and (scores.counts is not None or name.endswith("iou"))
+        and not name.startswith(TRAINED)
     }
     return Expectations(means, images)
 

@@ -255,6 +255,9 @@ def test_what_a_judge_gets_where_nothing_is_said(fitted):
     segmenter, name = choose_method(fitted, None, None, {})
     assert name == "joint"
     assert (segmenter.config.n, segmenter.config.resolution) == (20, fitted.resolution)  # 256 px of a larger one
+    for edges in (True, False):
+        judge = choose_method(fitted, None, None, {}, edges=edges)[0].config.judge
+        assert bool(judge.edges) is edges
     by_rule, name = choose_method(fitted, "rule", None, {})
     assert name == "saliency" and (by_rule.config.n, by_rule.config.resolution) == (50, None)
     assert choose_method(fitted, None, "corner", {"n": 20})[1] == "corner"

@@ -7,7 +7,7 @@ import torch
 from protocols import lacking
 
 from stylemixseg.generators import faces, zoo
-from stylemixseg.generators.base import Generator
+from stylemixseg.generators.base import Generator, seeded_z
 from stylemixseg.generators.official import OFFICIAL
 from stylemixseg.generators.openvino.engine import OpenVINOGenerator
 from stylemixseg.generators.stylegan2.network import StyleGAN2
@@ -62,6 +62,17 @@ def test_the_engine_on_a_cpu(tiny_faces, monkeypatch):
     assert load_generator("faces") is tiny_faces
 
 
+def test_bfloat16_only_where_it_is_asked_for(tiny_faces):
+    """On a CPU without it OpenVINO computes in single precision all the same, and the images are equal."""
+    ws = tiny_faces.mapping(seeded_z(0, tiny_faces.z_dim))
+    plain, short = (load_generator("faces", engine=engine) for engine in ("openvino", "openvino-bf16"))
+    assert (plain.precision, short.precision) == ("f32", "bf16")
+    moved = (plain.synthesis(ws) - short.synthesis(ws)).abs()
+    assert moved.mean() < 0.02
+    with pytest.raises(ValueError, match="'openvino-bf16' runs on the CPU only"):
+        load_generator("faces", engine="openvino-bf16", device="cuda")
+
+
 def test_another_device_means_pytorch(tiny_faces, monkeypatch):
     moved = []
     monkeypatch.setattr(type(tiny_faces), "to", lambda self, device: moved.append(device) or self)
@@ -82,7 +93,7 @@ def test_bad_names():
         load_generator("toy-potrait")
     with pytest.raises(ValueError, match="unknown generator 'qqq': choose from faces, toy-portrait"):
         load_generator("qqq")
-    with pytest.raises(ValueError, match="engine must be one of auto, torch, openvino, got 'onnx'"):
+    with pytest.raises(ValueError, match="engine must be one of auto, torch, openvino, openvino-bf16, got 'onnx'"):
         load_generator("faces", engine="onnx")
     with pytest.raises(ValueError, match="engine 'openvino' runs on the CPU only, got device='cuda'"):
         load_generator("faces", device="cuda", engine="openvino")

@@ -91,7 +91,19 @@ def test_the_same_mask_with_and_without_an_outline_of_zero(network, summary):
     assert np.array_equal(StyleJudge(network, outline=0.0).score(summary), StyleJudge(network).score(summary))
 
 
+def test_without_edges_the_outline_is_drawn_in_another_way(network, summary):
+    judge = StyleJudge(network, outline=0.02, edges=0.05, outline_alone=0.01)
+    alone = judge.without_edges()
+    assert (alone.outline, alone.edges) == (0.01, 0.0)
+    np.testing.assert_array_equal(alone.score(summary), StyleJudge(network, outline=0.01).score(summary))
+    assert alone.without_edges() is alone
+
+
 def test_bad_settings(network, summary):
+    with pytest.raises(ValueError, match=r"edges must be .* got 0\.5"):
+        StyleJudge(network, edges=0.5)
+    with pytest.raises(ValueError, match=r"outline_alone must be .* got 0\.2"):
+        StyleJudge(network, outline_alone=0.2)
     with pytest.raises(ValueError, match=r"outline must be .* got 0\.2"):
         StyleJudge(network, outline=0.2)
     with pytest.raises(ValueError, match="segments must be at least 0"):
@@ -159,4 +171,5 @@ def test_the_shipped_one(real_faces):
     for n in (8, 20):
         judge = load_judge(real_faces, SegmenterConfig(n=n))
         assert judge.entries == 3 * n and judge.prior is not None
+        assert judge.edges > 0 and judge.outline > judge.without_edges().outline > 0
     assert fitted_judge(real_faces, SegmenterConfig(n=30)) is None

@@ -1,0 +1,86 @@
+"""Table 3 on the toy world: every row is trained and scored, kept, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from stylemixseg.evaluation.results import measurements
+from stylemixseg.experiments import table3
+from stylemixseg.experiments.profile import load_profile
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.training import Stopping
+from stylemixseg.training.statefile import read_state
+
+PROFILE = load_profile("smoke").changed(
+    table3={"pairs": 4, "human": 4, "tested": 2, "steps": 2, "batch": 2, "seeds": (0, 1), "curve": (2,)}
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def portrait():
+    return load_generator("toy-portrait")
+
+
+def test_all_rows_seeds_and_points_of_the_curve(portrait, tmp_path, monkeypatch):
+    found = measurements(table3.run_table3(PROFILE, tmp_path, portrait))
+    for name in ("human", "human.seed1", "judge", "judge.seed1", "curve.judge.pairs2"):
+        assert 0 <= found[f"toy.table3.{name}.miou"].value <= 1
+        assert found[f"toy.table3.{name}.trimap.miou"].n == 2
+    assert found["toy.table3.judge.minus_human"].value == pytest.approx(
+        found["toy.table3.judge.miou"].value - found["toy.table3.human.miou"].value
+    )
+    monkeypatch.setattr(table3, "train", lambda *_: pytest.fail("trained again"))  # all of it is kept
+    again = measurements(table3.run_table3(PROFILE, tmp_path / "again", portrait))
+    assert {name: item.value for name, item in again.items()} == {name: item.value for name, item in found.items()}
+
+
+def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
+    """Stopped after its first step, it ends with the network of a training that was not stopped."""
+    pairs = table3.pairs_of("human", PROFILE, portrait)
+    whole = table3.train(pairs, PROFILE, 3, tmp_path / "whole.pt")
+
+    class AfterOne(Stopping):
+        asked_before = 0
+
+        @property
+        def asked(self):
+            self.asked_before += 1
+            return self.asked_before > 1
+
+    profile = PROFILE.changed(table3={"steps": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(table3, "Stopping", AfterOne)
+        with pytest.raises(KeyboardInterrupt):
+            table3.train(pairs, profile, 3, tmp_path / "part.pt")
+    assert read_state(tmp_path / "part.pt")["step"] == 1
+    later = table3.train(pairs, profile, 3, tmp_path / "part.pt")
+    for ours, theirs in zip(later.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_judge_gives_all_rows_and_its_absence_leaves_the_rule(portrait, monkeypatch):
+    assert table3.rows_of(portrait, PROFILE) == ["human", "judge"]
+
+    class Judge:
+        name, edges, entries = "some", 0.0, 36
+
+        def __repr__(self):
+            return "some judge"
+
+    monkeypatch.setattr(table3, "fitted_judge", lambda generator, config: Judge())
+    assert table3.rows_of(portrait, PROFILE) == ["human", "saliency", "judge", "judge_sure", "judge_soft"]
+
+
+def test_profiles_name_what_is_wrong():
+    with pytest.raises(ValueError, match="curve"):
+        PROFILE.changed(table3={"curve": (1,)})
+    with pytest.raises(TypeError, match="fast"):
+        PROFILE.changed(table3={"fast": 1})
+    with pytest.raises(ValueError, match="truncation"):
+        PROFILE.changed(table3={"truncation": 2.0})
