@@ -106,7 +106,11 @@ def work(variant: str, settings: dict, laps: measure.Laps) -> dict:
     # Without the first quarter: caches and pools fill, and samples made before the first tick would count.
     begin = len(ticks) // 4
     rate = (len(ticks) - begin) / (ticks[-1] - ticks[begin - 1])
-    return {"start_s": ticks[0] - started, "pairs_per_s": rate}
+    found = {"start_s": ticks[0] - started, "pairs_per_s": rate}
+    if variant != "loop":
+        samples = Path(settings["out"]) / "samples"
+        found["bytes_per_pair"] = sum(path.stat().st_size for path in samples.rglob("*.zip")) / settings["count"]
+    return found
 
 
 def _loop(settings: dict) -> Iterator[float]:

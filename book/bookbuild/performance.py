@@ -24,6 +24,7 @@ _PEER = {
     "rule": "clusters",
 }
 _OURS = {"summary": "mixes", "clustering": "LAB and clusters"}
+_MANY = 1_000_000  # pairs that the plan is for
 _COLORS = {"start": "0.8", "mixes": "#4477aa", "LAB": "#ccbb44", "clusters": "#aa3377", "LAB and clusters": "#ee6677"}
 
 
@@ -34,13 +35,14 @@ def write_performance(folder: Path = GENERATED, results: Path = BENCHMARKS) -> P
         BuildError: a result file is missing.
     """
     faces, growth, stylegan = (_read(results / f"{name}.json") for name in ("cpu_faces", "growth", "cpu_stylegan2"))
-    judge, gpu = results / "judge.json", results / "gpu.json"
+    judge, factory, gpu = (results / f"{name}.json" for name in ("judge", "factory", "gpu"))
     folder.mkdir(parents=True, exist_ok=True)
     _figure(faces, growth, folder / "performance.png")
     parts = [
         _INTRODUCTION,
         *_faces(faces),
         *_judge(_read(judge) if judge.exists() else None),
+        *_factory(_read(factory) if factory.exists() else None),
         *_growth(growth),
         *_stylegan(stylegan),
         *_gpu(_read(gpu) if gpu.exists() else None),
@@ -166,6 +168,45 @@ def _judge(run: dict | None) -> list[str]:
         "The masks are not equal: the judge's are the better ones.",
         table(["judge over the peer", "median", "least", "most", "runs of each", "aim"], rows),
     ]
+
+
+def _factory(run: dict | None) -> list[str]:
+    """Pairs per second, and what a million of them takes."""
+    if run is None:
+        return []
+    settings = run["settings"]
+    rows = [
+        [name, f"{ratio['median']:.2f}", str(ratio["n"]), f"at least {run['bars'][name]}"]
+        for name, ratio in run["ratios"].items()
+    ]
+    made = [item for item in run["runs"] if "bytes_per_pair" in item]
+    variant = max({item["variant"] for item in made}, key=lambda name: _median(made, name, "pairs_per_s"))
+    rate, size = _median(made, variant, "pairs_per_s"), _median(made, variant, "bytes_per_pair")
+    hours = _MANY / rate / 3600
+    plan = [
+        ["machines", "hours"],
+        *([str(machines), f"{hours / machines:,.0f}"] for machines in (1, 10, 64)),
+    ]
+    return [
+        f"## Pairs by the thousand, and a plan for a million\n\n{_where(run)} {settings['generator']}, "
+        f"n = {settings['n']}, {settings['count']} pairs of each variant. *loop* is the README's Python example in a "
+        "loop over seeds, *process* the factory with so many processes. All variants make the same masks.",
+        table(["pairs per second", "median", "runs of each", "aim"], rows),
+        f"The fastest variant, {variant}, made {rate:.2f} pairs per second of this kind, and a pair took "
+        f"{size / 1000:.0f} kB on disk. So a million pairs take {_MANY * size / 1e9:,.0f} GB, as much again for an "
+        "exported format, and on machines like this one:",
+        table(plan[0], plan[1:]),
+        "The plan assumes that samples do not depend on each other, which holds because each follows from its seed "
+        "and the recipe; that every machine is as fast as this one, and as busy; that starting up counts for nothing, "
+        "which holds from some thousand pairs per machine on; and that the disk or object store takes "
+        f"{64 * rate * size / 1e6:.1f} MB per second from 64 machines. With eight styles and the judge a pair needs "
+        "less than half of the style mixes of this measurement. Each machine takes its own range of seeds with "
+        "`--first`, or Ray shares them out. None of this was run at that scale.",
+    ]
+
+
+def _median(runs: list[dict], variant: str, key: str) -> float:
+    return statistics.median(run[key] for run in runs if run["variant"] == variant)
 
 
 def _growth(run: dict) -> list[str]:

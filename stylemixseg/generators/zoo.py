@@ -111,8 +111,8 @@ def load_generator(name: str | Path, *, device: str | torch.device = "cpu", engi
         device: where a PyTorch generator runs: "cpu", "cuda", "cuda:1", ..., or a torch.device.
         engine: "torch" (differentiable); "openvino" (fast on a CPU, no gradients); "openvino-bf16" (the same in
             bfloat16 where the CPU computes in it: twice as fast on such a CPU; the image is off by about one grey
-            level, and another CPU's image differs); "auto" takes OpenVINO in single precision for learnt generators on the CPU
-            where it is installed, else PyTorch.
+            level, and another CPU's image differs); "auto" takes OpenVINO in single precision for learnt generators on
+            the CPU where it is installed, else PyTorch.
 
     Raises:
         ValueError: an unknown name (the nearest ones are suggested) or engine, a device that is not there, or a file

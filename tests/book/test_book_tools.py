@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from statistics import median
@@ -253,6 +254,28 @@ def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> N
     assert "Not measured: no GPU was at hand" in page or "ours over the plain loop's" in page
     with pytest.raises(layout.BuildError, match="run benchmarks/cpu_faces.py"):
         performance.write_performance(tmp_path, layout.ROOT / "tests")
+
+
+def test_the_plan_for_a_million_pairs_follows_from_the_benchmark(tmp_path: Path) -> None:
+    shutil.copytree(performance.BENCHMARKS, tmp_path / "results")
+    runs = [
+        {"variant": "loop", "pairs_per_s": 9.0},
+        *({"variant": "process1", "pairs_per_s": rate, "bytes_per_pair": 90_000.0} for rate in (0.4, 0.5, 0.7)),
+        {"variant": "process2", "pairs_per_s": 0.3, "bytes_per_pair": 90_000.0},
+    ]
+    record = {
+        "date": "2026-11-30T00:00:00+00:00",
+        "machine": {"cpu": "a processor", "cores": 2},
+        "settings": {"generator": "faces", "n": 20, "count": 8},
+        "bars": {"process2 / loop": 2.0},
+        "ratios": {"process2 / loop": {"median": 0.6, "min": 0.5, "max": 0.7, "n": 3}},
+        "runs": runs,
+    }
+    (tmp_path / "results" / "factory.json").write_text(json.dumps(record))
+    page = performance.write_performance(tmp_path, tmp_path / "results").read_text()
+    assert "The fastest variant, process1, made 0.50 pairs per second" in page  # the loop keeps no samples
+    assert "a million pairs take 90 GB" in page
+    assert "| 1 | 556 |" in page and "| 10 | 56 |" in page and "2.9 MB per second from 64 machines" in page
 
 
 def test_every_step_of_the_build_can_be_imported() -> None:

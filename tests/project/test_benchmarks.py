@@ -169,4 +169,5 @@ def test_factory(tmp_path):
     assert [item["variant"] for item in record["runs"]] == ["loop", "process1", "process2"]
     assert all(item["pairs_per_s"] > 0 and item["start_s"] > 0 for item in record["runs"])
     assert set(record["ratios"]) == {"process2 / loop"} and record["differing_pixels"] == 0
+    assert all(item["bytes_per_pair"] > 1000 for item in record["runs"][1:])
     assert [item["samples"] for item in record["memory"]] == [4, 8]
