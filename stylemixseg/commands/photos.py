@@ -24,6 +24,7 @@ from stylemixseg._util.paths import sha256_file
 from stylemixseg.commands.method import choose_method
 from stylemixseg.commands.objects import ObjectOptions, announce, box_config
 from stylemixseg.commands.parsing import print_notes
+from stylemixseg.export.classes import CLASS_FILES, save_classes
 from stylemixseg.export.images import (
     COMPOSITION,
     MASK_FILES,
@@ -43,12 +44,13 @@ from stylemixseg.inversion.kinds import INVERSIONS, PROJECTOR_STEPS, REFINE_STEP
 from stylemixseg.inversion.official_encoders import OfficialEncoder, load_official_encoder
 from stylemixseg.inversion.projector import EncoderThenProjector, Projector
 from stylemixseg.inversion.ways import inverters
+from stylemixseg.models.student import PartsStudent
 from stylemixseg.photos.alignment import Face, FaceError, Frame, choose_face, find_faces
 from stylemixseg.photos.cost import estimate, output_cost
 from stylemixseg.photos.objects import PhotoObjectSegmenter
 from stylemixseg.photos.reading import Photo, PhotoError, list_photos, read_photo
 from stylemixseg.photos.segmenter import PhotoSegmenter
-from stylemixseg.photos.student import StudentSegmenter
+from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 
 STATE = "projection-state"  # folder beside a photo's results with the state of its projection, until they are written
 
@@ -68,7 +70,7 @@ class PhotoOptions:
         background: an image to put the person before.
         settings: of the method, by the names of `SegmenterConfig`.
         objects: what to look for, one mask each, in place of one foreground.
-        student: let the student give the mask; it needs no generator and no inversion.
+        student: let the student give the mask; it needs no generator and no inversion. parts: name the parts too.
     """
 
     generator: str | None = None
@@ -87,6 +89,7 @@ class PhotoOptions:
     settings: dict = field(default_factory=dict)
     objects: ObjectOptions | None = None
     student: bool = False
+    parts: bool = False
 
 
 def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> int:
@@ -183,7 +186,9 @@ class StudentJob:
         self._options = options
         self._background = None if options.background is None else read_photo(options.background).pixels
         self._segmenter = StudentSegmenter()
+        self._parts = PartsStudent.load() if options.parts else None
         self.files = MASK_FILES + ((COMPOSITION,) if self._background is not None else ())
+        self.files += CLASS_FILES if self._parts else ()
 
     def request(self, path: Path) -> dict:
         """All that a photo's results depend on, as plain values."""
@@ -191,6 +196,7 @@ class StudentJob:
             "photo": digest_of(path),
             "version": __version__,
             "student": self._segmenter.student.digest,
+            "parts": self._parts and self._parts.digest,
             **asked_of_every_photo(self._options),
         }
 
@@ -215,6 +221,10 @@ class StudentJob:
         """Segment one photo into its folder; what was found, in one line."""
         result = self._segmenter(photo.pixels, frames)
         background = fitted_background(self._background, photo.pixels)
+        if self._parts is not None:
+            labels = parts_of_photo(self._parts, photo.pixels, frames, result.mask)
+            save_classes(labels, self._parts.classes, folder)
+            record["classes"] = list(self._parts.classes)
         save_photo_mask(result, photo.pixels, folder, record={**record, "method": "student"}, background=background)
         looked = f" ({len(frames)} faces)" if len(frames) > 1 else ""
         return f"{folder}: foreground is {result.mask.mean():.0%} of the photo{looked}"

@@ -18,6 +18,7 @@ SUMMARY = "segment a photo of a face, or a generated image"
 EXAMPLES = """\
 stylemixseg segment portrait.jpg --align -o out/              finds the face (extra `align`)
 stylemixseg segment portrait.jpg --student -o out/            a small network gives the mask at once
+stylemixseg segment portrait.jpg --student --classes -o out/  skin, hair and cloth by name, too
 stylemixseg segment portrait.jpg --box 120,40,420,340 -o out/                        the head's box by hand
 stylemixseg segment photos/ -o out/                           a folder; run it again to go on where it was cut
 stylemixseg segment portrait.jpg --background beach.jpg --refine 100 -o out/
@@ -131,7 +132,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         metavar="FILE",
         help="name the parts too: classes.png and a legend. FILE holds names of clusters, as `stylemixseg "
-        "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces; needs --mask joint)",
+        "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces; needs --mask joint). Of a "
+        "PHOTO with --student, without FILE",
     )
     method.add_argument(
         "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
@@ -165,7 +167,12 @@ def run(args: argparse.Namespace) -> int:
     from stylemixseg.commands.photos import PhotoOptions, segment_photos
 
     names = ("generator", "engine", "device", "mask", "rule", *_PHOTO_OPTIONS)
-    options = PhotoOptions(**{name: getattr(args, name) for name in names}, settings=settings, objects=objects)
+    options = PhotoOptions(
+        **{name: getattr(args, name) for name in names},
+        settings=settings,
+        objects=objects,
+        parts=args.classes is not None,
+    )
     return segment_photos(args.photos, args.out, options)
 
 
@@ -184,8 +191,12 @@ def _check_segment(args) -> None:
     asked = [name for name in _PHOTO_OPTIONS if getattr(args, name) is not None and getattr(args, name) is not False]
     if asked and not args.photos:
         args.usage_error(f"--{asked[0]} is for a PHOTO, it does not go with {given[0]}")
-    if args.classes is not None:
-        for name, given_too in (("objects", args.objects), ("rule", args.rule), ("PHOTO", args.photos or None)):
+    if args.classes is not None and args.student:
+        if args.classes or args.features:
+            args.usage_error("--student has names of its own: it takes neither a file of --classes nor --features")
+    elif args.classes is not None:
+        photos = None if not args.photos else "PHOTO (with --student it does)"
+        for name, given_too in (("objects", args.objects), ("rule", args.rule), (photos, photos)):
             if given_too is not None:
                 args.usage_error(f"--classes names parts of a generated image's joint mask, it does not go with {name}")
         if args.mask == "rule":

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from stylemixseg._util.outputs import write_picture
 from stylemixseg.viz.compositing import PALETTE
 
+CLASS_FILES = ("classes.png", "legend.png")
 _ROW, _WIDTH, _SWATCH = 28, 240, 20  # px, of the legend
 
 

@@ -77,6 +77,15 @@ class Store:
             raise ValueError(f"{path} is not of seed {seed}")
         return sample
 
+    def made_with(self) -> dict[str, Any]:
+        """What fixes the samples, as `Recipe.describe` gives it.
+
+        Raises:
+            FileNotFoundError: no set in the folder.
+        """
+        found: dict[str, Any] = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+        return found
+
     def add(self, seed: int, data: bytes) -> None:
         """Keep the bytes of a sample, whole or not at all.
 

@@ -17,6 +17,7 @@ from stylemixseg.models.references import pixel_scores
 from stylemixseg.models.stored import checked_record, stored_tensors
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "student.safetensors"
+PARTS_FILE = WEIGHTS_FILE.with_name("student_parts.safetensors")
 
 
 class Student:
@@ -58,3 +59,46 @@ class Student:
     def foreground(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
         """Images (N, 3, H, W) in [-1, 1] -> (N, H, W) bool."""
         return self.probability(images, flip=flip) > 0.5
+
+
+class PartsStudent:
+    """Named parts of portraits framed as CelebA-HQ or FFHQ frame them; it learnt from the shared clusters' parts.
+
+    Args:
+        network: (N, 3, S, S) in [-1, 1] -> one score per class (N, C, S', S').
+        side: S, pixels that the network was trained with.
+        classes: names by label, "background" first.
+        digest: SHA-256 of its weights.
+    """
+
+    def __init__(self, network: nn.Module, side: int, classes: tuple[str, ...], digest: str = ""):
+        self.network = network.eval().requires_grad_(False)
+        self.side, self.classes, self.digest = side, classes, digest
+
+    @classmethod
+    def load(cls, weights: str | Path | None = None) -> PartsStudent:
+        """The one that comes with the package, or another `weights` file with its .json beside it.
+
+        Raises:
+            FileNotFoundError: weights or .json missing.
+            ValueError: the file's SHA-256 is not the one in the .json.
+        """
+        weights = Path(weights or PARTS_FILE)
+        record = checked_record(weights, "student of parts", "data_scripts/train_student.py --classes makes it")
+        classes = tuple(record["classes"])
+        network = MobileUNet(len(classes))
+        network.load_state_dict(network.state_dict() | stored_tensors(weights))
+        return cls(network, int(record["side"]), classes, record["sha256"])
+
+    @torch.inference_mode()
+    def probabilities(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
+        """Images (N, 3, H, W) in [-1, 1] -> probability of each class (N, C, H, W) float32.
+
+        With `flip`, from the mean with the mirrored image's scores.
+        """
+        mirrored = torch.arange(len(self.classes)) if flip else None
+        return pixel_scores(self.network, images, self.side, mirrored).softmax(1)
+
+    def labels(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
+        """Images (N, 3, H, W) in [-1, 1] -> labels (N, H, W) uint8, indices into `classes`."""
+        return self.probabilities(images, flip=flip).argmax(1).byte()

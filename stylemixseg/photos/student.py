@@ -9,7 +9,7 @@ import numpy as np
 
 from stylemixseg._util.checks import check_image
 from stylemixseg.mixing import to_generator_range
-from stylemixseg.models.student import Student
+from stylemixseg.models.student import PartsStudent, Student
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.segmenter import MAX_GUIDE, PhotoMask
 
@@ -43,9 +43,40 @@ class StudentSegmenter:
         """
         started = time.perf_counter()
         frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
-        crops = [frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side)))) for frame in frames]
+        crops = [_crop(frame, pixels) for frame in frames]
         soft = np.zeros(pixels.shape[:2], np.float32)
         for frame, crop in zip(frames, crops, strict=True):
             inside = self.student.probability(to_generator_range(crop))[0].numpy()
             np.maximum(soft, frame.paste(inside), out=soft)
         return PhotoMask(crops[0], soft, soft > 0.5, {"total": time.perf_counter() - started})
+
+
+def parts_of_photo(parts: PartsStudent, pixels: np.ndarray, frames: Sequence[Frame], mask: np.ndarray) -> np.ndarray:
+    """Named parts of people in a photo: background outside of the mask, inside it the likeliest part.
+
+    Args:
+        parts: the network.
+        pixels: (H, W, 3) uint8 RGB.
+        frames: the squares of the faces; none: as `StudentSegmenter`.
+        mask: foreground (H, W) bool, such as the student's.
+
+    Returns:
+        (H, W) uint8, labels as in `parts.classes`.
+
+    Raises:
+        ValueError: pixels that are not an RGB image, or a frame of another photo.
+    """
+    frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
+    likeliest = np.zeros(mask.shape, np.uint8)
+    best = np.full(mask.shape, -1.0, np.float32)
+    for frame in frames:
+        found = parts.probabilities(to_generator_range(_crop(frame, pixels)))[0, 1:].numpy()
+        for label, probability in enumerate(found, 1):  # one after the other: a photo may be large
+            placed = frame.paste(probability)
+            better = placed > best
+            best[better], likeliest[better] = placed[better], label
+    return np.where(mask, likeliest, 0).astype(np.uint8)
+
+
+def _crop(frame: Frame, pixels: np.ndarray) -> np.ndarray:
+    return frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side))))

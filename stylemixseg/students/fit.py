@@ -24,7 +24,7 @@ from stylemixseg.training import (
     ramped_decay,
     warm_cosine,
 )
-from stylemixseg.training.views import random_views, values_at
+from stylemixseg.training.views import IGNORE, labels_at, random_views, values_at
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,33 @@ def weighted_loss(scores: Tensor, targets: Tensor) -> Tensor:
     return (losses * weight).sum() / weight.sum().clamp(min=1)
 
 
+def class_loss(pairs: Pairs) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy with labels; a class weighs the more the rarer it is, or clothes would never be predicted.
+
+    Weights are the inverse square roots of the classes' shares of the pixels, which lies between no balance and equal
+    sums for all classes.
+
+    Args:
+        pairs: whose labels are counted.
+
+    Returns:
+        (scores (B, C, h, w), labels (B, h, w) int64 with `IGNORE`) -> scalar.
+
+    Raises:
+        ValueError: a class without a single pixel.
+    """
+    counts = torch.bincount(pairs.masks.flatten(), minlength=IGNORE + 1)[: len(pairs.classes)].float()
+    if absent := [name for name, count in zip(pairs.classes, counts.tolist(), strict=True) if not count]:
+        raise ValueError(f"pairs must show every class, got none with {', '.join(absent)}")
+    weights = counts.rsqrt()
+    weights = weights / weights.mean()
+
+    def loss(scores: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(scores, labels, weights, ignore_index=IGNORE)
+
+    return loss
+
+
 def fit_student(
     network: nn.Module,
     pairs: Pairs,
@@ -85,7 +112,8 @@ def fit_student(
     """Train a network on pairs; a run that was stopped goes on from its state file.
 
     Args:
-        network: (B, 3, S, S) in [-1, 1] -> log-odds (B, 1, S', S'), S' either S or (S + 1) / 2.
+        network: (B, 3, S, S) in [-1, 1] -> log-odds (B, 1, S', S'), S' either S or (S + 1) / 2; for pairs with
+            classes scores (B, C, S', S').
         pairs: to learn from, at least `how.batch`.
         how: the training.
         state: file of the training's state.
@@ -97,7 +125,7 @@ def fit_student(
         The averaged network in evaluation mode, or None where `stop` ended the training before the last step.
 
     Raises:
-        ValueError: fewer pairs than a batch.
+        ValueError: fewer pairs than a batch, or a class without a single pixel.
         TrainingStateError: the state file is of another training: other pairs, settings or first weights.
     """
     if len(pairs) < how.batch:
@@ -113,8 +141,11 @@ def fit_student(
         order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(how.seed + epoch))
         chosen = order[position * how.batch : (position + 1) * how.batch]
         views = random_views(pairs.images[chosen], how.side, rng)
-        mask, inside = values_at(pairs.masks[chosen], views.grid[:, ::stride, ::stride])
-        return views.inputs.contiguous(memory_format=torch.channels_last), torch.stack([mask, inside.float()], 1)
+        inputs, grid = views.inputs.contiguous(memory_format=torch.channels_last), views.grid[:, ::stride, ::stride]
+        if pairs.classes:
+            return inputs, labels_at(pairs.masks[chosen], grid)
+        mask, inside = values_at(pairs.masks[chosen], grid)
+        return inputs, torch.stack([mask, inside.float()], 1)
 
     optimiser: torch.optim.Optimizer
     if how.optimiser == "sgd":
@@ -127,7 +158,7 @@ def fit_student(
     learner = GradientLearner(
         network,
         optimiser,
-        loss_gradients(network, draw, weighted_loss, dtype=dtype),
+        loss_gradients(network, draw, class_loss(pairs) if pairs.classes else weighted_loss, dtype=dtype),
         WeightAverage(network, ramped_decay(0.99)),
         rate=rate,
         max_norm=5.0,

