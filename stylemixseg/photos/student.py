@@ -68,7 +68,7 @@ def parts_of_photo(parts: PartsStudent, pixels: np.ndarray, frames: Sequence[Fra
     """
     frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
     likeliest = np.zeros(mask.shape, np.uint8)
-    best = np.full(mask.shape, -1.0, np.float32)
+    best = np.zeros(mask.shape, np.float32)
     for frame in frames:
         found = parts.probabilities(to_generator_range(_crop(frame, pixels)))[0, 1:].numpy()
         for label, probability in enumerate(found, 1):  # one after the other: a photo may be large

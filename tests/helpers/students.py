@@ -17,3 +17,11 @@ def write_student(path: Path, side: int = 33, seed: int = 0) -> Path:
     save_file(half_precision(random_student(seed).state_dict()), path)
     path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_file(path), "side": side}))
     return path
+
+
+def write_parts(path: Path, classes: tuple[str, ...], side: int = 33, seed: int = 1) -> Path:
+    """Weights and provenance of a random student of named parts."""
+    save_file(half_precision(random_student(seed, len(classes)).state_dict()), path)
+    record = {"sha256": sha256_file(path), "side": side, "classes": classes}
+    path.with_suffix(".json").write_text(json.dumps(record))
+    return path

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from students import write_student
+from students import write_parts, write_student
 
 from stylemixseg.commands import main as cli
 from stylemixseg.commands import photos as command
+from stylemixseg.export.classes import CLASS_FILES
 from stylemixseg.export.images import COMPOSITION, MASK_FILES, RECORD
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student as module
-from stylemixseg.models.student import Student
+from stylemixseg.models.student import PartsStudent, Student
 from stylemixseg.photos.alignment import Face, Frame
-from stylemixseg.photos.student import StudentSegmenter
+from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 
 
 @pytest.fixture
@@ -111,9 +112,42 @@ def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch,
     assert "no face was found" in capsys.readouterr().err
 
 
+CLASSES = ("background", "skin", "hair")
+
+
+def test_parts_lie_inside_the_mask(weights, picture, tmp_path):
+    parts = PartsStudent.load(write_parts(tmp_path / "parts.safetensors", CLASSES))
+    frames = [Frame.from_box((5, 5, 25, 30), picture.shape[:2]), Frame.from_box((20, 10, 50, 40), picture.shape[:2])]
+    mask = np.zeros(picture.shape[:2], bool)
+    mask[10:40, 8:50] = True
+    labels = parts_of_photo(parts, picture, frames, mask)
+    assert labels.dtype == np.uint8 and labels.max() <= 2 and not labels[~mask].any()
+    whole = Frame.whole(picture.shape[:2])
+    inside = whole.crop(picture, 48)
+    likeliest = parts.probabilities(to_generator_range(inside))[0, 1:].argmax(0).numpy() + 1
+    found = parts_of_photo(parts, picture, [], np.ones(picture.shape[:2], bool))
+    np.testing.assert_array_equal(found[:, 8:56], likeliest)  # of a wide photo the middle
+    assert not found[:, :8].any()
+
+
+def test_the_command_names_parts(weights, photo, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PARTS_FILE", write_parts(tmp_path / "parts.safetensors", CLASSES))
+    out = tmp_path / "out"
+    assert cli.main(["segment", str(photo), "--student", "--classes", "-o", str(out)]) == 0
+    assert {path.name for path in out.iterdir()} == {*MASK_FILES, *CLASS_FILES, RECORD}
+    found = Image.open(out / "classes.png")
+    assert found.mode == "P" and found.size == (64, 48)
+    mask = StudentSegmenter()(picture).mask
+    expected = parts_of_photo(PartsStudent.load(), picture, [], mask)
+    np.testing.assert_array_equal(np.asarray(found), expected)
+    assert json.loads((out / RECORD).read_text())["classes"] == list(CLASSES)
+
+
 @pytest.mark.parametrize(
     "more, message",
     [
+        (["--classes", "names.json"], "names of its own"),
+        (["--classes", "--features"], "names of its own"),
         (["--inversion", "encoder"], "does not go with --inversion"),
         (["--mask", "rule"], "does not go with --mask"),
         (["--device", "cuda"], "runs on the CPU"),

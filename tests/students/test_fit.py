@@ -14,9 +14,10 @@ from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.run import synthesize
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.settings import SegmenterConfig
-from stylemixseg.students.fit import StudentTraining, fit_student, weighted_loss
+from stylemixseg.students.fit import StudentTraining, class_loss, fit_student, weighted_loss
 from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.training import Stopping, TrainingStateError
+from stylemixseg.training.views import IGNORE
 
 HOW = StudentTraining(steps=30, batch=4, side=33, rate=1e-2)
 
@@ -100,6 +101,43 @@ def test_it_learns_and_ends_with_the_same_bits_after_a_stop(pairs, tmp_path):
         fit_student(network(), other, HOW, tmp_path / "cut.pt", stop)
     with Stopping() as stop, pytest.raises(TrainingStateError, match="start"):
         fit_student(network(), pairs, HOW, tmp_path / "cut.pt", stop, start="other weights")
+
+
+def labelled(pairs: Pairs) -> Pairs:
+    """The discs' upper and lower halves as two classes; the first row is to be ignored."""
+    labels = (pairs.masks > 127).byte()
+    centre = 12 + torch.arange(len(pairs))
+    lower = torch.arange(40)[None, :, None] > centre[:, None, None]
+    labels = torch.where(lower & (labels > 0), 2, labels)
+    labels[:, 0] = IGNORE
+    return Pairs(pairs.images, labels.byte(), ("background", "upper", "lower"))
+
+
+def test_named_parts_are_learnt(pairs, tmp_path):
+    """Which half a pixel belongs to shows in its surroundings, so the network must see some of them."""
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 8, 21, padding=10), nn.ReLU(), nn.Conv2d(8, 3, 1))
+    with Stopping() as stop:
+        how = StudentTraining(steps=80, batch=4, side=33, rate=1e-2)
+        found = fit_student(wide, labelled(pairs), how, tmp_path / "state.pt", stop)
+    labels = labelled(pairs).masks
+    with torch.no_grad():
+        guessed = found(pairs.images.float() / 127.5 - 1).argmax(1)
+    right = (guessed == labels)[labels != IGNORE].float().mean()
+    assert right > 0.85
+
+
+def test_rare_classes_weigh_more():
+    """A class four times as rare weighs twice as much; what is to be ignored counts nowhere."""
+    masks = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1, IGNORE, IGNORE]).byte().reshape(1, 3, 4)
+    loss = class_loss(Pairs(torch.zeros(1, 3, 3, 4).byte(), masks, ("background", "thing")))
+    scores = torch.zeros(1, 2, 1, 2)
+    scores[0, 0, 0, 0] = 5.0  # the first pixel is surely background, the second undecided
+    both = loss(scores, torch.tensor([[[0, 1]]])).item()
+    background, thing = np.log1p(np.exp(-5)), np.log(2)
+    assert both == pytest.approx((background + 2 * thing) / 3, rel=1e-5)
+    with pytest.raises(ValueError, match="none with hair"):
+        class_loss(Pairs(torch.zeros(1, 3, 3, 4).byte(), masks, ("background", "thing", "hair")))
 
 
 def test_too_few_pairs(pairs, tmp_path):
