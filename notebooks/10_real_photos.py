@@ -92,10 +92,11 @@ from stylemixseg.mixing import (
     to_uint8,
 )
 from stylemixseg.models.references import FaceParser
+from stylemixseg.models.student import PartsStudent
 from stylemixseg.photos.alignment import Frame
 from stylemixseg.photos.graphcut import graph_cut
 from stylemixseg.sharpening import resized_soft, sharpen
-from stylemixseg.photos.student import StudentSegmenter
+from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.viz.compositing import (
     agreement_map,
@@ -1142,6 +1143,40 @@ if student_file and full and f"{inverted}.judge.miou" in full:
         f"paired, and photos on which it is better: {mean_text(gains)}."
     )
 display(Markdown(text if student_file else "Not measured."))
+
+# %% [markdown]
+# A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
+# faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
+# clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
+# used.
+
+# %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student looks at, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+parts = PartsStudent.load()
+labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
+image_row(
+    [
+        frame.crop(astronaut, crop_side),
+        frame.crop(clusters_to_color(labels), crop_side),
+    ],
+    ["photo", ", ".join(parts.classes)],
+)
+
+# %% tags=["hide-input"]
+header = ["IoU on the photos", *parts.classes, "mean"]
+rows = [
+    [
+        words,
+        *(
+            measured_text(by_pairs.get(f"{celeba}.parts.{name}.{of}"))
+            for of in (*(f"{part}.fg_iou" for part in parts.classes), "mean")
+        ),
+    ]
+    for name, words in (
+        ("student", "student of parts"),
+        ("face_parser", "face parser, trained with human masks"),
+    )
+]
+display(Markdown(table(header, rows) if student_file else "Not measured."))
 
 # %% [markdown]
 # ## Official encoders

@@ -1,4 +1,4 @@
-"""The student on real photos: its masks against those that people drew, beside what supervision reaches.
+"""The students on real photos: masks and named parts against those that people drew, beside what supervision reaches.
 
 The photos are the validation photos of CelebAMask-HQ, on which nothing was trained or chosen.
 """
@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from stylemixseg.data.celebamask import read_celebamask, validation_names
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.experiments.classes import OF_PARSER, add_classes, class_counts
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import TRIMAP_WIDTH
@@ -22,7 +23,8 @@ from stylemixseg.generators.base import Generator
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models.references import FaceParser
-from stylemixseg.models.student import Student
+from stylemixseg.models.student import PartsStudent, Student
+from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 
 PREFIX = "student.celeba"
 PHOTOS = 100  # at most: of the 800 photos so many are for validation, of all 30,000 some three thousand
@@ -52,6 +54,25 @@ def score_photos(names: Sequence[str]) -> tuple[dict[str, list[Confusion]], list
             found.setdefault(called, []).append(confusion(mask, truth))
             found.setdefault(f"{called}.trimap", []).append(trimap_confusion(mask, truth, TRIMAP_WIDTH))
     return found, seconds
+
+
+def score_parts(names: Sequence[str]) -> dict[str, list[list[list[int]]]]:
+    """Counts of each class of `CLASSES`, of the student of parts and of the face parser: {name: one per photo}.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    photos, parser = read_celebamask(), FaceParser.load()
+    segmenter, parts = StudentSegmenter(), PartsStudent.load()
+    found: dict[str, list[list[list[int]]]] = {"student": [], "face_parser": []}
+    for name in tqdm(names, desc="parts of photos", unit="photo"):
+        image, labels = photos[name]
+        truth = OF_PARSER[labels]
+        by_student = parts_of_photo(parts, image, [], segmenter(image).mask)
+        by_parser = OF_PARSER[parser(to_generator_range(image))[0].numpy()]
+        for called, guessed in (("student", by_student), ("face_parser", by_parser)):
+            found[called].append(class_counts(guessed, truth))
+    return found
 
 
 def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
@@ -93,4 +114,6 @@ def measure_student(profile: Profile, results: Path, names: Sequence[str]) -> Pa
         else:
             recorder.add_both(f"{prefix}.{name}", confusions, list(names), "")
     recorder.add_mean(f"{prefix}.student.seconds", [[value] for value in seconds], images=list(names))
+    for name, counts in score_parts(names).items():
+        add_classes(recorder, f"{prefix}.parts.{name}", counts, list(names))
     return recorder.write()

@@ -6,18 +6,20 @@ from random import Random
 
 import numpy as np
 import pytest
-from students import write_student
+from students import write_parts, write_student
 
 from stylemixseg.evaluation.imagescores import read_scores
 from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.experiments import student as experiment
+from stylemixseg.experiments.classes import CLASSES
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.registry import experiments
 from stylemixseg.experiments.student import PREFIX, measure_student, run_student
 from stylemixseg.metrics import confusion, mean_iou, trimap_confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student as module
-from stylemixseg.models.student import Student
+from stylemixseg.models.student import PartsStudent, Student
+from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 
 PROFILE = load_profile("smoke")
 
@@ -31,6 +33,7 @@ class Photos(dict):
 @pytest.fixture
 def photos(tmp_path, monkeypatch) -> Photos:
     monkeypatch.setattr(module, "WEIGHTS_FILE", write_student(tmp_path / "student.safetensors"))
+    monkeypatch.setattr(module, "PARTS_FILE", write_parts(tmp_path / "student_parts.safetensors", CLASSES))
     random, found = np.random.default_rng(0), Photos()
     for number, name in enumerate(Photos.names):
         labels = np.zeros((40, 40), np.uint8)
@@ -60,6 +63,12 @@ def test_scores_by_counting(photos, tmp_path):
         for kind in ("", ".per_image", ".trimap"):
             assert found[f"toy.{PREFIX}.{network}{kind}.miou"].n == 3
     assert found[f"toy.{PREFIX}.student.seconds"].value > 0
+    inside = over = 0
+    for image, labels in photos.values():
+        skin = parts_of_photo(PartsStudent.load(), image, [], StudentSegmenter()(image).mask) == 1
+        inside, over = inside + (skin & (labels == 1)).sum(), over + (skin | (labels == 1)).sum()
+    assert found[f"toy.{PREFIX}.parts.student.skin.fg_iou"].value == pytest.approx(inside / over)
+    assert found[f"toy.{PREFIX}.parts.face_parser.mean"].n == 3
 
 
 def test_a_spot_check_scores_some_of_the_same_photos(photos, tmp_path, monkeypatch):
