@@ -206,6 +206,24 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Baselines:
+    """Other ways to segment.
+
+    Attributes:
+        labelled: images with labels that DatasetGAN learns from, and that name Segmentation in Style's background.
+        clustered: images that Segmentation in Style clusters.
+        members: networks of DatasetGAN's ensemble.
+    """
+
+    labelled: int
+    clustered: int
+    members: int
+
+    def __post_init__(self) -> None:
+        _at_least(self, labelled=1, clustered=1, members=1)
+
+
+@dataclass(frozen=True)
 class Detectors:
     """Boxes of a detector in photos. `photos`: of horses, from the first, on which it is evaluated."""
 
@@ -246,6 +264,7 @@ class Profile:
     joint: Joint
     detectors: Detectors
     table3: Training
+    baselines: Baselines
 
     def __post_init__(self) -> None:
         _texts(self, "name", "generator", "prefix")
@@ -279,6 +298,7 @@ _SECTIONS = {
     "joint": Joint,
     "detectors": Detectors,
     "table3": Training,
+    "baselines": Baselines,
 }
 
 

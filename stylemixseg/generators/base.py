@@ -83,6 +83,15 @@ class LimitsThreads(Protocol):
 
 
 @runtime_checkable
+class GivesFeatures(Protocol):
+    """A generator whose layers have feature maps, as those of networks have; the toy world draws, and has none."""
+
+    def feature_maps(self, ws: torch.Tensor, layers: list[int]) -> list[torch.Tensor]:
+        """Features after the layers that read ws[:, i], for each i of `layers`: (N, C, side, side) each."""
+        ...
+
+
+@runtime_checkable
 class KnowsTheTruth(Protocol):
     """A generator that knows what its images show, as the toy world does.
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_real
+from stylemixseg._util.checks import check_int, check_real
 from stylemixseg._util.tensors import fit_latents
 from stylemixseg.generators.base import check_z
 
@@ -164,6 +164,26 @@ class MobileStyleGAN(nn.Module):
         for batch in styles.split(batch_size):
             # From here on the batch is b: the first style's scales broadcast the one feature map.
             yield self.run_layers(x, batch, cutoff, self.num_ws).expand(len(batch), -1, -1, -1)
+
+    def feature_maps(self, ws: Tensor, layers: list[int]) -> list[Tensor]:
+        """Features after the layers that read ws[:, i], for each i of `layers`: (N, C, side, side) each.
+
+        Args:
+            ws: latents (N, num_ws, w_dim); their type and device are brought to the network's.
+            layers: 0..num_ws - 2, rising; layer i has 4 * 2^((i + 1) // 2) px. The last one gives the image.
+        """
+        ws = fit_latents("ws", ws, self)
+        for layer in layers:
+            check_int("layers", layer, 0, self.num_ws - 2)
+        if not layers or sorted(set(layers)) != list(layers):
+            raise ValueError(f"layers must rise and hold at least one number, got {layers}")
+        x: Tensor = self.const
+        found, done = [], 0
+        for layer in layers:
+            x = self.run_layers(x, ws, done, layer + 1)
+            done = layer + 1
+            found.append(x)
+        return found
 
     def run_layers(self, x: Tensor, ws: Tensor, start: int, stop: int) -> Tensor:
         """Run the layers that read ws[:, start] .. ws[:, stop - 1] on a feature map.

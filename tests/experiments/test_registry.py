@@ -12,6 +12,7 @@ from stylemixseg.experiments.registry import experiment, experiments, listed
 
 def test_the_tables_are_there():
     assert set(experiments()) == {
+        "baselines",
         "cutoffs",
         "detectors",
         "joint",

@@ -38,6 +38,7 @@ ROOMS = (
     "factory",
     "training",
     "students",
+    "baselines",
     "evaluation",
     "experiments",
     "ledger",

@@ -93,6 +93,11 @@ class OpenVINOGenerator:
         for images in _batches(self._iter_mixes(w0, styles, cutoff, as_bytes=True), batch_size):
             yield np.moveaxis(images, 1, 3)
 
+    def feature_maps(self, ws: Tensor, layers: list[int]) -> list[Tensor]:
+        """As the module's, in PyTorch and without gradients."""
+        with torch.no_grad():
+            return self.module.feature_maps(ws, layers)
+
     def _start(self) -> State:
         return [to_array(self.module.const).reshape(1, -1, 4, 4)]
 

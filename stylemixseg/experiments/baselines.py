@@ -1,0 +1,179 @@
+"""Other ways to segment the same synthetic images: peers of the paper, and yardsticks, all with one reference.
+
+- "datasetgan": DatasetGAN from a few images that the reference labelled; "datasetgan_people" from photos that people
+  labelled, inverted by the encoder;
+- "sis_corners", "sis_labels": Segmentation in Style, its background named by a rule, or with labelled images;
+- "colours", "colours_oracle": K-means over the colours of the image alone (n = 0), with the paper's saliency rule, and
+  with the best assignment of its clusters;
+- "mean_mask": what most masks of other images cover, the same for every image;
+- "box_cut": GrabCut from a box in the middle.
+
+A generator without feature maps, such as the toy world, has the yardsticks only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import astuple
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from stylemixseg._util.keys import cache_key
+from stylemixseg.baselines.datasetgan import DatasetGAN, Voting, fit_datasetgan
+from stylemixseg.baselines.segmentation_in_style import (
+    FeatureClustering,
+    SegmentationInStyle,
+    fit_segmentation_in_style,
+)
+from stylemixseg.baselines.yardsticks import colour_clusters, grabcut_box, mean_mask
+from stylemixseg.data.celebamask import read_celebamask, training_names
+from stylemixseg.experiments.classes import CLASSES, OF_PARSER, class_reference
+from stylemixseg.experiments.clustermaps import query_latent, seed_name
+from stylemixseg.experiments.kept import kept, kept_folder
+from stylemixseg.experiments.profile import Profile
+from stylemixseg.experiments.recording import recorder_of
+from stylemixseg.experiments.registry import experiment
+from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, oracle_mask, reference_masks, rule_mask
+from stylemixseg.generators.base import Generator, GivesFeatures
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.inversion.ways import inverters
+from stylemixseg.metrics import Confusion, confusion, trimap_confusion
+from stylemixseg.mixing import query_image, to_generator_range
+from stylemixseg.segmenter import enlarge
+
+_LABELLED_FIRST, _CLUSTERED_FIRST = 70_000, 71_000  # seeds, of no evaluation, development or comparison image
+
+Masks = Callable[[Tensor, np.ndarray, np.ndarray], np.ndarray]  # latent, image, reference -> foreground (h, w) bool
+
+
+def labelled_examples(profile: Profile, generator: Generator) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Latents of synthetic images, and their labels of `CLASSES` by the reference, (h, h) uint8."""
+    for seed in range(_LABELLED_FIRST, _LABELLED_FIRST + profile.baselines.labelled):
+        ws = query_latent(generator, profile, seed)
+        yield ws, class_reference(generator, profile, seed, query_image(generator, ws, profile.method.resolution))
+
+
+def photo_examples(profile: Profile) -> Iterator[tuple[Tensor, np.ndarray]]:
+    """Latents of photos, by the encoder, and their labels of `CLASSES` as people drew them, (512, 512) uint8.
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    photos = read_celebamask()
+    encoder = inverters(load_generator(profile.generator, engine="torch"))["encoder"]
+    for name in training_names(photos)[: profile.baselines.labelled]:
+        image, labels = photos[name]
+        yield encoder(to_generator_range(image)).ws, OF_PARSER[labels].astype(np.uint8)
+
+
+def fitted(profile: Profile, generator: Generator) -> dict[str, Masks]:
+    """What segments, by name; whatever needs fitting is fitted now.
+
+    Those that need what is not here are left out: people's labels without the photos, GrabCut without OpenCV, and all
+    that read feature maps for a generator without any.
+    """
+    k = profile.method.k
+    found: dict[str, Masks] = {
+        "colours": lambda ws, image, truth: rule_mask(colour_clusters(image, k).labels, k, RULES["saliency"]),
+        "colours_oracle": lambda ws, image, truth: oracle_mask(colour_clusters(image, k).labels, k, truth),
+    }
+    seeds = range(_LABELLED_FIRST, _LABELLED_FIRST + profile.baselines.labelled)
+    latents = [query_latent(generator, profile, seed) for seed in seeds]
+    maps = [{"image": query_image(generator, ws, profile.method.resolution)} for ws in latents]
+    mean = mean_mask(reference_masks(profile.reference, generator, profile, seeds, maps))
+    found["mean_mask"] = lambda ws, image, truth: mean
+    if find_spec("cv2"):
+        found["box_cut"] = lambda ws, image, truth: grabcut_box(image)
+    if isinstance(generator, GivesFeatures) and profile.reference == "face_parser":
+        found |= _peers(profile, generator)
+    return found
+
+
+def _peers(profile: Profile, generator: Generator) -> dict[str, Masks]:
+    section = profile.baselines
+    side = min(Voting().side, generator.resolution)
+    how, clustering = Voting(members=section.members, side=side), FeatureClustering(side=side)
+    found: dict[str, Masks] = {}
+    by_reference = fit_datasetgan(generator, labelled_examples(profile, generator), CLASSES, how, progress=True)
+    found["datasetgan"] = _of(by_reference)
+    try:
+        by_people = fit_datasetgan(generator, photo_examples(profile), CLASSES, how, progress=True)
+        found["datasetgan_people"] = _of(by_people)
+    except FileNotFoundError:
+        pass  # the photos' terms forbid that we pass them on
+    latents = [
+        query_latent(generator, profile, seed) for seed in range(_CLUSTERED_FIRST, _CLUSTERED_FIRST + section.clustered)
+    ]
+    for name in ("sis_corners", "sis_labels"):
+        clusters = fit_segmentation_in_style(generator, latents, clustering, progress=True)
+        if name == "sis_corners":
+            clusters.by_corners(latents)
+        else:
+            clusters.by_labels((ws, labels != 0) for ws, labels in labelled_examples(profile, generator))
+        found[name] = _of(clusters)
+    return found
+
+
+def _of(baseline: DatasetGAN | SegmentationInStyle) -> Masks:
+    return lambda ws, image, truth: baseline.foreground(ws)
+
+
+def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]:
+    """Scores of every way on the profile's evaluation images, from disk or made now.
+
+    Returns:
+        {name: {"all": counts of each image, "trimap": the same near the outline, "seconds": of each image}}.
+    """
+    about = (profile.method, profile.queries, profile.reference, profile.baselines, Voting(), FeatureClustering())
+    path = kept_folder("baselines") / f"{generator.name}-{cache_key((*about, generator.digest))}.json"
+    return kept(path, lambda: _score(generator, profile))
+
+
+def _score(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]:
+    ways = fitted(profile, generator)
+    found: dict[str, dict[str, list]] = {name: {"all": [], "trimap": [], "seconds": []} for name in ways}
+    for seed in tqdm(profile.queries.seeds, desc="baselines", unit="image"):
+        ws = query_latent(generator, profile, seed)
+        image = query_image(generator, ws, profile.method.resolution)
+        truth = reference_masks(profile.reference, generator, profile, [seed], [{"image": image}])[0]
+        for name, segment in ways.items():
+            started = time.perf_counter()
+            mask = segment(ws, image, truth)
+            found[name]["seconds"].append(time.perf_counter() - started)
+            mask = enlarge(mask, len(truth))
+            found[name]["all"].append(list(astuple(confusion(mask, truth))))
+            found[name]["trimap"].append(list(astuple(trimap_confusion(mask, truth, TRIMAP_WIDTH))))
+    return found
+
+
+@experiment(
+    "baselines",
+    "other ways to segment the same synthetic images: peers of the paper, and yardsticks",
+    measured_by=score_baselines,
+)
+def run_baselines(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
+    """Score every way and write `<results>/<profile>/baselines.json`.
+
+    Args:
+        profile: sizes and settings.
+        results: the folder of all results.
+        generator: None: the profile's.
+
+    Returns:
+        The path of the result file.
+    """
+    generator = generator or load_generator(profile.generator)
+    recorder = recorder_of("baselines", profile, results, generator, seed=profile.queries.first)
+    images = [seed_name(seed) for seed in profile.queries.seeds]
+    for name, scores in score_baselines(generator, profile).items():
+        prefix = f"{profile.prefix}baselines.{name}"
+        recorder.add_both(prefix, [Confusion(*counts) for counts in scores["all"]], images)
+        near = [Confusion(*counts) for counts in scores["trimap"]]
+        recorder.add_ious(f"{prefix}.trimap", near, average="dataset", images=images)
+        recorder.add_mean(f"{prefix}.seconds", [[value] for value in scores["seconds"]], images=images)
+    return recorder.write()
