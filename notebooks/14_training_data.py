@@ -64,11 +64,11 @@ from stylemixseg.experiments.table3 import (
     recipe_of,
     run_table3,
     score,
+    synthetic_set,
     train,
 )
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.recipe import IGNORE
-from stylemixseg.factory.run import synthesize
 from stylemixseg.factory.sample import SampleMaker
 from stylemixseg.factory.store import Store
 from stylemixseg.generators.zoo import load_generator
@@ -124,11 +124,12 @@ samples[0].record
 # A filter is a limit on one of these numbers. It changes no sample; it only says which of them are used. Does it drop the
 # bad ones? The next cell compares the masks with the reference, which a user of the method would not have.
 
+# %% tags=["remove-output"]
+pairs_folder = synthetic_set(P, generator)
+
 # %% tags=["hide-input"]
-pairs_folder = Path(tempfile.mkdtemp()) / "pairs"
 looked_at = min(P.table3.pairs, 4 * P.queries.count)
 seeds = range(P.table3.first, P.table3.first + looked_at)
-synthesize(pairs_folder, recipe, looked_at, first=P.table3.first)
 store = Store(pairs_folder)
 psi = P.changed(queries={"truncation": P.table3.truncation})
 found = [store.read(seed) for seed in seeds]
@@ -419,6 +420,8 @@ display(Markdown(table(header, rows)))
 # - Table 3 compares masks, so network, schedule and test photos must be the same in every row. Differences count when
 #   they are larger than their paired interval and than the spread of repeated trainings.
 # - A set inherits the generator's licence, gaps and prejudices. Its data card says so.
+#
+# Next: [other ways](15_other_ways.ipynb) to segment the same images.
 
 # %%
 _ = recorder.write()  # its path is of this machine

@@ -128,6 +128,21 @@ def _of_judges() -> list[Line]:
     return lines
 
 
+def _of_baselines() -> list[Line]:
+    """Peers written anew and yardsticks, on the same synthetic images; the paper's numbers are of other settings."""
+    rows = (
+        ("DatasetGAN from 16 images that the parser labelled", "datasetgan"),
+        ("DatasetGAN from 16 photos that people labelled, inverted", "datasetgan_people"),
+        ("Segmentation in Style, background named with labels", "sis_labels"),
+        ("Segmentation in Style, background named by a rule", "sis_corners"),
+        ("colours of the image alone (n = 0), saliency rule", "colours"),
+        ("colours of the image alone (n = 0), oracle assignment", "colours_oracle"),
+        ("GrabCut from a box in the middle", "box_cut"),
+        ("one mask for every image", "mean_mask"),
+    )
+    return [line for title, name in rows for line in _ious(f"{title}, dataset-level", None, f"baselines.{name}")]
+
+
 def _of_table3() -> list[Line]:
     """A U-Net that learns from masks of different origins; the paper's rows of other methods stand without ours."""
     rows = (
@@ -189,6 +204,7 @@ TABLES = {
         *_ious("DeepRooms, table (weights never published)", "table2.table.ours", None),
     ],
     "Table 3, synthetic training data": _of_table3(),
+    "Other ways on the same synthetic images (no table of the paper)": _of_baselines(),
     "Parts of a face as objects (no table of the paper)": _of_parts(),
     "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
     "Style mixes at several cutoffs at once (no table of the paper)": _of_cutoffs(),
