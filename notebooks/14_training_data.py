@@ -403,12 +403,16 @@ display(Markdown(table(header, rows)))
 # nearly perfect, and the network is worse than without the filter. Give two reasons.
 # ```
 #
-# ```{solution} ex-data-filter
+# ```{solution-start} ex-data-filter
 # :class: dropdown
+# ```
+#
 # Fewer pairs: a tenth of them shows a tenth of the people, poses and backgrounds. And a selection: the rules agree on
 # easy images, such as one head before a plain background, so the network never sees the difficult ones, on which it is
 # tested too. A filter should drop what is wrong, not what is difficult, and the record cannot always tell the two
 # apart.
+#
+# ```{solution-end}
 # ```
 #
 # ## Summary

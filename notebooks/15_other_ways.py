@@ -22,7 +22,7 @@
 # **Objectives**
 #
 # - Explain what DatasetGAN and Segmentation in Style read, what they learn from, and what that costs.
-# - Say what the style mixes add, by comparing with the same clusters of one image's colours (n = 0).
+# - Say what the style mixes add, by comparing with clusters of one image's own colours.
 # - Say what any method must beat, by comparing with a mask that is the same for every image.
 # - Tell a fair comparison from an unfair one, and name what is unequal in the paper's Table 1.
 #
@@ -78,8 +78,8 @@ recorder = RunRecorder(
 # %% [markdown]
 # ## What do the styles buy?
 #
-# Take the styles away: n = 0. What is left is K-means over the colours of the query image itself, which is the oldest
-# way to segment by colour. The rule that picks the foreground is the same.
+# Take the styles away, so that $n = 0$. What is left is K-means over the colours of the query image $\mathbf{X}_0$ itself,
+# which is the oldest way to segment by colour. The rule that picks the foreground is the same.
 
 # %% mystnb={"image": {"alt": "Four rows: image, clusters of its own colours, clusters of its style mixes, and the masks of both"}, "figure": {"caption": "From left to right: image, clusters of its own colours (n = 0), clusters of its style mixes, and the masks that the saliency rule makes of both. Light and shadow part a face in the first; in the second they belong together, because they change together.", "name": "fig-no-styles"}}
 segmenter = StyleMixSegmenter(generator, P.method)
@@ -113,7 +113,7 @@ image_grid(
 #
 # DatasetGAN {cite}`zhang2021` describes each pixel by the features of all layers of the generator, thousands of numbers,
 # and lets ten small networks learn its label from 16 labelled images. They vote, and where they disagree, the label is
-# uncertain. Ours is written from the paper ({mod}`stylemixseg.baselines.datasetgan`). The 16 images come with labels in
+# uncertain. Ours is written from the paper (`stylemixseg/baselines/datasetgan.py`). The 16 images come with labels in
 # two ways: synthetic images that the face parser labelled, and photos that people labelled, which the encoder inverted.
 # In the second way the latent does not quite show the photo, so its labels do not quite fit its image.
 #
@@ -301,11 +301,15 @@ except TypeError as error:
 # mask. (c) The mean mask against GrabCut on FFHQ's framing.
 # ```
 #
-# ```{solution} ex-ways-fair
+# ```{solution-start} ex-ways-fair
 # :class: dropdown
+# ```
+#
 # (a) is not: DatasetGAN was taught by the examiner. (b) is fair about time, but the judge was fitted once before, on 150
 # images, and that time must be named. (c) is fair and says little about GrabCut: aligned faces fill the same place in
 # every image, so knowing the place is worth much; on unaligned photos the mean mask is worth nothing.
+#
+# ```{solution-end}
 # ```
 #
 # ## Summary
