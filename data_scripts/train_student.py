@@ -126,7 +126,7 @@ def main() -> None:
     if len(pairs) < args.batch:
         parser.error(f"--batch must be at most the {len(pairs)} pairs of the sets, got {args.batch}")
     steps = args.epochs * (len(pairs) // args.batch) if args.steps is None else args.steps
-    how = StudentTraining(steps, args.batch, args.side, args.rate, args.seed)
+    how = StudentTraining(steps, args.batch, args.side, rate=args.rate, seed=args.seed)
     random = args.start == "random"
     network = random_student(args.seed, outputs) if random else pretrained(args.wheel, args.seed, outputs)
     start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"

