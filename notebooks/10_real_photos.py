@@ -1145,6 +1145,11 @@ if student_file and full and f"{inverted}.judge.miou" in full:
 display(Markdown(text if student_file else "Not measured."))
 
 # %% [markdown]
+# Which way should you take? For faces the student, because it is better and much faster. Inversion stays the default of
+# the command, because it is the paper's way and works for every generator, whereas the student knows faces only. The
+# guided filter and GrabCut now serve inversion alone; they are kept for generators that have no student, and their rows
+# above show what a photo's edges can repair and what they cannot.
+#
 # A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
 # faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
 # clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
