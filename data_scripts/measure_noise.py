@@ -9,7 +9,6 @@ tolerances.
 
     python data_scripts/measure_noise.py                                        all but other versions
     python data_scripts/measure_noise.py --python oldest=/tmp/old/bin/python    and an environment of yours
-    python data_scripts/measure_noise.py --tables table3 --work /tmp/table3     one table, beside what is in the file
 
 Each variant's results stay in --work, and a variant that is finished is not measured again.
 """
@@ -21,7 +20,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from stylemixseg._util.paths import atomic_write, cache_dir
@@ -34,14 +32,13 @@ from stylemixseg.experiments.reproduce import reproduce
 from stylemixseg.generators import zoo
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = ("table1", "table4", "parts", "objects", "detectors", "table1_photos", "table3")
+TABLES = ("table1", "table4", "parts", "objects", "detectors", "table1_photos")
 SIZES = {
     "queries": {"count": 4},
     "table4": {"queries": 1, "cutoffs": (4, 6, 12)},
     "photos": {"count": 1},
     "objects": {"scenes": 4, "faces": 1},
     "detectors": {"photos": 20},
-    "table3": {"pairs": 16, "human": 16, "tested": 20},
 }
 ENGINE_SIZES = SIZES | {"queries": {"count": 1}}  # PyTorch takes some ten times as long on a CPU
 ENGINE_TABLES = ("table1", "parts")
@@ -73,11 +70,10 @@ def main() -> None:
         "--python", action="append", default=[], metavar="NAME=PATH", help="interpreter with other versions installed"
     )
     parser.add_argument("--only", nargs="*", metavar="VARIANT", help="measure only these; nothing is written then")
-    parser.add_argument("--tables", nargs="*", choices=TABLES, default=TABLES, help="measure these alone (all)")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # a child process: write results there
     args = parser.parse_args()
     if args.measure:
-        _measure(args.measure, args.tables)
+        _measure(args.measure)
         return
     variants = {name: (environment, words, sys.executable) for name, (environment, words) in VARIANTS.items()}
     for item in args.python:
@@ -90,19 +86,18 @@ def main() -> None:
             print(f"{name}: measured before")
             continue
         print(f"{name}: measuring", flush=True)
-        command = [python, __file__, "--measure", str(args.work / name), "--tables", *args.tables]
+        command = [python, __file__, "--measure", str(args.work / name)]
         subprocess.run(command, env=os.environ | environment | {"PYTHONPATH": str(ROOT)}, check=True)
     if not args.only:
-        words = {name: words for name, (_, words, _) in variants.items()}
-        print(_write(args.work, words, beside=set(args.tables) != set(TABLES)))
+        print(_write(args.work, {name: words for name, (_, words, _) in variants.items()}))
 
 
-def _measure(out: Path, tables: Sequence[str]) -> None:
-    """One run of the tables in this process, from nothing."""
-    sizes = SIZES
+def _measure(out: Path) -> None:
+    """One run of all tables in this process, from nothing."""
+    tables, sizes = TABLES, SIZES
     if os.environ.get("MEASURE_NOISE_ENGINE") == "torch":
         zoo.find_spec = lambda name: None  # OpenVINO is as good as not installed
-        tables, sizes = [table for table in tables if table in ENGINE_TABLES], ENGINE_SIZES
+        tables, sizes = ENGINE_TABLES, ENGINE_SIZES
     profile = load_profile("cpu").changed(name="noise", **sizes)
     for table in tables:
         with made_anew():
@@ -111,20 +106,12 @@ def _measure(out: Path, tables: Sequence[str]) -> None:
         temporary.write_text(json.dumps(installed_versions()), encoding="utf-8")
 
 
-def _write(work: Path, words: dict[str, str], *, beside: bool) -> Path:
-    """Compare every variant with the first, and write the largest distances; `beside` keeps those of other numbers."""
+def _write(work: Path, words: dict[str, str]) -> Path:
+    """Compare every variant with the first, and write the largest distances."""
     first = measurements(profile_runs(work / FIRST, "noise"))
     first_scores = folder_scores(work / FIRST / "noise")
-    before = (
-        json.loads(NOISE_FILE.read_text(encoding="utf-8")) if beside else {"variants": [], "means": {}, "images": {}}
-    )
-    record = {"sizes": SIZES, "variants": before["variants"]}
-    for kind in ("means", "images"):  # a number that is measured again begins anew
-        measured_now = first if kind == "means" else first_scores
-        record[kind] = {name: value for name, value in before[kind].items() if name not in measured_now}
+    record = {"sizes": SIZES, "variants": [], "means": {}, "images": {}}
     for name, described in words.items():
-        if not (work / name / "noise").exists():  # a variant that has none of the tables
-            continue
         versions = json.loads((work / name / "versions.json").read_text())
         found, scores = measurements(profile_runs(work / name, "noise")), folder_scores(work / name / "noise")
         moved = {

@@ -221,7 +221,8 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 #
 # The column "here" is a small version that fits this page: few pairs, a narrow network, few steps. It shows that the
 # code runs, and little more. The column "full run" has more of everything and is still far from the paper's 40,000
-# steps. The next cell is `stylemixseg reproduce table3`.
+# steps. The next cell is `stylemixseg reproduce table3`. Unlike the other numbers of this book these are not checked in
+# each build: a training builds each step on the last, so rounding grows, and another processor ends with another network.
 
 # %% tags=["remove-output"]
 try:

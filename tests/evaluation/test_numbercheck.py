@@ -15,6 +15,7 @@ from stylemixseg.evaluation.numbercheck import (
     check,
     image_tolerance,
     mean_tolerance,
+    measured_everywhere,
     noise,
     propose_expectations,
     read_expectations,
@@ -192,3 +193,12 @@ def test_committed_tolerances_are_those_of_the_study_and_small(profile):
         )
     for name, images in expected.images.items():
         assert {tolerance for _, tolerance in images.values()} == {image_tolerance(name)}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["table3.judge.miou", "toy.table3.human.trimap.miou", "baselines.datasetgan.miou", "baselines.sis_labels.miou"],
+)
+def test_what_is_fitted_anew_is_never_expected(name):
+    assert not measured_everywhere(name)
+    assert measured_everywhere("baselines.colours.miou") and measured_everywhere("table1.ffhq.saliency.miou")
