@@ -152,6 +152,9 @@ FILTERS = {
     "the two rules agree, at least 0.6": Filters(min_agreement=0.6),
     "mask covers 20 to 90 % of the image": Filters(mask_share=(0.2, 0.9)),
     "mean confidence at least 0.95": Filters(min_confidence=0.95),
+    "both, agreement and confidence": Filters(
+        min_agreement=0.6, min_confidence=0.95
+    ),
 }
 rows = []
 for words, filters in FILTERS.items():
