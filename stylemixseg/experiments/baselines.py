@@ -14,8 +14,9 @@ A generator without feature maps, such as the toy world, has the yardsticks only
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -71,8 +72,9 @@ def photo_examples(profile: Profile) -> Iterator[tuple[Tensor, np.ndarray]]:
         yield encoder(to_generator_range(image)).ws, OF_PARSER[labels].astype(np.uint8)
 
 
-def fitted(profile: Profile, generator: Generator) -> dict[str, Masks]:
-    """What segments, by name; whatever needs fitting is fitted now.
+@lru_cache(maxsize=1)
+def fitted(profile: Profile, generator: Generator) -> Mapping[str, Masks]:
+    """What segments, by name; whatever needs fitting is fitted now, and kept for the next call.
 
     Those that need what is not here are left out: people's labels without the photos, GrabCut without OpenCV, and all
     that read feature maps for a generator without any.
@@ -135,7 +137,7 @@ def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[st
 
 
 def _score(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]:
-    ways = fitted(profile, generator)
+    ways = fitted(profile, generator)  # type: ignore[arg-type]  # generators hash by identity
     found: dict[str, dict[str, list]] = {name: {"all": [], "trimap": [], "seconds": []} for name in ways}
     for seed in tqdm(profile.queries.seeds, desc="baselines", unit="image"):
         ws = query_latent(generator, profile, seed)
