@@ -295,8 +295,7 @@ display(Markdown(text if full else "This results folder has no full run."))
 # ### How many pairs?
 
 # %% mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}} tags=["hide-input"]
-source = load_run(full_file).profile if full else P.name
-S = load_profile(source)
+S = load_profile("full") if full else P
 of, prefix3 = (full, "table3") if full else (here, f"{P.prefix}table3")
 points = {
     count: of.get(f"{prefix3}.curve.judge.pairs{count}.miou")

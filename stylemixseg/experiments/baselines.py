@@ -62,11 +62,15 @@ def labelled_examples(profile: Profile, generator: Generator) -> Iterator[tuple[
 def photo_examples(profile: Profile) -> Iterator[tuple[Tensor, np.ndarray]]:
     """Latents of photos, by the encoder, and their labels of `CLASSES` as people drew them, (512, 512) uint8.
 
+    None for a generator that has no encoder.
+
     Raises:
         FileNotFoundError: the photos are not on this machine.
     """
     photos = read_celebamask()
-    encoder = inverters(load_generator(profile.generator, engine="torch"))["encoder"]
+    encoder = inverters(load_generator(profile.generator, engine="torch")).get("encoder")
+    if encoder is None:
+        return
     for name in training_names(photos)[: profile.baselines.labelled]:
         image, labels = photos[name]
         yield encoder(to_generator_range(image)).ws, OF_PARSER[labels].astype(np.uint8)
@@ -104,10 +108,11 @@ def _peers(profile: Profile, generator: Generator) -> dict[str, Masks]:
     by_reference = fit_datasetgan(generator, labelled_examples(profile, generator), CLASSES, how, progress=True)
     found["datasetgan"] = _of(by_reference)
     try:
-        by_people = fit_datasetgan(generator, photo_examples(profile), CLASSES, how, progress=True)
-        found["datasetgan_people"] = _of(by_people)
+        from_people = list(photo_examples(profile))
     except FileNotFoundError:
-        pass  # the photos' terms forbid that we pass them on
+        from_people = []  # the photos' terms forbid that we pass them on
+    if from_people:
+        found["datasetgan_people"] = _of(fit_datasetgan(generator, from_people, CLASSES, how, progress=True))
     latents = [
         query_latent(generator, profile, seed) for seed in range(_CLUSTERED_FIRST, _CLUSTERED_FIRST + section.clustered)
     ]

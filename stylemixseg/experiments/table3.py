@@ -81,7 +81,7 @@ def recipe_of(profile: Profile, generator: Generator) -> Recipe:
 def synthetic_set(profile: Profile, generator: Generator) -> Path:
     """The folder of the profile's synthetic pairs, from the cache or made now; an interrupted run goes on."""
     recipe, section = recipe_of(profile, generator), profile.table3
-    folder = kept_folder("pairs") / f"{generator.name}-{cache_key(recipe.describe(generator))}"
+    folder = kept_folder("pairs") / f"{generator.name}-{cache_key((recipe.describe(generator), recipe.engine))}"
     synthesize(folder, recipe, section.pairs, first=section.first, progress=True)
     return folder
 
@@ -174,7 +174,7 @@ def trained_scores(
         count: synthetic pairs; None: all.
     """
     recipe = recipe_of(profile, generator).describe(generator)
-    about = (row, count, seed, profile.table3, recipe, list(photos.names), FILTERS)
+    about = (row, count, seed, profile.table3, recipe, list(photos.names), FILTERS)  # table3 says which precision
     folder = kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
 
     def make() -> dict:

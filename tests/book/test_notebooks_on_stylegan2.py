@@ -41,6 +41,18 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
         objects={"scenes": 2, "faces": 2},
         joint={"ns": [3], "fit_count": 20},
         detectors={"photos": 4},
+        table3={
+            "n": 3,
+            "pairs": 6,
+            "human": 4,
+            "tested": 2,
+            "width": 2,
+            "side": 33,
+            "steps": 2,
+            "batch": 2,
+            "seeds": [0],
+        },
+        baselines={"labelled": 4, "clustered": 2, "members": 1},
     )
 
 
