@@ -259,8 +259,8 @@ for statistic, title in (("miou", "mIoU"), ("trimap.miou", "trimap mIoU")):
     display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# The paper's numbers stand beside ours with care: its generator is the official StyleGAN2, its network is four times as
-# wide, its photos are the test partition of the data set, and it trains much longer. What can be compared are the rows
+# The paper's numbers stand beside ours with care: its generator is the official StyleGAN2, its network is wider, its
+# photos are the test partition of the data set, and it trains much longer. What can be compared are the rows
 # of one column. Paired differences over the same photos say which of them are certain:
 
 # %% tags=["hide-input"]
@@ -351,7 +351,7 @@ figure
 #
 # ```{exercise}
 # :label: ex-data-broken
-# Take the first pairs and break their masks in two ways. *Random*: in each image another block of a quarter of its area
+# Take the first pairs and break their masks in two ways. *Random*: in each image another block of an eighth of its area
 # is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Both break about as many
 # pixels. Predict first: which of the two networks is worse on the test images? Then train both.
 # ```
@@ -370,7 +370,7 @@ draw = np.random.default_rng(0)
 blocks, side = clean.masks.clone(), clean.masks.shape[1]
 for mask in blocks:
     y, x = draw.integers(side // 2, size=2)
-    part = mask[y : y + side // 2, x : x + side // 2]
+    part = mask[y : y + side // 2, x : x + side // 4]
     part.copy_(255 - part)
 moved = torch.roll(clean.masks, side // 16, dims=2)
 versions = {"as they are": clean.masks, "random": blocks, "systematic": moved}
