@@ -30,6 +30,10 @@ class PixelJudge(Protocol):
         """Of a row of X_s that it was fitted for, 3n."""
         ...
 
+    def without_edges(self) -> PixelJudge:
+        """The same judge for where the query image is not at hand, or where its edges are not those that count."""
+        ...
+
     def score(self, summary: np.ndarray | StyleSummary) -> np.ndarray:
         """Log-odds (h, w) float32 of foreground, above 0 foreground; h and w may be multiples of those of X_s.
 

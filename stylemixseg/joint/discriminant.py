@@ -85,6 +85,10 @@ class StyleDiscriminant:
             raise NoJudgeError(f"n must be one of {', '.join(fits)} for {Path(path).name}, got {n}")
         return fits[str(n)]
 
+    def without_edges(self) -> StyleDiscriminant:
+        """Itself: it moves no outline to edges."""
+        return self
+
     def is_finite(self) -> bool:
         """Whether weights and bias are numbers, none of them infinite or NaN."""
         return bool(np.isfinite(self.weights).all() and np.isfinite(self.bias))
