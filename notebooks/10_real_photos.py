@@ -1101,7 +1101,7 @@ student_file = run_student(P, folder) if photos and not P.prefix else None
 # %%
 by_pairs = measurements(student_file) if student_file else {}
 celeba = student_experiment.PREFIX
-inverted = f"{ours}.both"
+inverted = "table1.celeba.both"  # of the full run
 both_seconds = sum(
     full[f"{inverted}.{step}_seconds"].value
     for step in ("inversion", "segmentation")
