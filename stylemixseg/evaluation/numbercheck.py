@@ -34,8 +34,9 @@ REDRAWN = "_cut"  # how the names of masks end that GrabCut redrew
 # What needs CelebAMask-HQ, which not every machine has either, is expected of a run that measured any of it.
 PHOTOS = ("table1.celeba.", "student.celeba.")
 # What is fitted anew in every run, by many steps that each build on the last: rounding grows with them, and on another
-# processor another network or other clusters come out. It is recorded, and never expected.
-FITTED_ANEW = ("table3.", "baselines.datasetgan", "baselines.sis")
+# processor another network or other clusters come out. It is recorded, and never expected. How far the yardsticks among
+# the baselines move has not been measured, so they are not expected either.
+FITTED_ANEW = ("table3.", "baselines.", "other_ways.")
 
 
 @dataclass(frozen=True)
