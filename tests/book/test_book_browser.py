@@ -110,7 +110,8 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
     browser.pump(0.3)
     elsewhere = [r for r in page.requests if urlsplit(r).scheme not in ("data", "blob") and not r.startswith(site)]
     assert not elsewhere, "the page asks other hosts"
-    assert [e for e in page.errors if e != THEME_ERROR] == []
+    # A browser may ask for /favicon.ico by itself, before it has read which icon the page names.
+    assert [e for e in page.errors if e != THEME_ERROR and not e.endswith("/favicon.ico")] == []
 
 
 def _move(page, index: int) -> None:
