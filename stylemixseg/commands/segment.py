@@ -195,8 +195,8 @@ def _check_segment(args) -> None:
         if args.classes or args.features:
             args.usage_error("--student has names of its own: it takes neither a file of --classes nor --features")
     elif args.classes is not None:
-        photos = None if not args.photos else "PHOTO (with --student it does)"
-        for name, given_too in (("objects", args.objects), ("rule", args.rule), (photos, photos)):
+        photos = "PHOTO (with --student it does)", args.photos or None
+        for name, given_too in (("objects", args.objects), ("rule", args.rule), photos):
             if given_too is not None:
                 args.usage_error(f"--classes names parts of a generated image's joint mask, it does not go with {name}")
         if args.mask == "rule":

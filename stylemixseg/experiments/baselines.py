@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple
+from copy import copy
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,10 +25,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
-from stylemixseg.baselines.datasetgan import DatasetGAN, Voting, fit_datasetgan
+from stylemixseg.baselines.base import Baseline
+from stylemixseg.baselines.datasetgan import Voting, fit_datasetgan
 from stylemixseg.baselines.segmentation_in_style import (
     FeatureClustering,
-    SegmentationInStyle,
     fit_segmentation_in_style,
 )
 from stylemixseg.baselines.yardsticks import colour_clusters, grabcut_box, mean_mask
@@ -37,13 +37,12 @@ from stylemixseg.experiments.classes import CLASSES, OF_PARSER, class_reference
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
-from stylemixseg.experiments.recording import recorder_of
+from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, oracle_mask, reference_masks, rule_mask
+from stylemixseg.experiments.scoring import RULES, counts_of, oracle_mask, reference_masks, rule_mask
 from stylemixseg.generators.base import Generator, GivesFeatures
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion.ways import inverters
-from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.segmenter import enlarge
 
@@ -105,8 +104,8 @@ def _peers(profile: Profile, generator: Generator) -> dict[str, Masks]:
     side = min(Voting().side, generator.resolution)
     how, clustering = Voting(members=section.members, side=side), FeatureClustering(side=side)
     found: dict[str, Masks] = {}
-    by_reference = fit_datasetgan(generator, labelled_examples(profile, generator), CLASSES, how, progress=True)
-    found["datasetgan"] = _of(by_reference)
+    labelled = list(labelled_examples(profile, generator))
+    found["datasetgan"] = _of(fit_datasetgan(generator, labelled, CLASSES, how, progress=True))
     try:
         from_people = list(photo_examples(profile))
     except FileNotFoundError:
@@ -116,17 +115,14 @@ def _peers(profile: Profile, generator: Generator) -> dict[str, Masks]:
     latents = [
         query_latent(generator, profile, seed) for seed in range(_CLUSTERED_FIRST, _CLUSTERED_FIRST + section.clustered)
     ]
-    for name in ("sis_corners", "sis_labels"):
-        clusters = fit_segmentation_in_style(generator, latents, clustering, progress=True)
-        if name == "sis_corners":
-            clusters.by_corners(latents)
-        else:
-            clusters.by_labels((ws, labels != 0) for ws, labels in labelled_examples(profile, generator))
-        found[name] = _of(clusters)
-    return found
+    by_rule = fit_segmentation_in_style(generator, latents, clustering, progress=True)
+    by_people = copy(by_rule)  # the same clusters, whose background gets its name in another way
+    by_rule.by_corners(latents)
+    by_people.by_labels((ws, labels != 0) for ws, labels in labelled)
+    return found | {"sis_corners": _of(by_rule), "sis_labels": _of(by_people)}
 
 
-def _of(baseline: DatasetGAN | SegmentationInStyle) -> Masks:
+def _of(baseline: Baseline) -> Masks:
     return lambda ws, image, truth: baseline.foreground(ws)
 
 
@@ -152,9 +148,8 @@ def _score(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]
             started = time.perf_counter()
             mask = segment(ws, image, truth)
             found[name]["seconds"].append(time.perf_counter() - started)
-            mask = enlarge(mask, len(truth))
-            found[name]["all"].append(list(astuple(confusion(mask, truth))))
-            found[name]["trimap"].append(list(astuple(trimap_confusion(mask, truth, TRIMAP_WIDTH))))
+            for where, counts in counts_of(enlarge(mask, len(truth)), truth).items():
+                found[name][where].append(counts)
     return found
 
 
@@ -179,8 +174,6 @@ def run_baselines(profile: Profile, results: Path, generator: Generator | None =
     images = [seed_name(seed) for seed in profile.queries.seeds]
     for name, scores in score_baselines(generator, profile).items():
         prefix = f"{profile.prefix}baselines.{name}"
-        recorder.add_both(prefix, [Confusion(*counts) for counts in scores["all"]], images)
-        near = [Confusion(*counts) for counts in scores["trimap"]]
-        recorder.add_ious(f"{prefix}.trimap", near, average="dataset", images=images)
+        add_counts(recorder, prefix, scores, images)
         recorder.add_mean(f"{prefix}.seconds", [[value] for value in scores["seconds"]], images=images)
     return recorder.write()

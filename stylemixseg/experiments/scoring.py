@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
 from importlib.util import find_spec
 
 import numpy as np
@@ -12,7 +13,7 @@ from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency, apply_rule
 from stylemixseg.generators.base import Generator, KnowsTheTruth
-from stylemixseg.metrics import Confusion, confusion
+from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models.references import CLASS_NAMES, DeepLabPerson, FaceParser
 
@@ -91,6 +92,12 @@ def reference_parts(
 def rule_mask(labels: np.ndarray, k: int, rule: ForegroundRule) -> np.ndarray:
     """Mask Y (h, w) bool of a cluster map under a rule; an empty or full mask is scored as what it is."""
     return apply_rule(labels, k, rule)[labels]
+
+
+def counts_of(mask: np.ndarray, truth: np.ndarray) -> dict[str, list[int]]:
+    """[tp, fp, fn, tn] of a mask, over all pixels ("all") and near the outline of the truth ("trimap")."""
+    scored = {"all": confusion(mask, truth), "trimap": trimap_confusion(mask, truth, TRIMAP_WIDTH)}
+    return {where: list(astuple(counts)) for where, counts in scored.items()}
 
 
 def oracle_mask(labels: np.ndarray, k: int, truth: np.ndarray) -> np.ndarray:

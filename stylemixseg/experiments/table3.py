@@ -14,8 +14,8 @@ Nothing is chosen on the test photos: the averaged weights after the last step a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,20 +25,19 @@ from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
 from stylemixseg.data.celebamask import read_celebamask, training_names, validation_names
-from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
-from stylemixseg.experiments.recording import recorder_of
+from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import TRIMAP_WIDTH
+from stylemixseg.experiments.scoring import counts_of
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.run import synthesize
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.judge import JUDGED_AT, fitted_judge
-from stylemixseg.metrics import Confusion, confusion, paired_difference, trimap_confusion
+from stylemixseg.metrics import Confusion, paired_difference
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.student import Student
 from stylemixseg.models.unet import UNet
@@ -155,14 +154,14 @@ def score(network: Student, photos: Photos) -> dict[str, list[list[int]]]:
     for image, truth in zip(photos.images, photos.masks, strict=True):
         given: Tensor = to_generator_range(image)
         mask = network.foreground(given)[0].numpy()
-        found["all"].append(list(astuple(confusion(mask, truth))))
-        found["trimap"].append(list(astuple(trimap_confusion(mask, truth, TRIMAP_WIDTH))))
+        for where, counts in counts_of(mask, truth).items():
+            found[where].append(counts)
     return found
 
 
 def trained_scores(
     row: str, profile: Profile, generator: Generator, photos: Photos, seed: int, count: int | None = None
-) -> dict[str, list[Confusion]]:
+) -> dict:
     """The scores of one training on the test photos, from disk or made now; an interrupted training goes on.
 
     Args:
@@ -172,6 +171,9 @@ def trained_scores(
         photos: to test on.
         seed: of first weights, order and views.
         count: synthetic pairs; None: all.
+
+    Returns:
+        What `score` gives, and as "pairs" how many it was trained on.
     """
     recipe = recipe_of(profile, generator).describe(generator)
     about = (row, count, seed, profile.table3, recipe, list(photos.names), FILTERS)  # table3 says which precision
@@ -182,14 +184,7 @@ def trained_scores(
         network = train(pairs, profile, seed, folder / "state.pt")
         return {"pairs": len(pairs), **score(Student(network, profile.table3.side), photos)}
 
-    found = kept(folder / "scores.json", make)
-    return {name: [Confusion(*counts) for counts in found[name]] for name in ("all", "trimap")}
-
-
-def add_scores(recorder: RunRecorder, prefix: str, found: Mapping[str, list[Confusion]], images: list[str]) -> None:
-    """Record a training's scores."""
-    recorder.add_both(prefix, found["all"], images)
-    recorder.add_ious(f"{prefix}.trimap", found["trimap"], average="dataset", images=images)
+    return kept(folder / "scores.json", make)
 
 
 @experiment(
@@ -228,8 +223,8 @@ def run_table3(profile: Profile, results: Path, generator: Generator | None = No
         name = f"{prefix}.{row}" if count is None else f"{prefix}.curve.{row}.pairs{count}"
         if count is None and seed != section.seeds[0]:
             name = f"{name}.seed{seed}"
-        add_scores(recorder, name, scores, images)
-    main = {row: found[row, section.seeds[0], None]["all"] for row in rows}
+        add_counts(recorder, name, scores, images)
+    main = {row: [Confusion(*counts) for counts in found[row, section.seeds[0], None]["all"]] for row in rows}
     for row in rows[1:]:
         for other in rows[: rows.index(row)]:
             gain, between = paired_difference(main[row], main[other], "miou", "dataset")

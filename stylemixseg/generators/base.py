@@ -106,6 +106,14 @@ class KnowsTheTruth(Protocol):
         ...
 
 
+def check_feature_layers(layers: Sequence[int], num_ws: int) -> None:
+    """Raise ValueError unless layers are some of 0..num_ws - 2, rising: the last layer gives the image."""
+    for layer in layers:
+        check_int("layers", layer, 0, num_ws - 2)
+    if not layers or sorted(set(layers)) != list(layers):
+        raise ValueError(f"layers must rise and hold at least one number, got {layers}")
+
+
 def seeded_latent(generator: Generator, seed: int, truncation: float) -> torch.Tensor:
     """w0 (1, num_ws, w_dim) of a seed, on the generator's device; see `seeded_z`."""
     return generator.mapping(seeded_z(seed, generator.z_dim).to(generator.w_avg), truncation)

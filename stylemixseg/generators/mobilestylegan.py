@@ -23,9 +23,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.checks import check_real
 from stylemixseg._util.tensors import fit_latents
-from stylemixseg.generators.base import check_z
+from stylemixseg.generators.base import check_feature_layers, check_z
 
 LEAK = 0.2
 
@@ -173,10 +173,7 @@ class MobileStyleGAN(nn.Module):
             layers: 0..num_ws - 2, rising; layer i has 4 * 2^((i + 1) // 2) px. The last one gives the image.
         """
         ws = fit_latents("ws", ws, self)
-        for layer in layers:
-            check_int("layers", layer, 0, self.num_ws - 2)
-        if not layers or sorted(set(layers)) != list(layers):
-            raise ValueError(f"layers must rise and hold at least one number, got {layers}")
+        check_feature_layers(layers, self.num_ws)
         x: Tensor = self.const
         found, done = [], 0
         for layer in layers:

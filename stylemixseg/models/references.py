@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stylemixseg.models.mobileunet import MobileUNet
-from stylemixseg.models.stored import checked_record, stored_tensors
+from stylemixseg.models.stored import checked_record, filled
 from stylemixseg.models.tflite import open_model
 
 CLASS_NAMES = (  # CelebAMask-HQ's official order; "left" is the left of the person shown
@@ -116,9 +116,7 @@ class FaceParser:
         """
         weights = Path(weights)
         record = checked_record(weights, "face parser", "data_scripts/train_face_parser.py makes it")
-        network = MobileUNet(NUM_CLASSES)
-        network.load_state_dict(network.state_dict() | stored_tensors(weights))
-        return cls(network, record["sha256"])
+        return cls(filled(MobileUNet(NUM_CLASSES), weights), record["sha256"])
 
     @torch.inference_mode()
     def logits(self, images: torch.Tensor, *, flip: bool = False) -> torch.Tensor:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from stylemixseg._util.paths import sha256_file
+
+Filled = TypeVar("Filled", bound=nn.Module)
 
 
 def checked_record(path: Path, what: str, otherwise: str) -> dict[str, Any]:
@@ -41,6 +43,12 @@ def checked_record(path: Path, what: str, otherwise: str) -> dict[str, Any]:
 def stored_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a file in single precision. Batch counters are not stored, because inference does not use them."""
     return {name: tensor.float() for name, tensor in load_file(path).items()}
+
+
+def filled(network: Filled, path: Path) -> Filled:
+    """The network with the weights of a file."""
+    network.load_state_dict(network.state_dict() | stored_tensors(path))
+    return network
 
 
 def half_precision(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

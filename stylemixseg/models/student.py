@@ -14,7 +14,7 @@ from torch import nn
 
 from stylemixseg.models.mobileunet import MobileUNet
 from stylemixseg.models.references import pixel_scores
-from stylemixseg.models.stored import checked_record, stored_tensors
+from stylemixseg.models.stored import checked_record, filled
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "student.safetensors"
 PARTS_FILE = WEIGHTS_FILE.with_name("student_parts.safetensors")
@@ -43,9 +43,7 @@ class Student:
         """
         weights = Path(weights or WEIGHTS_FILE)
         record = checked_record(weights, "student", "data_scripts/train_student.py makes it")
-        network = MobileUNet(1)
-        network.load_state_dict(network.state_dict() | stored_tensors(weights))
-        return cls(network, int(record["side"]), record["sha256"])
+        return cls(filled(MobileUNet(1), weights), int(record["side"]), record["sha256"])
 
     @torch.inference_mode()
     def probability(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
@@ -86,9 +84,7 @@ class PartsStudent:
         weights = Path(weights or PARTS_FILE)
         record = checked_record(weights, "student of parts", "data_scripts/train_student.py --classes makes it")
         classes = tuple(record["classes"])
-        network = MobileUNet(len(classes))
-        network.load_state_dict(network.state_dict() | stored_tensors(weights))
-        return cls(network, int(record["side"]), classes, record["sha256"])
+        return cls(filled(MobileUNet(len(classes)), weights), int(record["side"]), classes, record["sha256"])
 
     @torch.inference_mode()
     def probabilities(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:

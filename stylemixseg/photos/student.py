@@ -42,13 +42,12 @@ class StudentSegmenter:
             ValueError: pixels that are not an RGB image, or a frame of another photo.
         """
         started = time.perf_counter()
-        frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
-        crops = [_crop(frame, pixels) for frame in frames]
+        looked_at = _looked_at(pixels, frames)
         soft = np.zeros(pixels.shape[:2], np.float32)
-        for frame, crop in zip(frames, crops, strict=True):
+        for frame, crop in looked_at:
             inside = self.student.probability(to_generator_range(crop))[0].numpy()
             np.maximum(soft, frame.paste(inside), out=soft)
-        return PhotoMask(crops[0], soft, soft > 0.5, {"total": time.perf_counter() - started})
+        return PhotoMask(looked_at[0][1], soft, soft > 0.5, {"total": time.perf_counter() - started})
 
 
 def parts_of_photo(parts: PartsStudent, pixels: np.ndarray, frames: Sequence[Frame], mask: np.ndarray) -> np.ndarray:
@@ -66,11 +65,10 @@ def parts_of_photo(parts: PartsStudent, pixels: np.ndarray, frames: Sequence[Fra
     Raises:
         ValueError: pixels that are not an RGB image, or a frame of another photo.
     """
-    frames = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
     likeliest = np.zeros(mask.shape, np.uint8)
     best = np.zeros(mask.shape, np.float32)
-    for frame in frames:
-        found = parts.probabilities(to_generator_range(_crop(frame, pixels)))[0, 1:].numpy()
+    for frame, crop in _looked_at(pixels, frames):
+        found = parts.probabilities(to_generator_range(crop))[0, 1:].numpy()
         for label, probability in enumerate(found, 1):  # one after the other: a photo may be large
             placed = frame.paste(probability)
             better = placed > best
@@ -78,5 +76,7 @@ def parts_of_photo(parts: PartsStudent, pixels: np.ndarray, frames: Sequence[Fra
     return np.where(mask, likeliest, 0).astype(np.uint8)
 
 
-def _crop(frame: Frame, pixels: np.ndarray) -> np.ndarray:
-    return frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side))))
+def _looked_at(pixels: np.ndarray, frames: Sequence[Frame]) -> list[tuple[Frame, np.ndarray]]:
+    """The squares of a photo and what they show; without any, the largest square in the middle."""
+    chosen = list(frames) or [Frame.whole(check_image("pixels", pixels).shape[:2])]
+    return [(frame, frame.crop(pixels, min(MAX_GUIDE, max(1, round(frame.side))))) for frame in chosen]

@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from stylemixseg._util.checks import check_choice
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.recipe import IGNORE
+from stylemixseg.factory.sample import Sample
 from stylemixseg.factory.store import Store
 
 
@@ -99,19 +100,16 @@ def pairs_of_set(
         ValueError: no such masks, a damaged sample, one without masks of this kind, or no sample that passes.
     """
     name, soft_of = MASKS[check_choice("masks", masks, MASKS)]
-    store, filters = Store(Path(folder)), filters or Filters()
-    stored = store.seeds()
-    if not stored:
-        raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --count N` makes them")
+    filters = filters or Filters()
+    samples = _samples(folder, "--count N", seeds)
 
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        taken = [seed for seed in stored if seeds is None or seed in seeds]
-        for seed in tqdm(taken, desc="pairs", unit="pair", leave=False):
-            sample = store.read(seed)
+        for sample in samples:
             if "soft.png" not in sample.files or name not in sample.files:
+                path = Store(Path(folder)).path(sample.seed)
                 raise ValueError(
-                    f"{store.path(seed)} must have {name} for masks={masks!r}: sets of objects have no soft mask, and "
-                    "only sets that a judge made have the rule's"
+                    f"{path} must have {name} for masks={masks!r}: sets of objects have no soft mask, and only sets "
+                    "that a judge made have the rule's"
                 )
             if filters.reason(sample.record) is None:
                 yield sample.pixels("image.png"), soft_of(sample.pixels(name))
@@ -126,16 +124,25 @@ def labelled_pairs(folder: str | Path) -> Pairs:
         FileNotFoundError: no such set.
         ValueError: a damaged sample.
     """
-    store = Store(Path(folder))
-    seeds = store.seeds()
-    if not seeds:
-        raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} --classes` makes them")
     images, masks = [], []
-    for seed in tqdm(seeds, desc="pairs", unit="pair", leave=False):
-        sample = store.read(seed)
+    for sample in _samples(folder, "--classes"):
         images.append(torch.from_numpy(sample.pixels("image.png").copy()).permute(2, 0, 1))
         masks.append(torch.from_numpy(sample.pixels("mask.png").copy()))
-    return Pairs(torch.stack(images), torch.stack(masks), tuple(store.made_with()["labels"]))
+    return Pairs(torch.stack(images), torch.stack(masks), tuple(Store(Path(folder)).made_with()["labels"]))
+
+
+def _samples(folder: str | Path, options: str, seeds: Collection[int] | None = None) -> Iterator[Sample]:
+    """The samples of a set in the order of their seeds, with a progress bar; None of `seeds` for all.
+
+    Raises:
+        FileNotFoundError: no such set, before the first sample is asked for; names the options that make one.
+    """
+    store = Store(Path(folder))
+    stored = store.seeds()
+    if not stored:
+        raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} {options}` makes them")
+    taken = [seed for seed in stored if seeds is None or seed in seeds]
+    return map(store.read, tqdm(taken, desc="pairs", unit="pair", leave=False))
 
 
 def _resized(planes: Tensor, side: int) -> Tensor:

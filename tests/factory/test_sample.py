@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from judges import BrightJudge
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -24,18 +25,6 @@ from stylemixseg.settings import BOX_CONFIG, SegmenterConfig
 
 CONFIG = SegmenterConfig(n=8, k=3, rule=CornerMinority())
 RECIPE = Recipe("toy-portrait", CONFIG, size=64)
-
-
-@dataclass(frozen=True)
-class BrightJudge:
-    """Calls bright pixels foreground."""
-
-    name = "bright"
-    edges = 0.0
-    entries: int = 24
-
-    def score(self, summary):
-        return np.asarray(summary.project(np.tile([1, 0, 0], 8).astype(np.float32))) / 8 - 50
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pytest
+from judges import BrightJudge
 
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.recipe import IGNORE, Recipe
@@ -18,21 +17,9 @@ from stylemixseg.students.pairs import DOUBT, pairs_of_set
 SIDE = 32
 
 
-@dataclass(frozen=True)
-class Bright:
-    """A judge that calls bright pixels foreground, and is sure of none."""
-
-    name = "bright"
-    edges = 0.0
-    entries: int = 24
-
-    def score(self, summary):
-        return np.asarray(summary.project(np.tile([1, 0, 0], 8).astype(np.float32))) / 64 - 6
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    config = SegmenterConfig(n=8, k=3, rule=CornerMinority(), judge=Bright())
+    config = SegmenterConfig(n=8, k=3, rule=CornerMinority(), judge=BrightJudge(doubt=8.0, middle=48.0))
     out = tmp_path_factory.mktemp("set") / "pairs"
     synthesize(out, Recipe("toy-portrait", config, size=SIDE), 4, first=5)
     return out

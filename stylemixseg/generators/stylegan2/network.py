@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from stylemixseg._util.checks import check_choice, check_int, check_real
 from stylemixseg._util.tensors import fit_latents
-from stylemixseg.generators.base import check_z, mean_latent, weights_digest
+from stylemixseg.generators.base import check_feature_layers, check_z, mean_latent, weights_digest
 from stylemixseg.generators.stylegan2.architecture import Architecture
 
 GAIN = 2**0.5  # keeps the variance after a leaky ReLU
@@ -290,10 +290,7 @@ class StyleGAN2(nn.Module):
             layers: 0..num_ws - 2, rising; layer i has 4 * 2^((i + 1) // 2) px. The last w feeds no convolution.
         """
         ws = fit_latents("ws", ws, self)
-        for layer in layers:
-            check_int("layers", layer, 0, self.num_ws - 2)
-        if not layers or sorted(set(layers)) != list(layers):
-            raise ValueError(f"layers must rise and hold at least one number, got {layers}")
+        check_feature_layers(layers, self.num_ws)
         found, state, done = [], self.start(), 0
         for layer in layers:
             state = self.run_layers(state, ws, done, layer + 1)
