@@ -198,8 +198,9 @@ for name, of in compared.items():
     of_name = f"{P.prefix}training_data.{name}"
     recorder.add_ious(of_name, of, average="dataset", images=names)
 text = (
-    f"mIoU of the teacher {mean_iou(by_teacher, 'dataset'):.3f}, of the student "
-    f"{mean_iou(by_student, 'dataset'):.3f}, on {len(found)} images."
+    f"mIoU of the teacher {mean_iou(by_teacher, 'dataset'):.3f}, "
+    f"of the student {mean_iou(by_student, 'dataset'):.3f}, "
+    f"on {len(found)} images."
 )
 display(Markdown(text if not P.prefix else "The student is for faces."))
 
