@@ -10,7 +10,7 @@ The check says nothing about the paper; the ledger's tables and claims do.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +28,9 @@ NOISE_FILE = FOLDER / "noise.json"
 # What rounding moves. A mean that the noise study did not move may still move on a machine that it did not try.
 MEAN_TOLERANCE, IMAGE_TOLERANCE = 0.002, 0.005
 MARGIN = 2  # tolerances are so many times the largest movement that was measured, where that is more
+# One single image among so many may move further: where two clusters are nearly tied, the rounding of a processor that
+# the noise study did not try lets K-means end elsewhere on that one image. Its mean is still held to its own tolerance.
+IMAGES_PER_STRAY = 1000
 # What needs DeepLabV3 or OpenCV, which not every machine has, is recorded but never expected.
 SECOND_REFERENCE = ("deeplab", "references")
 REDRAWN = "_cut"  # how the names of masks end that GrabCut redrew
@@ -62,6 +65,17 @@ class Row:
     def ok(self) -> bool:
         """Whether the number is within its tolerance of what was expected."""
         return abs(self.measured - self.expected) <= self.tolerance
+
+
+def passed(rows: Iterable[Row]) -> bool:
+    """Whether a check found nothing wrong: every mean within its tolerance, and the single images but for strays.
+
+    A stray is a single image that moved further than its tolerance; one among `IMAGES_PER_STRAY` is let pass.
+    """
+    rows = list(rows)
+    images = [row for row in rows if row.image is not None]
+    strays = sum(not row.ok for row in images)
+    return all(row.ok for row in rows if row.image is None) and strays <= len(images) // IMAGES_PER_STRAY
 
 
 @dataclass(frozen=True)

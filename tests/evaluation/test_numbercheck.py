@@ -12,11 +12,13 @@ from stylemixseg.evaluation.numbercheck import (
     IMAGE_TOLERANCE,
     MARGIN,
     MEAN_TOLERANCE,
+    Row,
     check,
     image_tolerance,
     mean_tolerance,
     measured_everywhere,
     noise,
+    passed,
     propose_expectations,
     read_expectations,
     update_expectations,
@@ -71,6 +73,15 @@ def test_single_images_are_compared_where_means_hide_them(tmp_path):
     rows = check("cpu", swapped, path)
     assert all(row.ok for row in rows if row.image is None)
     assert {row.image for row in rows if not row.ok} == {"a", "b"}
+
+
+def test_one_image_in_a_thousand_may_stray_but_neither_its_mean_nor_a_second_image():
+    image = Row("a.miou", "1", 0.5, 0.5, 0.005)
+    far = Row("a.miou", "2", 0.6, 0.5, 0.005)
+    assert passed([far, *[image] * 999])
+    assert not passed([far, *[image] * 998])
+    assert not passed([far, far, *[image] * 998])
+    assert not passed([Row("a.miou", None, 0.6, 0.5, 0.002), *[image] * 1000])
 
 
 def test_other_images_than_expected_are_named(tmp_path):
