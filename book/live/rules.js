@@ -18,7 +18,7 @@ function roundHalfEven(value) {
  * @param {{b: number, theta: number, corners: string[], pooled: boolean}} settings `b` is the side of the square at a
  *   corner as a share of the map's side; `pooled` counts in all corners together, otherwise in the fullest one
  */
-export function cornerMinority(labels, k, { b = 0.0625, theta = 0.5, corners = CORNERS.slice(0, 2), pooled = true } = {}) {
+export function cornerMinority(labels, k, { b, theta, corners, pooled }) {
   const side = Math.sqrt(labels.length);
   const width = Math.max(1, roundHalfEven(b * side));
   const counts = corners.map((corner) => {
@@ -48,7 +48,7 @@ export function cornerMinority(labels, k, { b = 0.0625, theta = 0.5, corners = C
  * @param {{theta: number, sigma: number[], center: number[]}} settings widths and peak, each [vertical, horizontal] as
  *   shares of the map's side
  */
-export function saliency(labels, k, { theta = 0.25, sigma = [0.5, 0.2], center = [0.5, 0.5] } = {}) {
+export function saliency(labels, k, { theta, sigma, center }) {
   const side = Math.sqrt(labels.length);
   const bell = (axis) =>
     Float64Array.from({ length: side }, (_, i) => Math.exp(-0.5 * (((i + 0.5) / side - center[axis]) / sigma[axis]) ** 2));

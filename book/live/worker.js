@@ -3,11 +3,16 @@
 
 import { colorPlanes } from "./colors.js";
 import { kmeans } from "./kmeans.js";
-import { loadNetwork } from "./network.js";
+import { loadNetwork, unpacked } from "./network.js";
 
 let network = null;
 const mixes = []; // pixels of mix i
-const planes = { lab: [], rgb: [] }; // their colours, once they were asked for
+const planes = { lab: [], rgb: [] }; // its colours, once they were asked for
+
+function store(index, pixels) {
+  mixes[index] = pixels;
+  planes.lab[index] = planes.rgb[index] = undefined;
+}
 
 const tasks = {
   async load({ parts }) {
@@ -15,21 +20,20 @@ const tasks = {
     return {};
   },
 
+  async unpack({ part }) {
+    return { bytes: (await unpacked(part)).slice().buffer };
+  },
+
   /** A picture of the network; with an index it is kept as that mix. */
   async synthesize({ ws, layers, index }) {
     const pixels = await network(ws, layers);
-    if (index !== undefined) mixes[index] = pixels;
+    if (index !== undefined) store(index, pixels);
     return { pixels };
   },
 
   /** A mix that was recorded. */
   keep({ index, pixels }) {
-    mixes[index] = pixels;
-    return {};
-  },
-
-  forget() {
-    mixes.length = planes.lab.length = planes.rgb.length = 0;
+    store(index, pixels);
     return {};
   },
 

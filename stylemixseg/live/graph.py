@@ -17,7 +17,7 @@ import numpy as np
 
 from stylemixseg._util.optional import extra
 
-with extra("live", "the network for a page needs onnx"):
+with extra("book", "the network for a page needs onnx"):
     from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 OPSET = 18  # of 2022: every runtime that is in use today reads it

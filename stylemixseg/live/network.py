@@ -21,7 +21,7 @@ from stylemixseg.generators.openvino.mobilestylegan import channel_order
 from stylemixseg.inversion.preview import Preview, collapsed_maps
 from stylemixseg.live.graph import GraphWriter
 
-with extra("live", "the network for a page needs onnx"):
+with extra("book", "the network for a page needs onnx"):
     from onnx import ModelProto, TensorProto
 
 SIDE = 256  # px; half a second per mix on one thread of a browser

@@ -35,6 +35,7 @@ ROOMS = (
     "photos",
     "viz",
     "export",
+    "live",
     "factory",
     "training",
     "students",

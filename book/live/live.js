@@ -1,0 +1,117 @@
+// The page "Live": a button loads the network or the recording, and the panels appear.
+
+import { startBench } from "./bench.js";
+import { element } from "./dom.js";
+import { startEngine } from "./engine.js";
+import { clusterPanel, facePanel, maskPanel, mixPanel, paintPanel, rulesOf } from "./panels.js";
+import { hindrance, liveSource, recordedSource } from "./sources.js";
+
+const { manifest } = self.stylemixsegLive;
+const PATIENCE = 200; // ms that a slider must rest before the mixes are made anew
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+/** Calls a function once its calls have stopped for a moment. */
+function resting(call) {
+  let timer;
+  return (...values) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => call(...values), PATIENCE);
+  };
+}
+
+function mount(root) {
+  const why = hindrance();
+  const status = element("p", { class: "live-status", role: "status" });
+  const bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": "loading" });
+  const button = (words, live) =>
+    element("button", { type: "button", class: "live-button live-start", click: () => start(live) }, words);
+  const recording = button(`${why ? "Start" : "Only the recording"} (${megabytes(manifest.recorded.bytes)} per face)`, false);
+  const starts = element(
+    "div",
+    { class: "live-starts" },
+    why ? null : button(`Start the generator in this page (${megabytes(manifest.live.bytes)})`, true),
+    recording,
+  );
+  const note = element("p", { class: "live-note" }, why ? `${why} Recorded mixes stand in for it; everything after them is computed here.` : manifest.licence);
+  root.replaceChildren(starts, note, bar, status);
+  root.dataset.state = "waiting";
+
+  async function start(live) {
+    starts.hidden = true;
+    root.dataset.state = "loading";
+    const started = performance.now();
+    const engine = startEngine();
+    try {
+      const source = live ? await load(engine) : recordedSource(engine);
+      bar.hidden = true;
+      open(source, engine, started);
+    } catch (error) {
+      engine.stop();
+      bar.hidden = true;
+      starts.hidden = false;
+      starts.replaceChildren(recording);
+      root.dataset.state = "failed";
+      status.textContent = `The network did not start: ${error.message}. The recording may still work.`;
+    }
+  }
+
+  function load(engine) {
+    bar.hidden = false;
+    status.textContent = "Loading the network.";
+    return liveSource(engine, (share) => {
+      bar.value = share;
+      if (share === 1) status.textContent = "Starting the network.";
+    });
+  }
+
+  function open(source, engine, started) {
+    const { settings } = manifest;
+    const times = { mixes: [] };
+    const seconds = () => (performance.now() - started) / 1000;
+    const bench = startBench(source, engine, { ...settings, rule: rulesOf(manifest)[settings.rule] }, tell);
+    const mixing = mixPanel(
+      source,
+      manifest,
+      settings,
+      resting((c) => bench.setCutoff(c)),
+      resting((n) => bench.set({ n })),
+    );
+    const clusters = clusterPanel(manifest, settings, resting(bench.set));
+    const mask = maskPanel(manifest, settings.rule, bench.setRule);
+    const paint = paintPanel(manifest);
+    const faces = facePanel(source, manifest, (face) => {
+      paint.face();
+      bench.setFace(face);
+    });
+    const panels = [faces, mixing, clusters, mask, paint];
+    root.append(element("div", { class: "live-panels" }, panels.map(({ panel }) => panel)));
+    Object.assign(root, { bench, times }); // for the tests and the benchmark of the page
+
+    function tell(event, detail) {
+      for (const panel of panels) panel[event]?.(detail);
+      if (event === "query" && detail.mask) mask.mask(detail);
+      if (event === "start") {
+        root.dataset.state = "mixing";
+        times.mixes = [];
+        status.textContent = `Making ${detail.n} style mixes.`;
+      } else if (event === "mix") {
+        times.first ??= seconds();
+        times.mixes.push(detail.seconds);
+      } else if (event === "done") {
+        times.done ??= seconds();
+        times.clusters = detail.seconds;
+        root.dataset.state = "done";
+        const sum = times.mixes.reduce((total, one) => total + one, 0);
+        const made = source.live && times.mixes.length ? `${times.mixes.length} mixes in ${sum.toFixed(1)} s, ` : "";
+        status.textContent = `The mask is there: ${made}K-means in ${detail.seconds.toFixed(2)} s.`;
+      } else if (event === "failed") {
+        root.dataset.state = "failed";
+        status.textContent = `It stopped: ${detail.error.message}`;
+      }
+    }
+
+    bench.begin();
+  }
+}
+
+document.querySelectorAll("[data-style-mix-live]").forEach(mount);
