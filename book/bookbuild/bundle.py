@@ -1,9 +1,9 @@
 """Join small JavaScript modules into one plain script.
 
-The modules of `book/live/` import from one another, which a page may do that comes from a web server. A page that is opened
-from a folder on disk may not: browsers refuse modules there. So the build puts the modules one after the other, each after
-those that it imports from. Each becomes a function that gives what the module exports, so that two modules may use one
-name for two things, as before. For example
+The modules of `book/live/` import from one another, which a page may do that comes from a web server. A page that is
+opened from a folder on disk may not: browsers refuse modules there. So the build puts the modules one after the other,
+each after those that it imports from. Each becomes a function that gives what the module exports, so that two modules
+may use one name for two things, as before. For example
 
     import { iou } from "./scores.js";    ->    const { iou } = module_scores;
     export function best() {}             ->    function best() {}    and, at the end,    return { best };
@@ -47,5 +47,5 @@ def _collect(path: Path, modules: dict[str, str], importing: tuple[str, ...]) ->
     exported = [name for _, name in _EXPORT.findall(text)]
     text = _EXPORT.sub(r"\1 \2", _IMPORT.sub(r"const \1 = module_\2;", text))
     if left := _LEFT.search(text):
-        raise BuildError(f"{path.name}: cannot join `{left.group()}`; write `import {{ name }} from \"./file.js\";`")
+        raise BuildError(f'{path.name}: cannot join `{left.group()}`; write `import {{ name }} from "./file.js";`')
     modules[path.stem] = f"const module_{path.stem} = (() => {{\n{text}\nreturn {{ {', '.join(exported)} }};\n}})();\n"

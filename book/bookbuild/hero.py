@@ -1,4 +1,4 @@
-"""The two pictures of the first page, made from results: faces with their masks, and the steps of the method in a row."""
+"""The two pictures of the first page, made from results: faces with their masks, and the method in four steps."""
 
 from __future__ import annotations
 

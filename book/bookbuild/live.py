@@ -1,9 +1,9 @@
 """The parts of the live page: scripts, recorded mixes, and, where they may be there, the face generator's own weights.
 
-Whoever builds the book for themselves has fetched the generator with their own pip, and the page may run it. A book that is
-published passes its weights on to others, and their terms are non-commercial: that is for the owner of a site to decide. So
-STYLEMIXSEG_LIVE_WEIGHTS says `include` or `leave-out`. Unset, they are left out where CI is set, as in the workflow that
-publishes, and included elsewhere. The page then shows recorded mixes in their place and says why.
+Whoever builds the book for themselves has fetched the generator with their own pip, and the page may run it. A book
+that is published passes its weights on to others, and their terms are non-commercial: that is for the owner of a site
+to decide. So STYLEMIXSEG_LIVE_WEIGHTS says `include` or `leave-out`. Unset, they are left out where CI is set, as in
+the workflow that publishes, and included elsewhere. The page then shows recorded mixes in their place and says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Get the scripts and fonts that the pages load, and the runtime of the live page, so that the book needs no network."""
+"""Get the scripts and fonts that the pages load, and the live page's runtime, so that the book needs no network."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ function mount(root) {
     });
     const panels = [faces, mixing, clusters, mask, paint];
     root.append(element("div", { class: "live-panels" }, panels.map(({ panel }) => panel)));
-    Object.assign(root, { bench, times }); // for the tests and the benchmark of the page
+    Object.assign(root, { bench, source, times }); // for the tests and the benchmark of the page
 
     function tell(event, detail) {
       for (const panel of panels) panel[event]?.(detail);

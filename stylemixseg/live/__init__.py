@@ -1,1 +1,1 @@
-"""The face generator in a page: its network as an ONNX file small enough to download, and what a page records instead."""
+"""The face generator in a page: its network as a small ONNX file, and recorded mixes that can stand in for it."""

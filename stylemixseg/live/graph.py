@@ -1,12 +1,12 @@
 """A writer of ONNX graphs whose weights take a byte each, so that a page can download them.
 
-ONNX is the file format that runtimes of many languages read, ONNX Runtime Web in a browser among them. A graph is a list
-of operations, each of which names its inputs and its output. `GraphWriter` invents these names, so that writing a graph
-reads like computing.
+ONNX is the file format that runtimes of many languages read, ONNX Runtime Web in a browser among them. A graph is a
+list of operations, each of which names its inputs and its output. `GraphWriter` invents these names, so that writing a
+graph reads like computing.
 
-Weights are stored as whole numbers from -127 to 127 with one scale per row (per output channel of a convolution), and the
-graph itself multiplies them again. The runtime does that once, when it loads the graph, and computes in float32. So the
-file is a quarter as large, and no operation of lower precision is needed.
+Weights are stored as whole numbers from -127 to 127 with one scale per row (per output channel of a convolution), and
+the graph itself multiplies them again. The runtime does that once, when it loads the graph, and computes in float32. So
+the file is a quarter as large, and no operation of lower precision is needed.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class GraphWriter:
         """Write one operation whose output is an output of the model, under the name that its users see."""
         self._nodes.append(helper.make_node(operation, inputs, [output], **attributes))
 
-    def constant(self, array: np.ndarray) -> str:
-        """Store an array as it is."""
+    def constant(self, array: np.ndarray | np.float32) -> str:
+        """Store an array or a single number as it is."""
         name = f"stored{len(self._stored)}"
         self._stored.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -113,18 +113,19 @@ class GraphWriter:
         """The model of what was written, checked by onnx itself.
 
         Args:
-            inputs, outputs: name -> (NumPy type, shape).
+            inputs: name -> (NumPy type, shape).
+            outputs: likewise.
             about: a sentence that the file carries.
             notes: more that it carries: source, licence.
         """
-        described = [
+        given, wanted = (
             [
                 helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(kind)), shape)
                 for name, (kind, shape) in part.items()
             ]
             for part in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self._nodes, "stylemixseg", *described, initializer=self._stored)
+        )
+        graph = helper.make_graph(self._nodes, "stylemixseg", given, wanted, initializer=self._stored)
         opsets = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, doc_string=about)
         helper.set_model_props(model, notes or {})

@@ -21,7 +21,8 @@ def stored_latents(generator: Generator, seeds: Sequence[int], n: int, style_see
     Args:
         generator: whose mapping network is asked.
         seeds: of the faces.
-        n, style_seed: which styles, as `mixing.draw_style_latents` draws them.
+        n: number of styles.
+        style_seed: which styles, as `mixing.draw_style_latents` draws them.
 
     Returns:
         (1 + len(seeds) + n, w_dim) float16, little-endian, row after row.

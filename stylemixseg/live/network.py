@@ -1,13 +1,15 @@
 """The synthesis network of the face generator as an ONNX model of 256 px, for a browser or any other runtime.
 
-It is the network of `inversion.preview`: the layers up to the asked resolution as they are, the layers above it collapsed
-to what they do to averages. All layers are in one graph that reads a latent per layer, so that the same file serves every
-cutoff c: the caller puts w0 into the layers below c and a style into the others. (Cut in two at c, the lower part would
-run once per face in place of once per mix. At c = 6 that part takes a twentieth of the time, so the simpler file wins.)
+It is the network of `inversion.preview`: the layers up to the asked resolution as they are, the layers above it
+collapsed to what they do to averages. All layers are in one graph that reads a latent per layer, so that the same file
+serves every cutoff c: the caller puts w0 into the layers below c and a style into the others. (Cut in two at c, the
+lower part would run once per face in place of once per mix. At c = 6 that part takes a twentieth of the time, so the
+simpler file wins.)
 
-As in the OpenVINO graph (`generators.openvino.mobilestylegan`), the channels before an inverse Haar transform stand band
-by band: the rows of the convolution before it are permuted once, and the four bands are then four blocks of channels.
-Where the transform is collapsed, only its low band is looked at, so the other rows of that convolution are left out.
+As in the OpenVINO graph (`generators.openvino.mobilestylegan`), the channels before an inverse Haar transform stand
+band by band: the rows of the convolution before it are permuted once, and the four bands are then four blocks of
+channels. Where the transform is collapsed, only its low band is looked at, so the other rows of that convolution are
+left out.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ SIDE = 256  # px; half a second per mix on one thread of a browser
 def network_model(generator: MobileStyleGAN, side: int = SIDE, storage: str = "int8", licence: str = "") -> ModelProto:
     """The network from latents to a picture, as an ONNX model.
 
-    Input `ws` (num_ws, w_dim) float32; output `pixels` (side, side, 4) uint8: red, green, blue and an opaque alpha, as a
-    canvas takes them.
+    Input `ws` (num_ws, w_dim) float32; output `pixels` (side, side, 4) uint8: red, green, blue and an opaque alpha, as
+    a canvas takes them.
 
     Args:
         generator: in PyTorch.
@@ -46,7 +48,8 @@ def network_model(generator: MobileStyleGAN, side: int = SIDE, storage: str = "i
     kept = (Preview(generator, side).layers - 1) // 2  # blocks that run as they are; it also checks the arguments
     write = GraphWriter(storage)
     network = _Layers(write, generator.num_ws)
-    x = network.convolution(write.halves(_array(generator.const)), generator.conv1, 0, rows=_next_rows(generator, 0, kept))
+    x = write.halves(_array(generator.const))
+    x = network.convolution(x, generator.conv1, 0, rows=_next_rows(generator, 0, kept))
     for i, block in enumerate(generator.blocks):
         x = network.doubled(x, block.up, 2 * i + 1) if i < kept else network.low_band(x, block.up, 2 * i + 1)
         factor = 1 if i < kept else 2 ** (i - kept + 1)  # how much larger this block's maps are in the generator
@@ -97,7 +100,7 @@ class _Layers:
         return write("LeakyRelu", write("Add", x, write.weights(noise[0, 0])), alpha=LEAK)
 
     def doubled(self, x: str, up: Affine, layer: int) -> str:
-        """Bands one after the other, times their style, then the inverse Haar transform: (1, 4C, H, W) -> (1, C, 2H, 2W).
+        """Four bands times their style, then the inverse Haar transform: (1, 4C, H, W) -> (1, C, 2H, 2W).
 
         See `mobilestylegan.inverse_haar` for the signs; its factor of one half is in the style here.
         """

@@ -57,7 +57,9 @@ def test_clusters(mixes, k, most):
     columns = StyleStack(mixes).tensor().reshape(-1, 3 * len(mixes)).T  # (3n, H W)
     options = {"seed": 3, "restarts": 4, "iterations": 25, "maxPointsPerCluster": most}
     planes = f"[{', '.join(typed(column) for column in columns)}]"
-    got = evaluate("kmeans", f"(({{labels, ...rest}}) => [[...labels], rest])(m.kmeans({planes}, {k}, {json.dumps(options)}))")
+    got = evaluate(
+        "kmeans", f"(({{labels, ...rest}}) => [[...labels], rest])(m.kmeans({planes}, {k}, {json.dumps(options)}))"
+    )
     labels, rest = np.array(got[0]), got[1]
     expected = kmeans(StyleStack(mixes), k, seed=3, restarts=4, max_points_per_cluster=most)
     assert rest["objective"] == pytest.approx(expected.objective, rel=1e-4)

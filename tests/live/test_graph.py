@@ -27,7 +27,9 @@ def test_weights_come_back_in_the_graph(storage, most):
     array = np.random.RandomState(1).randn(6, 4).astype(np.float32)
     write = GraphWriter(storage)
     write.named("y", "Add", "x", write.weights(array))
-    model = write.model({"x": ("float32", (6, 4))}, {"y": ("float32", (6, 4))}, about="a sum", notes={"licence": "none"})
+    model = write.model(
+        {"x": ("float32", (6, 4))}, {"y": ("float32", (6, 4))}, about="a sum", notes={"licence": "none"}
+    )
     (got,) = ReferenceEvaluator(model).run(None, {"x": np.zeros((6, 4), np.float32)})
     assert (np.abs(got - array) <= most * np.abs(array).max(1, keepdims=True) + 1e-6).all()
     assert model.doc_string == "a sum" and model.metadata_props[0].value == "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from runs_onnx import runs_onnx
 
 from stylemixseg.generators.base import seeded_latent, seeded_z
+from stylemixseg.generators.mobilestylegan import Affine
 from stylemixseg.inversion.preview import Preview
 from stylemixseg.live.network import network_model
 from stylemixseg.mixing import draw_style_latents, mix_styles, to_uint8
@@ -17,6 +19,23 @@ from stylemixseg.mixing import draw_style_latents, mix_styles, to_uint8
 
 def _psnr(got, expected) -> float:
     return 10 * np.log10(255**2 / np.square(got.astype(float) - expected).mean())
+
+
+def _vivid(generator, side: int):
+    """A copy whose pictures of that side use the whole range: with random weights they are nearly of one grey."""
+    generator = copy.deepcopy(generator)
+    for module in generator.modules():
+        if isinstance(module, Affine):
+            module.bias += 2
+    generator.to_img.bias.zero_()
+    generator.to_img.weight *= 0.4 / Preview(generator, side).synthesis(_latents(generator)).std()
+    return generator
+
+
+def _latents(generator) -> torch.Tensor:
+    """Two times latents that are others in each layer, (2, num_ws, w_dim)."""
+    drawn = generator.mapping(seeded_z(range(2 * generator.num_ws), generator.z_dim))[:, 0]
+    return drawn.reshape(2, generator.num_ws, -1)
 
 
 def _levels(generator, side: int, ws) -> np.ndarray:
@@ -28,10 +47,11 @@ def _levels(generator, side: int, ws) -> np.ndarray:
 @pytest.mark.parametrize("side", [8, 16, 32, 64, 128])
 def test_the_onnx_model_equals_pytorch(small, side):
     """Every split between layers that are kept and layers that are collapsed; each layer with a latent of its own."""
-    ws = small.mapping(seeded_z(range(2 * small.num_ws), 8)).reshape(2, small.num_ws, small.num_ws, 8)
-    ws = torch.stack([row.diagonal().T for row in ws])  # (2, num_ws, 8): layer i reads the latent of seed i
-    run = runs_onnx(network_model(small, side, "float32"))
-    for one, expected in zip(ws, _levels(small, side, ws)):
+    vivid = _vivid(small, side)
+    ws = _latents(vivid)
+    run = runs_onnx(network_model(vivid, side, "float32"))
+    for one, expected in zip(ws, _levels(vivid, side, ws)):
+        assert expected.std() > 20  # there is something to compare
         got = run(one.numpy())
         assert got.shape == (side, side, 4) and got.dtype == np.uint8
         assert (got[..., 3] == 255).all()
@@ -41,21 +61,20 @@ def test_the_onnx_model_equals_pytorch(small, side):
 
 
 def test_every_layer_counts(small):
-    run = runs_onnx(network_model(small, 128, "float32"))
-    ws = small.mapping(seeded_z(1, 8))[0]
-    other = small.mapping(seeded_z(2, 8))[0]
-    pictures = []
-    for layer in range(small.num_ws):
+    vivid = _vivid(small, 128)
+    run = runs_onnx(network_model(vivid, 128, "float32"))
+    ws, others = _latents(vivid)
+    for layer in range(vivid.num_ws):
         changed = ws.clone()
-        changed[layer] = other[layer]
-        pictures.append(run(changed.numpy()))
-    assert all((picture != run(ws.numpy())).any() for picture in pictures)
+        changed[layer] = others[layer]
+        assert (run(changed.numpy()) != run(ws.numpy())).any(), f"layer {layer} is not read"
 
 
 def test_bytes_for_weights_change_a_picture_little(small):
-    ws = small.mapping(seeded_z(5, 8), 0.7)
-    got = runs_onnx(network_model(small, 64))(ws[0].numpy())[..., :3]
-    assert _psnr(got, _levels(small, 64, ws)[0]) > 30
+    vivid = _vivid(small, 64)
+    ws = _latents(vivid)
+    got = runs_onnx(network_model(vivid, 64))(ws[0].numpy())[..., :3]
+    assert 25 < _psnr(got, _levels(vivid, 64, ws)[0]) < 60  # it is not the exact network either
 
 
 @pytest.mark.parametrize("side, words", [(48, "power of two"), (256, "resolution must be")])
