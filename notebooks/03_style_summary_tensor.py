@@ -658,6 +658,20 @@ display(
 # The first few styles bring most of what there is to gain; later ones add little. That is for these few images and
 # with the best choice of clusters, which forgives much. The paper's 50 are on the safe side.
 #
+# ### Try it: how many styles
+#
+# Move $n$ from 1 upwards. Each further mix adds three numbers per pixel, and
+# pixels that only happened to share a colour come apart.
+#
+# ```{raw} html
+# <link rel="stylesheet" href="../live/live.css">
+# <div data-style-mix-live data-recorded
+#   data-panels="mixing clusters">
+#   <p>This part of the page needs JavaScript.</p>
+# </div>
+# <script src="../live/live.js" defer></script>
+# ```
+#
 # ## Exercises
 #
 # ```{exercise}

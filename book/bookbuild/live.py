@@ -19,15 +19,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.profile import Profile, load_profile
+from stylemixseg.experiments.scoring import reference_masks
 from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.generators.base import Generator, seeded_latent
+from stylemixseg.generators.base import Generator
 from stylemixseg.generators.faces import LICENCE
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.live.latents import stored_latents
 from stylemixseg.live.network import SIDE, network_model
-from stylemixseg.live.recording import recorded_mixes
+from stylemixseg.live.recording import as_text, recorded_mixes
 from stylemixseg.mixing import draw_style_latents, query_image
 
 from .bundle import bundle
@@ -42,6 +44,7 @@ THUMBNAILS = 12  # faces to choose from
 THUMBNAIL = 96  # px
 STORED = 48  # faces whose latents come along; new ones are drawn between them
 STYLES = 20  # the largest n of the page
+_REFERENCES = {"truth": "toy world itself", "face_parser": "face parser", "deeplab": "network DeepLabV3"}
 N = 10  # where it begins; also how many mixes are recorded
 
 
@@ -92,11 +95,13 @@ def write_page_parts(generator: Generator, profile: Profile, folder: Path, why: 
     """Write scripts, recorded mixes and, unless `why` says that there are none, the network into a folder."""
     seeds = [*profile.queries.examples, *(s for s in range(STORED) if s not in profile.queries.examples)][:STORED]
     side = min(SIDE, generator.resolution)
+    images = [query_image(generator, query_latent(generator, profile, seed), side) for seed in seeds[:THUMBNAILS]]
     manifest = {
         "side": side,
         "settings": _settings(profile),
         "rules": _rules(),
-        "thumbnails": _write_thumbnails(generator, seeds[:THUMBNAILS], profile.queries.truncation, folder),
+        "thumbnails": _write_thumbnails(images, folder),
+        "references": _write_references(generator, profile, seeds, images, folder),
         "licence": LICENCE if generator.name == "faces" else "",
         "recorded": _write_recording(generator, profile, side, folder),
         "whyRecorded": why,
@@ -128,13 +133,21 @@ def _rules() -> dict:
     }
 
 
-def _write_thumbnails(generator: Generator, seeds: list[int], psi: float, folder: Path) -> dict:
-    small = [
-        Image.fromarray(query_image(generator, seeded_latent(generator, seed, psi))).resize((THUMBNAIL, THUMBNAIL))
-        for seed in seeds
-    ]
-    Image.fromarray(np.concatenate([np.asarray(image) for image in small], 1)).save(folder / "faces.jpg", quality=85)
-    return {"file": "faces.jpg", "count": len(seeds)}
+def _write_thumbnails(images: list[np.ndarray], folder: Path) -> dict:
+    """All faces side by side in one picture."""
+    small = [np.asarray(Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL))) for image in images]
+    Image.fromarray(np.concatenate(small, 1)).save(folder / "faces.jpg", quality=85)
+    return {"file": "faces.jpg", "count": len(images)}
+
+
+def _write_references(
+    generator: Generator, profile: Profile, seeds: list[int], images: list[np.ndarray], folder: Path
+) -> dict:
+    """The profile's reference masks of the faces with a button, as pictures in a script of their own."""
+    seeds = seeds[: len(images)]
+    masks = reference_masks(profile.reference, generator, profile, seeds, [{"image": image} for image in images])
+    _write_script(folder, "references", [as_text(mask.astype(np.uint8) * 255, "PNG") for mask in masks])
+    return {"name": _REFERENCES[profile.reference], "seeds": seeds}
 
 
 def _write_recording(generator: Generator, profile: Profile, side: int, folder: Path) -> dict:
@@ -144,7 +157,7 @@ def _write_recording(generator: Generator, profile: Profile, side: int, folder: 
     styles = draw_style_latents(generator, N, method.style_seed, method.style_truncation)
     sizes = []
     for number, seed in enumerate(seeds):
-        w0 = seeded_latent(generator, seed, profile.queries.truncation)
+        w0 = query_latent(generator, profile, seed)
         sizes.append(_write_script(folder, f"recorded-{number}", recorded_mixes(generator, w0, styles, cutoffs, side)))
     return {"faces": seeds, "cutoffs": cutoffs, "styles": N, "bytes": max(sizes)}
 

@@ -1,5 +1,16 @@
 // Masks and cluster maps as pixels that can be seen. The colours are those of the book's figures.
 
+/** The pixels of a picture file (PNG or WebP) in base64. */
+export async function pixelsOf(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none" });
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+}
+
 // Okabe and Ito's palette, which people with colour-blindness can tell apart.
 export const PALETTE = [
   [0, 114, 178],

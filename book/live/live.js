@@ -19,20 +19,34 @@ function resting(call) {
   };
 }
 
+/**
+ * Fills an element with the page. What the element says of itself makes a part of it, for a chapter that teaches one step:
+ * data-panels="faces mask" shows only these panels, data-compare takes the reference's mask from the start, and
+ * data-recorded leaves the network aside, which keeps the download small.
+ */
 function mount(root) {
+  const shown = root.dataset.panels?.split(" ") ?? null;
+  const compare = root.dataset.compare !== undefined;
+  const recordedOnly = root.dataset.recorded !== undefined;
   const why = hindrance();
   const status = element("p", { class: "live-status", role: "status" });
   const bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": "loading" });
   const button = (words, live) =>
     element("button", { type: "button", class: "live-button live-start", click: () => start(live) }, words);
-  const recording = button(`${why ? "Start" : "Only the recording"} (${megabytes(manifest.recorded.bytes)} per face)`, false);
+  const only = why || recordedOnly;
+  const recording = button(`${only ? "Start" : "Only the recording"} (${megabytes(manifest.recorded.bytes)} per face)`, false);
   const starts = element(
     "div",
     { class: "live-starts" },
-    why ? null : button(`Start the generator in this page (${megabytes(manifest.live.bytes)})`, true),
+    only ? null : button(`Start the generator in this page (${megabytes(manifest.live.bytes)})`, true),
     recording,
   );
-  const note = element("p", { class: "live-note" }, why ? `${why} Recorded mixes stand in for it; everything after them is computed here.` : manifest.licence);
+  const words = recordedOnly
+    ? "The style mixes are recorded; everything after them is computed in this page."
+    : why
+      ? `${why} Recorded mixes stand in for it; everything after them is computed here.`
+      : manifest.licence;
+  const note = element("p", { class: "live-note" }, words);
   root.replaceChildren(starts, note, bar, status);
   root.dataset.state = "waiting";
 
@@ -78,17 +92,21 @@ function mount(root) {
     );
     const clusters = clusterPanel(manifest, settings, resting(bench.set));
     const mask = maskPanel(manifest, settings.rule, bench.setRule);
-    const paint = paintPanel(manifest);
-    const faces = facePanel(source, manifest, (face) => {
-      paint.face();
-      bench.setFace(face);
-    });
-    const panels = [faces, mixing, clusters, mask, paint];
-    root.append(element("div", { class: "live-panels" }, panels.map(({ panel }) => panel)));
+    const paint = paintPanel(manifest, compare);
+    const faces = facePanel(source, manifest, bench.setFace);
+    const panels = { faces, mixing, clusters, mask, paint };
+    for (const [name, { panel }] of Object.entries(panels)) panel.hidden = shown !== null && !shown.includes(name);
+    root.append(
+      element(
+        "div",
+        { class: shown === null ? "live-panels" : "live-panels live-part" },
+        Object.values(panels).map(({ panel }) => panel),
+      ),
+    );
     Object.assign(root, { bench, source, times }); // for the tests and the benchmark of the page
 
     function tell(event, detail) {
-      for (const panel of panels) panel[event]?.(detail);
+      for (const panel of Object.values(panels)) panel[event]?.(detail);
       if (event === "query" && detail.mask) mask.mask(detail);
       if (event === "start") {
         root.dataset.state = "mixing";

@@ -5,6 +5,7 @@ import { choice, element, picture, slider, tick } from "./dom.js";
 import { clusterPixels, overlayPixels, PALETTE } from "./drawing.js";
 import { painting } from "./painting.js";
 import { addressOf } from "./parts.js";
+import { referenceOf } from "./references.js";
 import { CORNERS } from "./rules.js";
 import { iou } from "./scores.js";
 
@@ -223,8 +224,13 @@ export function maskPanel(manifest, rule, setRule) {
   };
 }
 
-/** Step 4: the reader's own mask, and the IoU with it. */
-export function paintPanel(manifest) {
+/**
+ * Step 4: the reader's own mask, or a reference's, and the IoU with it.
+ *
+ * @param {object} manifest
+ * @param {boolean} compare whether the reference is taken from the start
+ */
+export function paintPanel(manifest, compare) {
   const shown = picture(manifest.side, "painting area");
   const { canvas } = shown;
   canvas.setAttribute("tabindex", "0");
@@ -233,6 +239,14 @@ export function paintPanel(manifest) {
   canvas.setAttribute("aria-label", `Painting area. ${help}`);
   const result = element("p", { class: "live-score", role: "status" });
   let mask = null;
+  let shownFace = null;
+
+  /** Paint what the reference says of the present face. */
+  async function takeReference() {
+    const face = shownFace;
+    const reference = await referenceOf(face);
+    if (reference && face === shownFace) brush.fill(reference);
+  }
 
   function score() {
     if (!mask || brush.empty()) {
@@ -245,20 +259,35 @@ export function paintPanel(manifest) {
 
   const brush = painting(shown, score);
   const button = (words, click) => element("button", { type: "button", class: "live-button", click }, words);
+  const byReference = button(`Take the mask of the ${manifest.references.name}`, takeReference);
   return {
     panel: panelOf(
       "4. Paint the true mask",
       "Paint what you call the person. The IoU says how far the method's mask agrees with yours.",
       canvas,
-      choice("brush", { 1: "paints", 0: "erases" }, "1", (value) => brush.setValue(Number(value))),
-      slider("brush radius", { min: 2, max: Math.round(manifest.side / 6), value: Math.round(manifest.side / 16), change: brush.setRadius }),
-      button("Start from the method's mask", () => mask && brush.fill(mask)),
-      button("Clear", brush.clear),
-      result,
-      element("p", { class: "live-note" }, help),
+      element(
+        "div",
+        {},
+        choice("brush", { 1: "paints", 0: "erases" }, "1", (value) => brush.setValue(Number(value))),
+        slider("brush radius", {
+          min: 2,
+          max: Math.round(manifest.side / 6),
+          value: Math.round(manifest.side / 16),
+          change: brush.setRadius,
+        }),
+        button("Start from the method's mask", () => mask && brush.fill(mask)),
+        byReference,
+        button("Clear", brush.clear),
+        result,
+        element("p", { class: "live-note" }, help),
+      ),
     ),
-    face() {
+    start({ face }) {
+      if (face === shownFace) return;
+      shownFace = face;
+      byReference.hidden = !manifest.references.seeds.includes(face.seed);
       brush.clear();
+      if (compare) takeReference();
     },
     query({ query }) {
       brush.setImage(query);

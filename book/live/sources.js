@@ -7,6 +7,7 @@
 //   mix(face, c, i)   makes mix i of a face at cutoff c, keeps it in the worker, and gives its pixels
 //   draw()            a new face; null where there is none
 
+import { pixelsOf } from "./drawing.js";
 import { blended, halvesToFloats, mixed, truncated } from "./latents.js";
 import { packed, script } from "./parts.js";
 
@@ -43,11 +44,11 @@ export async function liveSource(engine, progress) {
   const values = halvesToFloats(stored);
   const row = (i) => values.subarray(i * width, (i + 1) * width);
   const mean = row(0); // then the faces, then the styles
-  const face = (seed, w) => ({ name: `face ${seed}`, w: truncated(w, mean, psi) });
+  const face = (name, seed, w) => ({ name, seed, w: truncated(w, mean, psi) });
   let drawn = 0;
   return {
     live: true,
-    faces: faces.map((seed, i) => face(seed, row(1 + i))),
+    faces: faces.map((seed, i) => face(`face ${seed}`, seed, row(1 + i))),
     cutoffs: Array.from({ length: layers + 1 }, (_, c) => c),
     most: styles,
     query: (one) => engine.run("synthesize", { ws: mixed(one.w, one.w, layers, layers), layers }),
@@ -55,7 +56,8 @@ export async function liveSource(engine, progress) {
       engine.run("synthesize", { ws: mixed(one.w, row(1 + faces.length + i), c, layers), layers, index: i }),
     draw() {
       const [a, b] = [0, 1].map(() => row(1 + Math.floor(Math.random() * faces.length)));
-      return { ...face(0, blended(a, b, mean, (0.2 + 0.6 * Math.random()) * (Math.PI / 2))), name: `drawn face ${++drawn}` };
+      const angle = (0.2 + 0.6 * Math.random()) * (Math.PI / 2); // not too near to either
+      return face(`drawn face ${++drawn}`, null, blended(a, b, mean, angle));
     },
   };
 }
@@ -67,19 +69,12 @@ export function recordedSource(engine) {
 
   async function pixels(face, name, number) {
     if (!loaded.has(face)) loaded.set(face, script(`recorded-${face.index}`));
-    const picture = (await loaded.get(face))[name][number];
-    const bytes = Uint8Array.from(atob(picture), (c) => c.charCodeAt(0));
-    const bitmap = await createImageBitmap(new Blob([bytes]), { colorSpaceConversion: "none" });
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = manifest.side;
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(bitmap, 0, 0);
-    return context.getImageData(0, 0, manifest.side, manifest.side).data;
+    return pixelsOf((await loaded.get(face))[name][number]);
   }
 
   return {
     live: false,
-    faces: faces.map((seed, index) => ({ name: `face ${seed}`, index })),
+    faces: faces.map((seed, index) => ({ name: `face ${seed}`, seed, index })),
     cutoffs,
     most: styles,
     query: async (face) => ({ pixels: await pixels(face, "query", 0) }),

@@ -43,8 +43,8 @@ def recorded_mixes(
     return found
 
 
-def as_text(image: np.ndarray) -> str:
-    """An image (h, w, 3) uint8 as a WebP file in base64."""
+def as_text(image: np.ndarray, kind: str = "WEBP") -> str:
+    """An image (h, w, 3) or (h, w) uint8 as a file in base64: WebP, or "PNG", which loses nothing."""
     with io.BytesIO() as file:
-        Image.fromarray(image).save(file, "WEBP", quality=QUALITY, method=4)
+        Image.fromarray(image).save(file, kind, quality=QUALITY, method=4)
         return base64.b64encode(file.getvalue()).decode("ascii")

@@ -100,8 +100,7 @@ class TestRecorded:
         assert (labels_of(page) == labels).mean() > 0.99 and (labels_of(page) != before).any()
         _move(page, "clusters k", 5)
         assert labels_of(page).max() == 4
-        page.evaluate(f"{ROOT}.querySelectorAll('.live-face')[2].click()")
-        wait_until_done(page)
+        _pick(page, 2)
         labels = kmeans(summary_from_images(_pictures(recorded, 2, "c2")), 5).labels
         assert (labels_of(page) == labels).mean() > 0.97
         assert page.evaluate(f"{ROOT}.querySelector('.live-face[aria-pressed=true]').ariaLabel") == "face 2"
@@ -133,6 +132,18 @@ class TestRecorded:
         _press(page, "Clear")
         assert "Paint" in page.evaluate(score)
 
+    def test_the_reference_is_that_of_the_profile(self, page):
+        """The toy world knows its masks; the IoU with them follows the sliders."""
+        _press(page, "Take the mask of the toy world itself")
+        score = f"{ROOT}.querySelector('.live-score').textContent"
+        assert page.wait_for(f"{score}.startsWith('IoU')", 5)
+        generator = load_generator("toy-portrait")
+        truth = generator.truth(seeded_latent(generator, 0, 0.7))[0].foreground
+        for theta in (0.25, 0.41):
+            _move(page, "threshold theta", theta)
+            got = confusion(mask_of(page), truth)
+            assert f"mean {got.miou:.2f}" in page.evaluate(score)
+
     def test_painting_by_mouse(self, page):
         _choose(page, "rule", "corner")
         canvas = f"{ROOT}.querySelector('canvas[tabindex]')"
@@ -157,6 +168,22 @@ class TestRecorded:
         assert "cluster map of 3 clusters, from 10 mixes" in page.evaluate(
             f"[...{ROOT}.querySelectorAll('canvas')].map((one) => one.ariaLabel).join('; ')"
         )
+
+    def test_a_part_for_a_chapter(self, browser, recorded, site):
+        """Some panels only, the reference taken from the start, and for another face its own."""
+        attributes = 'data-style-mix-live data-recorded data-compare data-panels="faces mask paint"'
+        (recorded / "part.html").write_text(DOCUMENT.replace("data-style-mix-live", attributes))
+        page = browser.new_page()
+        page.open(f"{site}/part.html")
+        start(page)
+        visible = f"[...{ROOT}.querySelectorAll('h3')].filter((one) => one.checkVisibility()).map((one) => one.textContent)"
+        assert page.evaluate(visible) == ["Choose a face", "3. Choose the foreground", "4. Paint the true mask"]
+        score = f"{ROOT}.querySelector('.live-score').textContent"
+        assert page.wait_for(f"{score}.startsWith('IoU')", 5)
+        before = page.evaluate(score)
+        _pick(page, 2)
+        assert page.wait_for(f"{score}.startsWith('IoU') && {score} !== {before!r}", 5)
+        assert page.errors == []
 
     def test_from_disk(self, browser, recorded):
         page = browser.new_page()
@@ -189,6 +216,13 @@ def _move(page, label: str, value: float) -> None:
     end = page.wait_for(f"{ROOT}.dataset.state === 'done'", 30)
     assert end
     wait_until_done(page)
+
+
+def _pick(page, face: int) -> None:
+    """Press the button of a face, and wait for its mask."""
+    page.evaluate(f"{ROOT}.querySelectorAll('.live-face')[{face}].click()")
+    page.browser.pump(0.3)
+    wait_until_done(page, 600)
 
 
 def _choose(page, label: str, value: str) -> None:
@@ -224,9 +258,7 @@ class TestNetwork:
             page.open(f"{site}/page.html")
             start(page, seconds=600)
             for face in (0, 1):
-                if face:
-                    page.evaluate(f"{ROOT}.querySelectorAll('.live-face')[{face}].click()")
-                    wait_until_done(page, 600)
+                _pick(page, face)
                 found = segmenter(seeded_latent(segmenter.generator, face, 0.7))
                 small = found.mask.reshape(256, 4, 256, 4)[:, 0, :, 0]
                 got = confusion(mask_of(page), small)
