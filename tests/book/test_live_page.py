@@ -176,7 +176,9 @@ class TestRecorded:
         page = browser.new_page()
         page.open(f"{site}/part.html")
         start(page)
-        visible = f"[...{ROOT}.querySelectorAll('h3')].filter((one) => one.checkVisibility()).map((one) => one.textContent)"
+        visible = (
+            f"[...{ROOT}.querySelectorAll('h3')].filter((one) => one.checkVisibility()).map((one) => one.textContent)"
+        )
         assert page.evaluate(visible) == ["Choose a face", "3. Choose the foreground", "4. Paint the true mask"]
         score = f"{ROOT}.querySelector('.live-score').textContent"
         assert page.wait_for(f"{score}.startsWith('IoU')", 5)
