@@ -21,7 +21,9 @@ export async function loadNetwork(parts) {
   const ort = await import(address);
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = wasm.buffer;
-  const session = await ort.InferenceSession.create(network, { executionProviders: ["wasm"] });
+  // "basic" expands the weights once and for all; the other optimisations take longer to make than they save here.
+  const options = { executionProviders: ["wasm"], graphOptimizationLevel: "basic" };
+  const session = await ort.InferenceSession.create(network, options);
   URL.revokeObjectURL(address);
   ort.env.wasm.wasmBinary = undefined; // 14 MB that are not needed any more
   return async (ws, layers) => {

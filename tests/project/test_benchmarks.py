@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from chromium import find_chromium
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 RUN = {"wall_s", "cpu_s", "peak_bytes", "laps"}
@@ -171,3 +172,22 @@ def test_factory(tmp_path):
     assert set(record["ratios"]) == {"process2 / loop"} and record["differing_pixels"] == 0
     assert all(item["bytes_per_pair"] > 1000 for item in record["runs"][1:])
     assert [item["samples"] for item in record["memory"]] == [4, 8]
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_live_page(real_faces, tmp_path):
+    if find_chromium() is None or not (FOLDER.parent / "book" / "_runtime").is_dir():
+        pytest.skip("needs Chromium, and the runtime that `make book` gets through npm")
+    out = tmp_path / "live.json"
+    done = run("live.py", *"--rounds 1 --seeds 3 --out".split(), str(out))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    check_head(record, "live")
+    assert [item["variant"] for item in record["runs"]] == ["http", "disk"]
+    for item in record["runs"]:
+        assert 0 < item["mix_s"] < item["first_s"] < item["mask_s"] and item["peak_bytes"] > 1e8
+    assert 8e6 < record["download_bytes"] < record["bars"]["download_bytes"]
+    (agreement,) = record["agreement"]
+    assert agreement["seed"] == 3
+    assert all(0.9 < agreement[name]["fg_iou"] <= 1 for name in ("network", "int8", "page", "restart", "whole"))
