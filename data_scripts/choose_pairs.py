@@ -52,7 +52,7 @@ def main() -> None:
     profile = load_profile("full")
     generator = load_generator(profile.generator)
     folder = cache_dir() / "chosen_pairs"
-    synthesize(folder, recipe_of(profile, generator), COUNT, first=FIRST, workers=2, progress=True)
+    synthesize(folder, recipe_of(profile, generator), COUNT, first=FIRST, progress=True)
     samples = [Store(folder).read(seed) for seed in range(FIRST, FIRST + COUNT)]
     truths = references(samples)
     recorder = RunRecorder("pairs", profile.name, RESULTS, generator, seed=FIRST)

@@ -45,7 +45,7 @@ def test_a_threshold_takes_what_is_below_it_for_background(folder):
     assert 0 < hard.mean() < pairs_of_set(folder, SIDE, masks="hard").masks[0].numpy().mean()
     changed = shifted(np.array([0.0, 0.5, 0.8, 1.0], np.float32), 0.8)
     np.testing.assert_allclose(changed, [0, 0.2, 0.5, 1], atol=1e-6)
-    with pytest.raises(ValueError, match=r"threshold must be .* 0\.99"):
+    with pytest.raises(ValueError, match="threshold must be in"):
         pairs_of_set(folder, SIDE, threshold=1.0)
 
 
