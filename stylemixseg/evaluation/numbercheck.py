@@ -29,8 +29,9 @@ NOISE_FILE = FOLDER / "noise.json"
 # What rounding moves. A mean that the noise study did not move may still move on a machine that it did not try.
 MEAN_TOLERANCE, IMAGE_TOLERANCE = 0.002, 0.005
 MARGIN = 2  # tolerances are so many times the largest movement that was measured, where that is more
-# One single image among so many, or a spot check's, may move further: where two clusters are nearly tied, the rounding of a processor that
-# the noise study did not try lets K-means end elsewhere on that one image. Its mean is still held to its own tolerance.
+# One single image among so many, or of a spot check, may move further: where two clusters are nearly tied, the rounding
+# of a processor that the noise study did not try lets K-means end elsewhere on that one image. Its mean is still held
+# to its own tolerance.
 IMAGES_PER_STRAY, FEWEST = 1000, 100
 # What needs DeepLabV3 or OpenCV, which not every machine has, is recorded but never expected.
 SECOND_REFERENCE = ("deeplab", "references")
