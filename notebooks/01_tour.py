@@ -32,20 +32,17 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import IOUS, table, value_text
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -54,12 +51,9 @@ from stylemixseg.experiments.scoring import (
     score_rules,
 )
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.generators.base import seeded_z
-from stylemixseg.generators.zoo import CATALOGUE, load_generator
+from stylemixseg.generators.zoo import CATALOGUE
 from stylemixseg.metrics import bootstrap_interval, mean_iou
-from stylemixseg.mixing import query_image
-from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.summary import summary_from_images
+from stylemixseg.segmenter import enlarge
 from stylemixseg.viz.compositing import (
     agreement_map,
     clusters_to_color,
@@ -68,14 +62,10 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "01_tour",
-    P.name,
-    results_folder(results) / P.name / "01_tour.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "01_tour", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -91,19 +81,20 @@ recorder = RunRecorder(
 # page](../settings.md) lists these choices.
 
 # %%
+from stylemixseg.segmenter import StyleMixSegmenter
+
 segmenter = StyleMixSegmenter(
     generator,
     n=P.method.n,  # style-mixed images
     cutoff=P.method.cutoff,  # layers from here on take another image's style
     k=P.method.k,  # clusters
     color_space=P.method.color_space,
-    resolution=P.method.resolution,  # pixels a side at which pixels are clustered
+    resolution=P.method.resolution,  # pixels per side of the images to cluster
     style_seed=P.method.style_seed,
     rule=RULES["corner_minority"],  # which clusters are the object
 )
-w0 = query_latent(
-    generator, P, P.queries.examples[0]
-)  # (1, num_ws, w_dim), the latent of the query
+# (1, num_ws, w_dim), the latent of the query
+w0 = query_latent(generator, P, P.queries.examples[0])
 result = segmenter(w0)
 
 # %% mystnb={"image": {"alt": "Four pictures: a generated image, the same image in flat cluster colours, the image with everything but the object darkened, and a grey map that is bright on the object"}, "figure": {"caption": "What comes out. The query image, the cluster map, the mask (background darkened, its boundary in orange), and the confidence (white is object).", "name": "fig-tour-result"}}
@@ -117,7 +108,7 @@ image_row(
     ["query", "cluster map", "mask", "confidence"],
 )
 
-# %%
+# %% tags=["remove-input"]
 recorder.add(
     f"{P.prefix}tour.seconds.summary",
     result.seconds["summary"],
@@ -130,9 +121,11 @@ recorder.add(
 )
 display(
     Markdown(
-        f"Generator `{P.generator}`, image of {generator.resolution} pixels a side. Making the {P.method.n} style-mixed "
-        f"images took {result.seconds['summary']:.1f} s, and all the rest {result.seconds['clustering']:.1f} s. "
-        f"{result.foreground.sum()} of the {P.method.k} clusters were taken for the object; they cover "
+        f"Generator `{P.generator}`, image of {generator.resolution} pixels a "
+        f"side. Making the {P.method.n} style-mixed images took "
+        f"{result.seconds['summary']:.1f} s, and all the rest "
+        f"{result.seconds['clustering']:.1f} s. {result.foreground.sum()} of "
+        f"the {P.method.k} clusters were taken for the object; they cover "
         f"{result.mask.mean():.0%} of the image."
     )
 )
@@ -156,13 +149,18 @@ display(
 # In the code this array is called `ws` and has the shape `(N, num_ws, w_dim)`: images, layers, numbers for one layer.
 
 # %%
+from stylemixseg.generators.base import seeded_z
+
 z = seeded_z(P.queries.examples[0], generator.z_dim)  # (1, z_dim)
 ws = generator.mapping(z)  # (1, num_ws, w_dim)
 assert (ws == ws[:, :1]).all()  # every layer has the same row, so far
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"`{P.generator}`: z has {generator.z_dim} numbers, ws has {generator.num_ws} layers with {generator.w_dim} "
-        f"numbers each, the image has {generator.resolution} by {generator.resolution} pixels."
+        f"`{P.generator}`: z has {generator.z_dim} numbers, ws has "
+        f"{generator.num_ws} layers with {generator.w_dim} numbers each, the "
+        f"image has {generator.resolution} by {generator.resolution} pixels."
     )
 )
 
@@ -178,6 +176,8 @@ display(
 # sometimes odd. Values such as 0.7 give pictures that look usual.
 
 # %% mystnb={"image": {"alt": "Five images in a row, from an average picture on the left to a distinct one on the right"}, "figure": {"caption": "One z under growing psi: from the mean image, which is the same for all z, to the image of z itself.", "name": "fig-tour-truncation"}}
+from stylemixseg.mixing import query_image
+
 psis = (0.0, 0.25, 0.5, 0.75, 1.0)
 image_row(
     [
@@ -189,7 +189,7 @@ image_row(
     [f"psi = {psi}" for psi in psis],
 )
 
-# %%
+# %% tags=["remove-input"]
 licence = (
     CATALOGUE[P.generator].licence
     if P.generator in CATALOGUE
@@ -197,8 +197,9 @@ licence = (
 )
 display(
     Markdown(
-        f"The queries of this run have psi = {P.queries.truncation}, the styles psi = {segmenter.config.style_truncation}. "
-        f"Licence of the generator: {licence.rstrip('.')}."
+        f"The queries of this run have psi = {P.queries.truncation}, the "
+        f"styles psi = {segmenter.config.style_truncation}. Licence of the "
+        f"generator: {licence.rstrip('.')}."
     )
 )
 
@@ -217,10 +218,7 @@ display(
 
 # %%
 stack = cached_stack(
-    generator,
-    w0,
-    segmenter.styles,
-    MixPlan(P.method.cutoff, resolution=P.method.resolution),
+    generator, w0, segmenter.styles, P.method.plan
 )  # (n, h, w, 3)
 shown = min(P.method.n, 9)
 
@@ -243,10 +241,15 @@ image_grid([tiles[:5], tiles[5:]])
 # [third chapter](03_style_summary_tensor.ipynb) takes it apart.
 
 # %%
+from stylemixseg.summary import summary_from_images
+
 X_s = summary_from_images(stack, P.method.color_space)
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"X_s has the shape {X_s.shape}: height, width, and 3 times {P.method.n} colour values."
+        f"X_s has the shape {X_s.shape}: height, width, and 3 times "
+        f"{P.method.n} colour values."
     )
 )
 
@@ -258,13 +261,21 @@ display(
 # map, and the mask that the next step makes of it. The pictures were made beforehand, so it works without Python.
 
 # %%
+from stylemixseg.clustering import kmeans
+
+ks = range(2, 9)
+by_k = [kmeans(X_s, k).labels for k in ks]  # (H, W) each
+masks = [
+    rule_mask(clusters, k, segmenter.config.rule)
+    for k, clusters in zip(ks, by_k)
+]
+
+# %% tags=["hide-input"]
 side = min(256, len(X_s))  # of one picture in the slider
 step = len(X_s) // side
 small = query_image(generator, w0, side)
 pictures, labels = [], []
-for k in range(2, 9):
-    clusters = kmeans(X_s, k).labels
-    mask = rule_mask(clusters, k, segmenter.config.rule)
+for k, clusters, mask in zip(ks, by_k, masks):
     picture = [
         small,
         clusters_to_color(clusters[::step, ::step]),
@@ -276,7 +287,8 @@ for k in range(2, 9):
         )
     )
     labels.append(
-        f"query, cluster map and mask for k = {k}: {mask.mean():.0%} of the image is object"
+        f"query, cluster map and mask for k = {k}: {mask.mean():.0%} of the "
+        "image is object"
     )
 picture_slider(pictures, labels, name="number of clusters k", width=700)
 
@@ -330,12 +342,7 @@ image_row(
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 summaries = [
     summary_from_images(
-        cached_stack(
-            generator,
-            w,
-            segmenter.styles,
-            MixPlan(P.method.cutoff, resolution=P.method.resolution),
-        ),
+        cached_stack(generator, w, segmenter.styles, P.method.plan),
         P.method.color_space,
     )
     for w in latents
@@ -374,7 +381,7 @@ image_grid(
     ],
 )
 
-# %%
+# %% tags=["hide-input"]
 NAMES = {
     "corner_minority": "corner minority",
     "saliency": "saliency",
@@ -395,10 +402,11 @@ for name, title in NAMES.items():
     rows.append([title, *cells])
 display(
     Markdown(
-        f"Reference: {REFERENCES[P.reference]}. Means over **{len(maps)} images**, with 95 % bootstrap intervals over "
-        "these images.\n\n"
+        f"Reference: {REFERENCES[P.reference]}. Means over **{len(maps)} "
+        "images**, with 95 % bootstrap intervals over these images.\n\n"
         + table(["rule", *IOUS.values()], rows)
-        + "\n\nThe mean hides the single images. With corner minority their mIoU is "
+        + "\n\nThe mean hides the single images. With corner "
+        "minority their mIoU is "
         + ", ".join(f"{item.miou:.2f}" for item in scores["corner_minority"])
         + "."
     )
@@ -529,5 +537,5 @@ image_row(
 #   that somebody has to choose.
 # - A few examples show how it works. They do not show how well.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

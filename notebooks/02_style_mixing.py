@@ -32,43 +32,29 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.mixing import (
-    check_resolution,
-    draw_style_latents,
-    mix_styles,
-    query_image,
-    style_mixed_images,
-)
+from stylemixseg.mixing import check_resolution
 from stylemixseg.segmenter import enlarge
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-num_ws = generator.num_ws
-recorder = RunRecorder(
-    "02_style_mixing",
-    P.name,
-    results_folder(results) / P.name / "02_style_mixing.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "02_style_mixing", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -92,9 +78,11 @@ recorder = RunRecorder(
 # dim=1)`.
 
 # %%
-styles = draw_style_latents(
-    generator, P.method.n, P.method.style_seed
-)  # (n, num_ws, w_dim)
+from stylemixseg.mixing import draw_style_latents, mix_styles, query_image
+
+num_ws = generator.num_ws  # layers
+# (n, num_ws, w_dim)
+styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 w0, w1 = latents[0], styles[:1]
 w01 = mix_styles(w0, w1, P.method.cutoff)
@@ -105,7 +93,7 @@ X_0, X_1, X_01 = (
     query_image(generator, w, P.method.resolution) for w in (w0, w1, w01)
 )
 
-# %% mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell a layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell a layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
 figure, axes = plt.subplots(
     1, 6, figsize=(7, 2.1), width_ratios=[1, 6] * 3, layout="constrained"
 )
@@ -117,9 +105,10 @@ rows_from_style = {
 for place, ((name, first), image) in enumerate(
     zip(rows_from_style.items(), (X_0, X_1, X_01))
 ):
+    # (num_ws, 1, 3)
     colours = np.where(
         np.arange(num_ws)[:, None, None] < first, (0, 114, 178), (230, 159, 0)
-    )  # (num_ws, 1, 3)
+    )
     bar, picture = axes[2 * place : 2 * place + 2]
     bar.imshow(colours, aspect="auto", origin="lower")
     bar.hlines(
@@ -142,9 +131,8 @@ figure
 # of a query, and so saves time.
 
 # %% tags=["remove-output"]
-pairs = list(
-    zip(latents, styles.split(1))
-)  # query i with style i: no image takes part twice
+# query i with style i: no image takes part twice
+pairs = list(zip(latents, styles.split(1)))
 cutoffs = range(num_ws + 1)
 mixed = [  # for each pair: {c: X_01 (h, w, 3) uint8}
     {
@@ -157,6 +145,9 @@ mixed = [  # for each pair: {c: X_01 (h, w, 3) uint8}
 ]
 
 # %%
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 for (w_query, w_style), images in zip(pairs, mixed):
     assert torch.equal(mix_styles(w_query, w_style, 0), w_style)
     assert torch.equal(mix_styles(w_query, w_style, num_ws), w_query)
@@ -173,9 +164,12 @@ for (w_query, w_style), images in zip(pairs, mixed):
                 MixPlan(c, resolution=P.method.resolution),
             )[0],
         )
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"{len(pairs)} pairs checked: c = 0 gives the style image, c = {num_ws} the query, pixel for pixel."
+        f"{len(pairs)} pairs checked: c = 0 gives the style image, c = "
+        f"{num_ws} the query, pixel for pixel."
     )
 )
 
@@ -194,7 +188,7 @@ image_grid(
 # Move the slider to see it for the first pair. It shows the query, the style-mixed image at the chosen $c$, and the
 # style image. It steps by two layers, since two layers share a grid (see below).
 
-# %%
+# %% tags=["hide-input"]
 side = min(256, check_resolution(P.method.resolution, generator.resolution))
 step = len(X_0) // side
 steps = [*range(0, num_ws, 2), num_ws]
@@ -238,6 +232,8 @@ to_query = np.array(
 to_style = np.array(
     [[difference(images[c], images[0]) for c in cutoffs] for images in mixed]
 )
+
+# %% tags=["remove-cell"]
 for c in cutoffs:
     recorder.add(
         f"{P.prefix}mixing.c{c}.to_query",
@@ -267,7 +263,7 @@ lines(
     },
 )
 
-# %%
+# %% tags=["hide-input"]
 moved = to_query[:, P.method.cutoff].mean() / to_query[:, 0].mean()
 recorder.add(
     f"{P.prefix}mixing.default.distance_left",
@@ -277,8 +273,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"At this run's cutoff, c = {P.method.cutoff}, the style-mixed image is still {moved:.0%} as far from the query as "
-        f"the style image itself is ({len(pairs)} pairs)."
+        f"At this run's cutoff, c = {P.method.cutoff}, the style-mixed image "
+        f"is still {moved:.0%} as far from the query as the style image itself "
+        f"is ({len(pairs)} pairs)."
     )
 )
 
@@ -312,6 +309,8 @@ def layer_side(layer):
 groups = {}  # side: its layers
 for layer in range(num_ws):
     groups.setdefault(layer_side(layer), []).append(layer)
+
+# %% tags=["remove-input"]
 display(
     Markdown(
         table(
@@ -342,10 +341,11 @@ for grid, layers in groups.items():
     w = w0.clone()
     w[:, layers] = w1[:, layers]
     exchanged[grid] = query_image(generator, w, P.method.resolution)
+# (h, w) each
 change = {
     grid: np.abs(image.astype(np.float32) - X_0).mean(-1)
     for grid, image in exchanged.items()
-}  # (h, w) each
+}
 brightest = max(np.quantile(values, 0.99) for values in change.values())
 
 # %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all, with a square root so that small changes show). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
@@ -360,7 +360,7 @@ image_grid(
     column_titles=[f"{grid} px" for grid in groups],
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for grid, values in change.items():
     recorder.add(
@@ -384,15 +384,7 @@ display(
 
 # %% tags=["remove-output"]
 queries = latents[:3]
-stacks = [
-    cached_stack(
-        generator,
-        w,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
-    for w in queries
-]
+stacks = [cached_stack(generator, w, styles, P.method.plan) for w in queries]
 columns = min(6, P.method.n)
 style_images = [
     query_image(generator, w, P.method.resolution)
@@ -444,12 +436,7 @@ assert torch.allclose(
 mild = draw_style_latents(
     generator, columns, P.method.style_seed, truncation=0.5
 )
-mild_stack = cached_stack(
-    generator,
-    w0,
-    mild,
-    MixPlan(P.method.cutoff, resolution=P.method.resolution),
-)
+mild_stack = cached_stack(generator, w0, mild, P.method.plan)
 wild_stack = stacks[0][:columns]  # the same z with psi = 1
 
 # %% mystnb={"image": {"alt": "Two rows of versions of one image: the upper row in varied colours, the lower row in calmer and more similar ones"}, "figure": {"caption": "The same styles at psi = 1 (top) and psi = 0.5 (bottom). Below all images draw closer to one mean style.", "name": "fig-style-truncation"}}
@@ -457,7 +444,7 @@ image_grid(
     [list(wild_stack), list(mild_stack)], row_titles=["psi = 1.0", "psi = 0.5"]
 )
 
-# %%
+# %% tags=["hide-input"]
 spread = {
     psi: np.asarray(stack).std(0).mean()
     for psi, stack in ((1.0, wild_stack), (0.5, mild_stack))
@@ -476,8 +463,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"Standard deviation of a pixel over {columns} styles, averaged over pixels and channels of one query: "
-        f"{spread[1.0]:.1f} levels with psi = 1.0, {spread[0.5]:.1f} with psi = 0.5, that is "
+        f"Standard deviation of a pixel over {columns} styles, averaged over "
+        f"pixels and channels of one query: {spread[1.0]:.1f} levels with psi "
+        f"= 1.0, {spread[0.5]:.1f} with psi = 0.5, that is "
         f"{spread[0.5] / spread[1.0]:.0%}."
     )
 )
@@ -556,5 +544,5 @@ image_row(
 # - At a middle cutoff the scene is the query's, and much of the difference in colour is still there.
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

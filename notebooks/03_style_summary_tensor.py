@@ -33,23 +33,20 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 from importlib.util import find_spec
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     reference_masks,
@@ -57,26 +54,14 @@ from stylemixseg.experiments.scoring import (
     score_rules,
 )
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import bootstrap_interval, mean_iou, trimap_band
-from stylemixseg.mixing import (
-    draw_style_latents,
-    query_image,
-    style_mixed_images,
-)
-from stylemixseg.summary import style_summary, summary_from_images
-from stylemixseg.colors import to_color_space
+from stylemixseg.metrics import bootstrap_interval, mean_iou
 from stylemixseg.viz.compositing import PALETTE, clusters_to_color
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "03_style_summary_tensor",
-    P.name,
-    results_folder(results) / P.name / "03_style_summary_tensor.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "03_style_summary_tensor", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -86,28 +71,22 @@ recorder = RunRecorder(
 # concatenating style-mixed images at each pixel location". We begin with the $n$ style-mixed images of one query.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import draw_style_latents, query_image
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
-stacks = [
-    cached_stack(
-        generator,
-        w0,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
-    for w0 in latents
-]
+stacks = [cached_stack(generator, w0, styles, P.method.plan) for w0 in latents]
 images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
 
 # %%
 stack = stacks[0]  # (n, H, W, 3) uint8, one style-mixed image after another
 n, height, width, _ = stack.shape
-beside = np.moveaxis(
-    stack, 0, 2
-)  # (H, W, n, 3): at each pixel, its colours in image 1, 2, ...
-by_hand = beside.reshape(
-    height, width, 3 * n
-)  # (H, W, 3n): the same numbers in one row
+# (H, W, n, 3): at each pixel, its colours in image 1, 2, ...
+beside = np.moveaxis(stack, 0, 2)
+# (H, W, 3n): the same numbers in one row
+by_hand = beside.reshape(height, width, 3 * n)
+
+# %% tags=["remove-input"]
 display(
     Markdown(
         table(
@@ -138,6 +117,8 @@ display(
 # (we count from 0). The package does the same and scales RGB to 0..100.
 
 # %%
+from stylemixseg.summary import summary_from_images
+
 row, column, i = height // 2, width // 3, n - 1
 assert np.array_equal(
     by_hand[row, column, 3 * i : 3 * i + 3], stack[i, row, column]
@@ -156,16 +137,21 @@ assert np.allclose(
 # sees it.
 
 # %%
+from stylemixseg.metrics import trimap_band
+
+# (H, W) int
 parts, part_names = reference_parts(
     P.reference, generator, P, P.queries.examples[0], images[0]
-)  # (H, W) int
-margin = max(
-    2, height // 64
-)  # pixels that the chosen ones stay away from the part's edge
+)
+# pixels that the chosen ones stay away from the part's edge
+margin = max(2, height // 64)
 
 
 def two_inside(part):
-    """Two pixels (row, column) well inside a part (H, W) bool: at a tenth and a third of it, from the left."""
+    """Two pixels (row, column) well inside a part, a mask (H, W).
+
+    They lie at a tenth and at a third of it, from the left.
+    """
     inside = part & ~trimap_band(part, margin, side="per_side")
     places = np.argwhere(inside if inside.any() else part)
     places = places[np.argsort(places[:, 1], kind="stable")]
@@ -180,7 +166,7 @@ chosen = {
     for letter, at in zip("ab", two_inside(parts == part))
 }
 
-# %% mystnb={"image": {"alt": "On the left an image with marked pixels; on the right a strip of coloured cells for each of them, in pairs that look alike"}, "figure": {"caption": "Pixel barcodes. Left: the query with two pixels in each part. Right: each pixel's colour in every style-mixed image, that is its row of the style summary tensor. The two strips of a part change together; strips of different parts do not.", "name": "fig-barcodes"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "On the left an image with marked pixels; on the right a strip of coloured cells for each of them, in pairs that look alike"}, "figure": {"caption": "Pixel barcodes. Left: the query with two pixels in each part. Right: each pixel's colour in every style-mixed image, that is its row of the style summary tensor. The two strips of a part change together; strips of different parts do not.", "name": "fig-barcodes"}}
 figure, (picture, strips) = plt.subplots(
     1, 2, figsize=(7, 2.6), width_ratios=[1, 1.7], layout="constrained"
 )
@@ -233,18 +219,20 @@ figure
 
 # %%
 PAIRS = 4000
-X = [
-    summary_from_images(item, P.method.color_space) for item in stacks
-]  # (H, W, 3n) each
+# (H, W, 3n) each
+X = [summary_from_images(item, P.method.color_space) for item in stacks]
 
 
 def changes(points):
-    """What is left of points (..., n, 3) when each channel's mean over the n images is taken away."""
+    """Points (..., n, 3) less each channel's mean over the n images."""
     return points - points.mean(-2, keepdims=True)
 
 
 def correlations(first, second):
-    """Correlation of the colour changes of pixel pairs, (PAIRS, n, 3) each, to (PAIRS,)."""
+    """Correlation of the colour changes of pixel pairs, (PAIRS,).
+
+    `first` and `second` are (PAIRS, n, 3) each.
+    """
     a, b = (
         changes(points).reshape(len(points), -1) for points in (first, second)
     )
@@ -254,11 +242,8 @@ def correlations(first, second):
 
 
 random = np.random.RandomState(0)
-squared, correlated, same = (
-    [],
-    [],
-    [],
-)  # one entry an image: (PAIRS, n), (PAIRS,), (PAIRS,) bool
+# One entry per image: (PAIRS, n), (PAIRS,), and (PAIRS,) bool
+squared, correlated, same = [], [], []
 for summary, seed, image in zip(X, P.queries.examples, images):
     labels = reference_parts(P.reference, generator, P, seed, image)[0].ravel()
     points = summary.reshape(-1, n, 3)
@@ -267,10 +252,11 @@ for summary, seed, image in zip(X, P.queries.examples, images):
     correlated.append(correlations(points[i], points[j]))
     same.append(labels[i] == labels[j])
 
-# %% mystnb={"image": {"alt": "Two histograms of distances and two of correlations: pairs of pixels in one part lie at small distances and high correlations, pairs in different parts at larger distances and lower correlations"}, "figure": {"caption": "Pairs of pixels in one part (blue) and in different parts (orange). Left: their distance in the style summary tensor, divided by the root of n. Right: the correlation of their colour changes.", "name": "fig-pairs"}}
-distance = [
-    np.sqrt(values.mean(1)) for values in squared
-]  # root mean square over the styles
+# %%
+# root mean square over the styles
+distance = [np.sqrt(values.mean(1)) for values in squared]
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two histograms of distances and two of correlations: pairs of pixels in one part lie at small distances and high correlations, pairs in different parts at larger distances and lower correlations"}, "figure": {"caption": "Pairs of pixels in one part (blue) and in different parts (orange). Left: their distance in the style summary tensor, divided by the root of n. Right: the correlation of their colour changes.", "name": "fig-pairs"}}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
 for axis, values, label in zip(
     axes, (distance, correlated), ("distance a style", "correlation")
@@ -299,7 +285,7 @@ axes[0].legend(fontsize=8)
 plt.close(figure)
 figure
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for name, values in (("distance", distance), ("correlation", correlated)):
     means = {
@@ -309,15 +295,17 @@ for name, values in (("distance", distance), ("correlation", correlated)):
         for where, inside in (("one part", True), ("different parts", False))
     }
     for where, mean in means.items():
-        measured = f"{P.prefix}summary.{name}.{'within' if where == 'one part' else 'between'}"
+        side = "within" if where == "one part" else "between"
+        measured = f"{P.prefix}summary.{name}.{side}"
         recorder.add(
             measured, mean, n=len(X), note=f"{PAIRS} pixel pairs an image"
         )
     rows.append([name, *(f"{mean:.2f}" for mean in means.values())])
 display(
     Markdown(
-        f"Means over {len(X)} images with {PAIRS} pairs of pixels each; parts as in the reference "
-        f"({REFERENCES[P.reference]}).\n\n" + table(["", *means], rows)
+        f"Means over {len(X)} images with {PAIRS} pairs of pixels each; parts "
+        f"as in the reference ({REFERENCES[P.reference]}).\n\n"
+        + table(["", *means], rows)
     )
 )
 
@@ -341,8 +329,10 @@ display(
 #
 # The cube root is what imitates the eye. We write it down once, to check the package's conversion.
 
-
 # %%
+from stylemixseg.colors import to_color_space
+
+
 def lab_by_hand(image):
     """(H, W, 3) uint8 to CIE LAB (H, W, 3), straight from the definition."""
     rgb = image / 255
@@ -366,6 +356,8 @@ def lab_by_hand(image):
 lab = to_color_space(images[0][None], "lab")[0]  # (H, W, 3)
 largest_error = np.abs(lab - lab_by_hand(images[0])).max()
 assert largest_error < 0.05
+
+# %% tags=["hide-input"]
 checked = f"Largest difference from the formulas: {largest_error:.1e}."
 if find_spec("skimage"):
     from skimage.color import rgb2lab
@@ -405,8 +397,10 @@ image_row(
 #
 # The last two are **our own experiment**. Everything else stays as it is: the same images, $k$, rules and reference.
 
-
 # %% tags=["remove-output"]
+from stylemixseg.clustering import kmeans
+
+
 def centred(summary):
     return changes(summary.reshape(*summary.shape[:2], -1, 3)).reshape(
         summary.shape
@@ -450,7 +444,7 @@ image_grid(
     column_titles=["query", *variants],
 )
 
-# %%
+# %% tags=["hide-input"]
 RULE_NAMES = {
     "oracle": "best choice of clusters",
     "corner_minority": "corner minority",
@@ -464,14 +458,16 @@ for name, of_rules in scores.items():
             mean_iou(of_rules[rule], "per_image"),
             bootstrap_interval(of_rules[rule], "miou", "per_image"),
         )
-        measured = f"{P.prefix}summary.{name.replace(', ', '_').replace(' ', '_')}.{rule}.miou"
+        variant = name.replace(", ", "_").replace(" ", "_")
+        measured = f"{P.prefix}summary.{variant}.{rule}.miou"
         recorder.add(measured, value, n=len(X), interval=interval)
         cells.append(value_text(value, interval))
     rows.append([name, *cells])
 display(
     Markdown(
-        f"mIoU, mean over {len(X)} images with 95 % bootstrap intervals, k = {P.method.k}, {P.method.color_space.upper()}, "
-        f"c = {P.method.cutoff}. The oracle, *best choice of clusters*, looks at the reference.\n\n"
+        f"mIoU, mean over {len(X)} images with 95 % bootstrap intervals, k = "
+        f"{P.method.k}, {P.method.color_space.upper()}, c = {P.method.cutoff}. "
+        "The oracle, *best choice of clusters*, looks at the reference.\n\n"
         + table(["summary tensor", *RULE_NAMES.values()], rows)
     )
 )
@@ -486,7 +482,7 @@ display(
 #
 # $\mathbf{X}_s$ holds $3n$ numbers of 4 bytes at each pixel. That grows with the square of the resolution.
 
-# %%
+# %% tags=["hide-input"]
 sides = (128, 256, 512, 1024)
 style_counts = sorted({P.method.n, 50})
 rows = [
@@ -516,6 +512,9 @@ display(
 # [compositing](09_compositing.ipynb) shows them.
 
 # %%
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.summary import style_summary
+
 two = (generator, latents[0], styles[:2], P.method.plan)
 as_bytes = style_summary(*two)  # stands for X_s (H, W, 6)
 at_hand = summary_from_images(style_mixed_images(*two), P.method.color_space)
@@ -528,7 +527,7 @@ print(f"{as_bytes.images.nbytes:,} bytes in place of {at_hand.nbytes:,}")
 # Should $\mathbf{X}_0$ itself be among the images? The paper does not say. `include_query=True` appends it; we leave
 # it out. One more image in $n$ can hardly matter. Does it?
 
-# %%
+# %% tags=["hide-input"]
 with_query = [
     kmeans(
         summary_from_images([*stack_, image], P.method.color_space), P.method.k
@@ -574,7 +573,7 @@ display(
 
 # %%
 def share_nearer(within, between):
-    """Share of all comparisons in which the distance within a part is smaller than the one between parts."""
+    """Share of comparisons in which a distance within a part is the smaller."""
     return np.searchsorted(np.sort(within), between).mean() / len(within)
 
 
@@ -587,6 +586,9 @@ for place, m in enumerate(sizes):
     for image, (values, pairs) in enumerate(zip(squared, same)):
         apart = values[:, :m].sum(1)
         nearer[image, place] = share_nearer(apart[pairs], apart[~pairs])
+
+# %% tags=["remove-cell"]
+for place, m in enumerate(sizes):
     recorder.add(
         f"{P.prefix}summary.n{m}.share_nearer",
         nearer[:, place].mean(),
@@ -609,10 +611,11 @@ lines(
 
 # %% tags=["remove-output"]
 agreed = np.empty((len(X), len(sizes)))  # (images, sizes): mIoU of the oracle
+set_counts = []
 for place, m in enumerate(sizes):
-    starts = range(0, P.method.n - m + 1, m)[
-        :3
-    ]  # sets of styles that do not overlap
+    # Sets of styles that do not overlap
+    starts = range(0, P.method.n - m + 1, m)[:3]
+    set_counts.append(len(starts))
     by_set = [
         score_rules(
             [
@@ -627,11 +630,14 @@ for place, m in enumerate(sizes):
     agreed[:, place] = np.mean(
         [[item.miou for item in of_images] for of_images in by_set], axis=0
     )
+
+# %% tags=["remove-cell"]
+for place, m in enumerate(sizes):
     recorder.add(
         f"{P.prefix}summary.n{m}.oracle.miou",
         agreed[:, place].mean(),
         n=len(X),
-        note=f"{len(starts)} sets of styles",
+        note=f"{set_counts[place]} sets of styles",
     )
 
 # %% mystnb={"image": {"alt": "A curve of the agreement with the reference over the number of styles, with bars for the spread over images"}, "figure": {"caption": "Agreement of the clusters with the reference (mIoU of the oracle) for growing numbers of styles. Bars go from the worst to the best image.", "name": "fig-miou-n"}}
@@ -643,14 +649,15 @@ lines(
     intervals={"oracle": list(zip(agreed.min(0), agreed.max(0)))},
 )
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
         f"Mean mIoU over {len(X)} images: "
         + ", ".join(
             f"{value:.3f} with {m}" for m, value in zip(sizes, agreed.mean(0))
         )
-        + f". The worst image goes from {agreed[:, 0].min():.3f} to {agreed[:, -1].min():.3f}."
+        + f". The worst image goes from {agreed[:, 0].min():.3f} to "
+        f"{agreed[:, -1].min():.3f}."
     )
 )
 
@@ -728,5 +735,5 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 #   correlation.
 # - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

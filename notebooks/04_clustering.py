@@ -33,11 +33,11 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import time
 from itertools import permutations
 
@@ -46,33 +46,20 @@ import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.ticker import LogLocator
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.settings import MAX_POINTS_PER_CLUSTER
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, oracle_mask
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.foreground import foreground_clusters
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import confusion
-from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.segmenter import confidence
-from stylemixseg.summary import style_summary, summary_from_images
+from stylemixseg.settings import MAX_POINTS_PER_CLUSTER
 from stylemixseg.viz.compositing import blend, clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "04_clustering",
-    P.name,
-    results_folder(results) / P.name / "04_clustering.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "04_clustering", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -102,30 +89,30 @@ recorder = RunRecorder(
 # The labels are the *cluster map* $\mathbf{Y}'$. Ours count from 0, and 0 is always the largest cluster.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.summary import summary_from_images
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
-stacks = [
-    cached_stack(
-        generator,
-        w0,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
-    for w0 in latents
-]
+stacks = [cached_stack(generator, w0, styles, P.method.plan) for w0 in latents]
 images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
 summaries = [
     summary_from_images(stack, P.method.color_space) for stack in stacks
 ]
 
 # %%
+from stylemixseg.clustering import kmeans
+
 X_s = summaries[0]
 clustered = kmeans(X_s, P.method.k)
 height, width, dimensions = X_s.shape
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"{height * width} pixels with {dimensions} coordinates each (n = {P.method.n} images, {P.method.color_space.upper()}, "
-        f"c = {P.method.cutoff}), k = {P.method.k}: the clusters hold "
+        f"{height * width} pixels with {dimensions} coordinates each (n = "
+        f"{P.method.n} images, {P.method.color_space.upper()}, c = "
+        f"{P.method.cutoff}), k = {P.method.k}: the clusters hold "
         + ", ".join(
             f"{share:.0%}"
             for share in np.bincount(clustered.labels.ravel())
@@ -150,13 +137,16 @@ image_row(
 # A centroid is a list of $n$ colours, one for each style. Seen as a strip of colours it shows why the
 # clusters separate: the strips differ in many styles, even where they look alike in some.
 
-# %% mystnb={"image": {"alt": "One strip of coloured cells for each cluster; the strips differ in most of the cells"}, "figure": {"caption": "Mean colour of each cluster (rows) in each style-mixed image (columns). Two clusters that look alike in one style seldom do in all.", "name": "fig-signatures"}}
+# %%
+# (k, n, 3)
 signatures = np.stack(
     [
         np.asarray(stacks[0])[:, clustered.labels == m].mean(1)
         for m in range(P.method.k)
     ]
-)  # (k, n, 3)
+)
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "One strip of coloured cells for each cluster; the strips differ in most of the cells"}, "figure": {"caption": "Mean colour of each cluster (rows) in each style-mixed image (columns). Two clusters that look alike in one style seldom do in all.", "name": "fig-signatures"}}
 figure, axis = plt.subplots(
     figsize=(7, 0.35 * P.method.k + 0.8), layout="constrained"
 )
@@ -181,6 +171,8 @@ figure
 # %%
 ks = range(2, 9)
 by_k = [kmeans(X_s, k).labels for k in ks]
+
+# %% tags=["hide-input"]
 enlarged = 384 // height if height < 384 else 1
 pictures = [
     np.hstack([images[0], clusters_to_color(labels)])
@@ -231,7 +223,10 @@ image_grid(
 
 # %%
 def agreement(first, second, k):
-    """Share of pixels with equal labels under the best renaming of the second map's clusters, and that renaming."""
+    """Share of pixels with equal labels, and the renaming for which it is.
+
+    Of all ways to rename the second map's clusters it is the best.
+    """
     common = np.bincount((first * k + second).ravel(), minlength=k * k).reshape(
         k, k
     )
@@ -272,6 +267,8 @@ best = [
     min(mean_objective(result) for result in of_image)
     for of_image in runs["all"]
 ]
+
+# %% tags=["hide-input"]
 rows = []
 for name, limit in limits.items():
     excess = [
@@ -325,12 +322,13 @@ header = [
 ]
 display(
     Markdown(
-        f"{len(summaries)} images, {len(SEEDS)} seeds each, k = {P.method.k}, ten restarts, images of {width} pixels a side.\n\n"
+        f"{len(summaries)} images, {len(SEEDS)} seeds each, k = {P.method.k}, "
+        f"ten restarts, images of {width} pixels a side.\n\n"
         + table(header, rows)
     )
 )
 
-# %% mystnb={"image": {"alt": "Two curves over the number of training points: the error of the objective falls, the time grows"}, "figure": {"caption": "Excess of the objective over all pixels (blue: small dots are single runs, large ones their median; logarithmic above 1 %), and seconds a run (red), by the number of training points a cluster.", "name": "fig-subsampling"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two curves over the number of training points: the error of the objective falls, the time grows"}, "figure": {"caption": "Excess of the objective over all pixels (blue: small dots are single runs, large ones their median; logarithmic above 1 %), and seconds a run (red), by the number of training points a cluster.", "name": "fig-subsampling"}}
 figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 places = np.arange(len(limits))
 for place, name in zip(places, limits):
@@ -360,7 +358,7 @@ clock.yaxis.label.set_color("#d55e00")
 plt.close(figure)
 figure
 
-# %%
+# %% tags=["hide-input"]
 gain = np.median(
     [
         100 * (mean_objective(r) / lowest - 1)
@@ -377,10 +375,11 @@ loss = np.median(
 )
 display(
     Markdown(
-        f"So the silent 256 costs {loss:.2f} % of the objective (median) and {MAX_POINTS_PER_CLUSTER} costs "
-        f"{gain:.2f} %, while training on all pixels takes {seconds['all'] / seconds['2048']:.0f} times as long as "
-        f"{MAX_POINTS_PER_CLUSTER}. The table says how many pixels that moves. A single run far above "
-        "the others has another cause, which is next."
+        f"So the silent 256 costs {loss:.2f} % of the objective (median) and "
+        f"{MAX_POINTS_PER_CLUSTER} costs {gain:.2f} %, while training on all "
+        f"pixels takes {seconds['all'] / seconds['2048']:.0f} times as long as "
+        f"{MAX_POINTS_PER_CLUSTER}. The table says how many pixels that moves. "
+        "A single run far above the others has another cause, which is next."
     )
 )
 
@@ -397,6 +396,7 @@ display(
 # %% tags=["remove-output"]
 START_SEEDS = range(10)
 settings = [(k, restarts) for k in (P.method.k, 8) for restarts in (1, 10)]
+# (images, seeds) for each
 found = {
     setting: np.array(
         [
@@ -410,9 +410,9 @@ found = {
         ]
     )
     for setting in settings
-}  # (images, seeds) for each
+}
 
-# %% mystnb={"image": {"alt": "Rows of dots on a logarithmic axis; with one start some runs lie far to the right of the best, with ten starts all lie close to it"}, "figure": {"caption": "J of every run, relative to the best run on the same image and k (logarithmic). Dots far to the right are runs that ended in a bad local minimum.", "name": "fig-restarts"}}
+# %%
 lowest = {
     k: np.minimum(found[k, 1].min(1), found[k, 10].min(1))
     for k in (P.method.k, 8)
@@ -421,6 +421,8 @@ ratios = {
     setting: found[setting] / lowest[setting[0]][:, None]
     for setting in settings
 }
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Rows of dots on a logarithmic axis; with one start some runs lie far to the right of the best, with ten starts all lie close to it"}, "figure": {"caption": "J of every run, relative to the best run on the same image and k (logarithmic). Dots far to the right are runs that ended in a bad local minimum.", "name": "fig-restarts"}}
 figure, axis = plt.subplots(figsize=(7, 2.8), layout="constrained")
 for row, setting in enumerate(settings):
     values = ratios[setting].ravel()
@@ -451,6 +453,8 @@ figure
 
 # %%
 BAD = 1.1
+
+# %% tags=["hide-input"]
 rows = []
 for k, restarts in settings:
     values = ratios[k, restarts].ravel()
@@ -500,6 +504,11 @@ display(
 # for a perfect mask (the [evaluation chapter](06_evaluation.ipynb) defines it).
 
 # %% tags=["remove-output"]
+from stylemixseg.generators.zoo import load_generator
+from stylemixseg.metrics import confusion
+from stylemixseg.settings import MixPlan
+from stylemixseg.summary import style_summary
+
 toy = load_generator("toy-portrait")
 toy_styles = draw_style_latents(toy, 12, P.method.style_seed)
 TOY_CUTOFF, TOY_K = 6, 3
@@ -532,7 +541,7 @@ toy_scores = {
     for restarts, of_images in toy_runs.items()
 }
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for restarts, values in toy_scores.items():
     rows.append(
@@ -555,8 +564,8 @@ for restarts, values in toy_scores.items():
     )
 display(
     Markdown(
-        f"Toy world, scene portrait, c = {TOY_CUTOFF}, k = {TOY_K}, {len(toy_summaries)} images with "
-        f"{len(START_SEEDS)} seeds each.\n\n"
+        f"Toy world, scene portrait, c = {TOY_CUTOFF}, k = {TOY_K}, "
+        f"{len(toy_summaries)} images with {len(START_SEEDS)} seeds each.\n\n"
         + table(
             ["starts", "mIoU of the oracle, mean", "lowest", "runs below 0.9"],
             rows,
@@ -586,7 +595,7 @@ image_row(
 #
 # `kmeans` has `restarts=10` and `max_points_per_cluster=2048`. What do ten starts buy, by the table above?
 
-# %%
+# %% tags=["hide-input"]
 sentences = []
 for k in dict(settings):
     one, ten = (ratios[k, restarts].ravel() for restarts in (1, 10))
@@ -672,6 +681,9 @@ image_grid(
 # To call clusters foreground we use the corner rule that the next chapter explains.
 
 # %% mystnb={"image": {"alt": "For two images: the query, its mask with an outline, the soft mask in greys, and the object blended over a plain colour with the soft mask"}, "figure": {"caption": "Query, hard mask, confidence (white is foreground), and the object on a plain ground with the confidence as alpha. Mid-grey pixels are those that K-means nearly gave to the other side. The query's background shines through in the last column, since a background pixel is seldom exactly on its centroid.", "name": "fig-confidence"}}
+from stylemixseg.foreground import foreground_clusters
+from stylemixseg.segmenter import confidence
+
 rows = []
 for image, summary in zip(images[:2], summaries[:2]):
     result = kmeans(summary, P.method.k)
@@ -690,7 +702,7 @@ for image, summary in zip(images[:2], summaries[:2]):
     )
 image_grid(rows, column_titles=["query", "mask", "confidence", "blended"])
 
-# %%
+# %% tags=["hide-input"]
 close = np.abs(soft - 0.5) < 0.05
 recorder.add(
     f"{P.prefix}clustering.undecided_share",
@@ -699,7 +711,8 @@ recorder.add(
 )
 display(
     Markdown(
-        f"{close.mean():.1%} of the last image's pixels are within 0.05 of a tie."
+        f"{close.mean():.1%} of the last image's pixels are within 0.05 of a "
+        "tie."
     )
 )
 
@@ -730,7 +743,7 @@ for image, stack in zip(images, stacks):
     equal.append(share)
 image_grid(rows, column_titles=["query", "LAB", "RGB", "different"])
 
-# %%
+# %% tags=["remove-input"]
 recorder.add(
     f"{P.prefix}clustering.lab_rgb.agreement",
     np.mean(equal),
@@ -739,8 +752,10 @@ recorder.add(
 )
 display(
     Markdown(
-        f"On {len(equal)} images {np.mean(equal):.1%} of the pixels get the same label in both (from {min(equal):.1%} to "
-        f"{max(equal):.1%}). The [ablation](07_ablation.ipynb) measures which of the two is right more often."
+        f"On {len(equal)} images {np.mean(equal):.1%} of the pixels get the "
+        f"same label in both (from {min(equal):.1%} to {max(equal):.1%}). The "
+        "[ablation](07_ablation.ipynb) measures which of the two is right more "
+        "often."
     )
 )
 
@@ -833,5 +848,5 @@ display(
 # - LAB and RGB give mostly, but not wholly, the same map at this $k$. With two clusters they can part completely, as the
 #   [ablation](07_ablation.ipynb) shows.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

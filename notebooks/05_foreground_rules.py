@@ -34,27 +34,25 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import RunRecorder, load_run, results_folder
+from stylemixseg.evaluation.results import load_run
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
     query_latent,
 )
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -63,43 +61,29 @@ from stylemixseg.experiments.scoring import (
     score_rules,
 )
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.foreground import (
-    CORNERS,
-    CornerMinority,
-    Saliency,
-    foreground_clusters,
-    gaussian_map,
-)
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import bootstrap_interval, mean_iou, paired_difference
-from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.summary import summary_from_images
+from stylemixseg.foreground import foreground_clusters
+from stylemixseg.metrics import mean_iou, paired_difference
 from stylemixseg.viz.compositing import PALETTE, clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, image_row, strip
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "05_foreground_rules",
-    P.name,
-    results_folder(results) / P.name / "05_foreground_rules.json",
-    generator,
-    seed=P.queries.comparison_first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "05_foreground_rules", profile, results, seed="queries.comparison_first"
 )
 
 # %% tags=["remove-output"]
+from stylemixseg.clustering import kmeans
+from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.summary import summary_from_images
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 images = [query_image(generator, w0, P.method.resolution) for w0 in latents]
 label_maps = [
     kmeans(
         summary_from_images(
-            cached_stack(
-                generator,
-                w0,
-                styles,
-                MixPlan(P.method.cutoff, resolution=P.method.resolution),
-            ),
+            cached_stack(generator, w0, styles, P.method.plan),
             P.method.color_space,
         ),
         P.method.k,
@@ -126,10 +110,13 @@ image_grid([images, [clusters_to_color(labels) for labels in label_maps]])
 # cluster fills.
 
 # %%
+from stylemixseg.foreground import CORNERS, CornerMinority
+
 rule = CornerMinority(corners=CORNERS)
+# (4, k) pixels each
 corner_counts = [
     rule.counts(of_image, P.method.k)[0] for of_image in label_maps
-]  # (4, k) pixels each
+]
 place = int(
     np.argmax(
         [np.abs(c[:2].sum(0) - c[2:].sum(0)).sum() for c in corner_counts]
@@ -138,6 +125,8 @@ place = int(
 labels, image = label_maps[place], images[place]
 counts, b = rule.counts(labels, P.method.k)
 threshold = round(rule.theta_corner * b**2)
+
+# %% tags=["hide-input"]
 rows = [
     [name, *(f"{share:.0%}" for share in shares / b**2)]
     for name, shares in (
@@ -147,13 +136,15 @@ rows = [
 ]
 display(
     Markdown(
-        f"b = {b} pixels ({rule.b:g} of the side) and theta_corner = {rule.theta_corner}: a cluster with at least "
-        f"round({rule.theta_corner} · {b}²) = {threshold} of the {b**2} pixels is background. Share of each corner:\n\n"
+        f"b = {b} pixels ({rule.b:g} of the side) and theta_corner = "
+        f"{rule.theta_corner}: a cluster with at least "
+        f"round({rule.theta_corner} · {b}²) = {threshold} of the {b**2} pixels "
+        "is background. Share of each corner:\n\n"
         + table(["corner", *(f"cluster {m}" for m in range(P.method.k))], rows)
     )
 )
 
-# %% mystnb={"image": {"alt": "A query image and its cluster map, both with a square drawn at each of the four corners; each square on the map names the cluster that fills most of it"}, "figure": {"caption": "The four squares. On the map each names the cluster with the largest share of it.", "name": "fig-corners"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A query image and its cluster map, both with a square drawn at each of the four corners; each square on the map names the cluster that fills most of it"}, "figure": {"caption": "The four squares. On the map each names the cluster with the largest share of it.", "name": "fig-corners"}}
 figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.2), layout="constrained")
 for axis, shown in zip(axes, (image, clusters_to_color(labels))):
     axis.imshow(shown)
@@ -233,9 +224,8 @@ by_reading = [
     [rule_mask(of_image, P.method.k, rule) for rule in readings.values()]
     for of_image in cluster_maps
 ]
-spread = [
-    np.ptp([mask.mean() for mask in masks]) for masks in by_reading
-]  # in the share of the image taken
+# in the share of the image taken
+spread = [np.ptp([mask.mean() for mask in masks]) for masks in by_reading]
 image_grid(
     [
         [
@@ -270,18 +260,23 @@ image_grid(
 # score, even one that is all object.
 
 # %%
+from stylemixseg.foreground import Saliency
+
 default = Saliency()
 widths = {
     "narrow": (0.5 * default.sigma[0], 0.5 * default.sigma[1]),
     "default": default.sigma,
     "wide": (2 * default.sigma[0], 2 * default.sigma[1]),
 }
+# (k,) each
 scores = {
     name: Saliency(sigma=sigma).scores(labels, P.method.k)
     for name, sigma in widths.items()
-}  # (k,) each
+}
 
 # %% mystnb={"image": {"alt": "Three Gaussian heat maps of growing width, bright in the middle, beside the cluster map"}, "figure": {"caption": "Gaussian maps of three widths, and the cluster map that they are averaged over. White is 1.", "name": "fig-gaussians"}}
+from stylemixseg.foreground import gaussian_map
+
 image_row(
     [
         *(gaussian_map(side, side, sigma) for sigma in widths.values()),
@@ -296,7 +291,7 @@ image_row(
     ],
 )
 
-# %% mystnb={"image": {"alt": "A bar chart of the mean saliency of each cluster under three widths, with the threshold as a dashed line"}, "figure": {"caption": "Mean saliency of each cluster (bars in the colours of the map) under the three widths. Clusters above the dashed line, theta, are foreground. One theta does not fit all widths.", "name": "fig-saliency-scores"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A bar chart of the mean saliency of each cluster under three widths, with the threshold as a dashed line"}, "figure": {"caption": "Mean saliency of each cluster (bars in the colours of the map) under the three widths. Clusters above the dashed line, theta, are foreground. One theta does not fit all widths.", "name": "fig-saliency-scores"}}
 figure, axis = plt.subplots(figsize=(6.5, 2.8), layout="constrained")
 for group, values in enumerate(scores.values()):
     places = (
@@ -347,12 +342,7 @@ spots = np.maximum(
 )[box]
 rows = []
 for w0, shown in zip(latents[:3], images):
-    stack = cached_stack(
-        generator,
-        w0,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
+    stack = cached_stack(generator, w0, styles, P.method.plan)
     fine = kmeans(
         summary_from_images(stack, P.method.color_space)[box], 8
     ).labels
@@ -381,7 +371,10 @@ image_grid(rows, column_titles=["box", "saliency map", "k = 8", "best cluster"])
 
 # %%
 def border_minority(labels, k, share=0.2):
-    """Background: clusters that hold at least `share` of the left, right and upper border."""
+    """Background: clusters with at least `share` of the border.
+
+    The border is the left, the right and the upper one.
+    """
     border = np.concatenate(
         [
             labels[0],
@@ -392,6 +385,7 @@ def border_minority(labels, k, share=0.2):
     return np.bincount(border, minlength=k) < share * len(border)
 
 
+# %% tags=["remove-input"]
 display(
     Markdown(
         "Foreground clusters of this image: "
@@ -437,8 +431,8 @@ for warning in caught:
 # Why not compare on the development images? The best of many candidates is the best there partly by luck, since
 # it was picked *because* it fits these images. A rule that was not tuned on them would be judged unfairly.
 
-# %%
-chosen_file = results_folder(results) / "development" / "rules.json"
+# %% tags=["hide-input"]
+chosen_file = folder / "development" / "rules.json"
 if chosen_file.exists():
     run = load_run(chosen_file)
     chosen = {item.name: item for item in run.measurements}
@@ -460,8 +454,8 @@ else:
 display(
     Markdown(
         f"{how_chosen} The images compared in this chapter have the seeds "
-        f"{P.queries.comparison_seeds[0]} to {P.queries.comparison_seeds[-1]}, and chose "
-        "nothing."
+        f"{P.queries.comparison_seeds[0]} to {P.queries.comparison_seeds[-1]}, "
+        "and chose nothing."
     )
 )
 
@@ -496,6 +490,14 @@ compared = score_rules(
 )
 
 # %%
+from stylemixseg.metrics import bootstrap_interval
+
+intervals = {
+    name: bootstrap_interval(confusions, "miou", "per_image")
+    for name, confusions in compared.items()
+}
+
+# %% tags=["hide-input"]
 TITLES = {
     "saliency": "saliency",
     "corner_minority": "corner minority, default",
@@ -503,10 +505,6 @@ TITLES = {
     "corner_minority_four_pooled": "corner minority, four, pooled",
     "border_minority": "border minority (ours, above)",
     "oracle": "oracle",
-}
-intervals = {
-    name: bootstrap_interval(confusions, "miou", "per_image")
-    for name, confusions in compared.items()
 }
 rows = []
 for name, confusions in compared.items():
@@ -540,7 +538,8 @@ header = [
 display(
     Markdown(
         f"{len(maps)} comparison images of `{P.generator}`, "
-        f"c = {P.method.cutoff}, k = {P.method.k}, {P.method.color_space.upper()}. "
+        f"c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}. "
         f"The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
     )
 )
@@ -651,5 +650,5 @@ display(
 # - Settings are chosen on development images. Rules are compared, and results reported, on other images, because the
 #   best of many candidates looks better than it is on the images that chose it.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -35,21 +35,16 @@
 # **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.resultfiles import read_json
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_cells,
@@ -57,6 +52,7 @@ from stylemixseg.evaluation.tables import (
     reported_text,
     table,
 )
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
@@ -74,31 +70,20 @@ from stylemixseg.experiments.scoring import (
     second_reference,
 )
 from stylemixseg.foreground import gaussian_map
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import (
-    Confusion,
     bootstrap_interval,
-    confusion,
-    mean_iou,
     paired_difference,
-    trimap_band,
     trimap_confusion,
 )
-from stylemixseg.mixing import query_image
 from stylemixseg.models.references import INPUT_SIZE, PROVENANCE_FILE
 from stylemixseg.viz.compositing import agreement_map, boundary_windows, overlay
 from stylemixseg.viz.plotting import image_grid, image_row, strip
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "06_evaluation",
-    P.name,
-    folder / P.name / "06_evaluation.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "06_evaluation", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -135,22 +120,30 @@ maps = make_cluster_maps(
 labels = [item[map_key(P.method.color_space, P.method.k)] for item in maps]
 truths = reference_masks(P.reference, generator, P, P.queries.seeds, maps)
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"{len(maps)} images of the generator `{P.generator}`, n = {P.method.n} styles, c = {P.method.cutoff}, k = {P.method.k}, "
-        f"{P.method.color_space.upper()}. The reference here is {REFERENCES[P.reference]}."
+        f"{len(maps)} images of the generator `{P.generator}`, n = "
+        f"{P.method.n} styles, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}. The reference here is "
+        f"{REFERENCES[P.reference]}."
     )
 )
 
 # %%
+from stylemixseg.metrics import confusion
+
 image, truth = maps[0]["image"], truths[0]
 mask = rule_mask(labels[0], P.method.k, RULES["saliency"])
 counts = confusion(mask, truth)
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"TP = {counts.tp}, FP = {counts.fp}, FN = {counts.fn}, TN = {counts.tn} pixels, so foreground IoU = "
-        f"{counts.fg_iou:.3f}, background IoU = {counts.bg_iou:.3f} and mIoU = {counts.miou:.3f} on this one image."
+        f"TP = {counts.tp}, FP = {counts.fp}, FN = {counts.fn}, TN = "
+        f"{counts.tn} pixels, so foreground IoU = {counts.fg_iou:.3f}, "
+        f"background IoU = {counts.bg_iou:.3f} and mIoU = {counts.miou:.3f} on "
+        "this one image."
     )
 )
 
@@ -172,16 +165,19 @@ image_row(
 # well; in the other it is small and segmented badly.
 
 # %%
+from stylemixseg.metrics import Confusion, mean_iou
+
 large = Confusion(tp=6000, fp=300, fn=300, tn=3400)
 small = Confusion(tp=200, fp=200, fn=200, tn=9400)
+over_images = mean_iou([large, small], "per_image", "fg_iou")
+over_pixels = mean_iou([large, small], "dataset", "fg_iou")
+
+# %% tags=["remove-input"]
 rows = [
     ["the large object alone", f"{large.fg_iou:.3f}"],
     ["the small object alone", f"{small.fg_iou:.3f}"],
-    [
-        "mean over images",
-        f"{mean_iou([large, small], 'per_image', 'fg_iou'):.3f}",
-    ],
-    ["dataset-level", f"{mean_iou([large, small], 'dataset', 'fg_iou'):.3f}"],
+    ["mean over images", f"{over_images:.3f}"],
+    ["dataset-level", f"{over_pixels:.3f}"],
 ]
 display(Markdown(table(["made-up example", "foreground IoU"], rows)))
 
@@ -193,6 +189,8 @@ display(Markdown(table(["made-up example", "foreground IoU"], rows)))
 
 # %%
 scores = score_rules(labels, P.method.k, truths)
+
+# %% tags=["hide-input"]
 TITLES = {
     "saliency": "saliency rule",
     "corner_minority": "corner minority rule",
@@ -240,7 +238,7 @@ display(
 # *background*, so hair, neck and clothes count as the person, as they do for DeepLab. How good it is was measured
 # on photos that it had not seen. The table comes from the file that lies beside its weights.
 
-# %%
+# %% tags=["hide-input"]
 provenance = read_json(PROVENANCE_FILE)
 validation = provenance["validation"]
 plain = validation["plain"]
@@ -253,8 +251,9 @@ def cell_text(entry):
 
 display(
     Markdown(
-        f"Trained on {provenance['data']['training_photos']} photos, measured on {validation['n_photos']} others. "
-        f"Average: {validation['average']}.\n\n"
+        f"Trained on {provenance['data']['training_photos']} photos, measured "
+        f"on {validation['n_photos']} others. Average: "
+        f"{validation['average']}.\n\n"
         + table(
             ["face parser against people", "IoU", "95 % interval"],
             [
@@ -272,7 +271,7 @@ display(
     )
 )
 
-# %% tags=["hide-output"]
+# %% tags=["hide-input"]
 rows = [
     [
         name.replace("_", " "),
@@ -318,16 +317,21 @@ display(Markdown(table(["class", "IoU", "photos with it"], rows)))
 result_file = run_evaluation(P, folder, generator)
 found = measurements(result_file)
 
-# %%
+# %% tags=["hide-input"]
 full_file = folder / "full" / "table1.json"
 if full_file.exists():
     run = load_run(full_file)
     full = measurements([run])
-    status = f"The full run is of {run.created[:10]}, with the generator `{run.generator['name']}`."
+    status = (
+        f"The full run is of {run.created[:10]}, with the generator "
+        f"`{run.generator['name']}`."
+    )
 else:
     full = {}
-    status = "This results folder holds no full run, so the last column reads *not measured*."
-
+    status = (
+        "This results folder holds no full run, so the last column reads "
+        "*not measured*."
+    )
 paper = paper_values()
 ours = f"{P.prefix}table1.ffhq"
 settings = [
@@ -387,7 +391,7 @@ display(
 #
 # The paper's own rows for the other methods, for the scale of things:
 
-# %%
+# %% tags=["hide-input"]
 METHODS = {
     "datasetgan": "DatasetGAN (16 labelled images)",
     "l4f": "Labels4Free",
@@ -414,6 +418,8 @@ display(Markdown(table(["paper reported, FFHQ", *IOUS.values()], rows)))
 # what a method has above it comes from looking at the image.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import query_image
+
 known = [
     {
         "image": query_image(
@@ -440,6 +446,8 @@ image_row(
 
 # %%
 blind_scores = [confusion(mean_mask, item) for item in truths]
+
+# %% tags=["hide-input"]
 rows = []
 compared = {"mean mask (blind)": blind_scores}
 compared |= {TITLES[rule]: scores[rule] for rule in scores}
@@ -504,7 +512,7 @@ judges = {P.reference: truths}
 if other := second_reference(P):
     judges[other] = reference_masks(other, generator, P, P.queries.seeds, maps)
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for judge, masks_of in judges.items():
     of_k = {k: score_rules(by_k[k], k, masks_of) for k in P.table4.ks}
@@ -624,7 +632,7 @@ image_grid(
 # With many images its width falls about as one over the square root of their number. The first few of our images
 # against all of them:
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for count in sorted({max(2, len(maps) // 4), len(maps) // 2, len(maps)}):
     low, high = bootstrap_interval(
@@ -668,8 +676,9 @@ display(
 # \mathrm{IoU}_\mathrm{bg} = \frac{1 - f}{2 - f}.
 # ```
 
-# %%
 # %% mystnb={"image": {"alt": "A detail of the image at the boundary of the object, the trimap band there, and the errors of the mask inside the band"}, "figure": {"caption": "A detail at the boundary of the object: the image, the band round the reference's boundary in white, and the comparison, coloured only inside the band. Guessing at random in the band gives about one third.", "name": "fig-trimap"}}
+from stylemixseg.metrics import trimap_band
+
 band = trimap_band(truth, TRIMAP_WIDTH)
 compared = agreement_map(mask, truth)
 compared[~band] = 255
@@ -679,11 +688,12 @@ image_row(
     ["image", "trimap band", "mask in the band"],
 )
 
-# %%
+# %% tags=["hide-input"]
 WIDTHS = (TRIMAP_WIDTH, TRIMAP_WIDTH + 2, 3 * TRIMAP_WIDTH)
 rows = []
 for rule_name, rule in RULES.items():
     predicted = [rule_mask(map_, P.method.k, rule) for map_ in labels]
+    of_rule = f"{P.prefix}evaluation.{rule_name}.trimap"
     cells = []
     for reading in ("both", "per_side"):
         for width in WIDTHS:
@@ -695,9 +705,7 @@ for rule_name, rule in RULES.items():
                 "dataset",
             )
             recorder.add(
-                f"{P.prefix}evaluation.{rule_name}.trimap.{reading}.width{width}.miou",
-                value,
-                n=len(maps),
+                f"{of_rule}.{reading}.width{width}.miou", value, n=len(maps)
             )
             cells.append(f"{value:.3f}")
     rows.append([TITLES[rule_name], *cells])
@@ -722,14 +730,10 @@ bands = [trimap_band(item, TRIMAP_WIDTH) for item in truths]
 of_band = sum(
     np.count_nonzero(item & band_) for item, band_ in zip(truths, bands)
 )
-f = of_band / sum(
-    map(np.count_nonzero, bands)
-)  # share of foreground in the bands
+# share of foreground in the bands
+f = of_band / sum(map(np.count_nonzero, bands))
 coin = {"fg_iou": f / (1 + f), "bg_iou": (1 - f) / (2 - f)}
 coin["miou"] = (coin["fg_iou"] + coin["bg_iou"]) / 2
-recorder.add(
-    f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths)
-)
 
 
 def moved(item, step):
@@ -750,6 +754,11 @@ scale = {
     "reference moved by 1 pixel": in_band([moved(item, 1) for item in truths]),
     "reference moved by 2 pixels": in_band([moved(item, 2) for item in truths]),
 }
+
+# %% tags=["hide-input"]
+recorder.add(
+    f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths)
+)
 rows = [["a coin (computed)", *(f"{coin[iou]:.3f}" for iou in IOUS), "", ""]]
 for name, confusions in scale.items():
     cells = [f"{mean_iou(confusions, 'dataset', iou):.3f}" for iou in IOUS]
@@ -793,7 +802,7 @@ display(
 # of the edge. And the reference is itself a network with a grid of its own, so this number cannot show how precise the
 # method is. In wider bands (the table before) these matter less, and the numbers rise.
 
-# %%
+# %% tags=["hide-input"]
 sides = {
     "this run": len(truth),
     "the full run": load_profile("full").method.resolution,
@@ -938,5 +947,5 @@ display(
 #
 # Next: [what c, k and the colour space do](07_ablation.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

@@ -36,31 +36,24 @@
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`), nearly all of it synthesis and clustering.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.clustering import kmeans
 from stylemixseg.evaluation.imagescores import folder_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.evaluation.tables import table
 from stylemixseg.experiments.ablation import GRIDS, run_ablation
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
     query_latent,
 )
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -70,7 +63,6 @@ from stylemixseg.experiments.scoring import (
     score_rules,
 )
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.claims import (
     CLAIMS,
     CUTOFFS,
@@ -82,26 +74,14 @@ from stylemixseg.ledger.claims import (
 )
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import (
-    draw_style_latents,
-    mix_styles,
-    query_image,
-    style_mixed_images,
-)
-from stylemixseg.summary import summary_from_images
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import heatmap, image_grid, lines
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "07_ablation",
-    P.name,
-    folder / P.name / "07_ablation.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "07_ablation", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -119,16 +99,18 @@ recorder = RunRecorder(
 result_file = run_ablation(P, folder, generator)
 found = measurements(result_file)
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"Measured on {P.table4.queries} images of the generator `{P.generator}`, n = {P.method.n} styles, at "
-        f"{P.method.resolution or generator.resolution} px. c is one of {', '.join(map(str, P.table4.cutoffs))} (the generator has "
-        f"{generator.num_ws} layers), k one of {', '.join(map(str, P.table4.ks))}. Each cell is the mean of mIoU over images. "
-        f"The reference is {REFERENCES[P.reference]}."
+        f"Measured on {P.table4.queries} images of the generator "
+        f"`{P.generator}`, n = {P.method.n} styles, at "
+        f"{P.method.resolution or generator.resolution} px. c is one of "
+        f"{', '.join(map(str, P.table4.cutoffs))} (the generator has "
+        f"{generator.num_ws} layers), k one of "
+        f"{', '.join(map(str, P.table4.ks))}. Each cell is the mean of mIoU "
+        f"over images. The reference is {REFERENCES[P.reference]}."
     )
 )
-
 
 # %% [markdown]
 # ## Looking before counting
@@ -136,6 +118,8 @@ display(
 # One query under all settings. First, what the cutoff does to a style-mixed image and to the clusters.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import draw_style_latents
+
 seed = P.ablation_seeds[0]
 w0 = query_latent(generator, P, seed)
 style = draw_style_latents(generator, 1, P.method.style_seed)
@@ -147,6 +131,9 @@ by_cutoff = dict(
 )
 
 # %% mystnb={"image": {"alt": "A grid of pictures: each row is a cutoff c, with one style-mixed image and then the cluster maps of the same query for growing k"}, "figure": {"caption": "One style-mixed image and the cluster maps for each cutoff c (rows) and number of clusters k (columns). Down the rows the style-mixed image comes nearer to the query: at the lowest c even its structure may differ, at the highest little but the query's own colours is left to tell clusters apart. Along a row, few clusters may join a part of the object with the background, and many cut both into pieces.", "name": "fig-cutoff-and-k"}}
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 image_grid(
     [
         [
@@ -168,7 +155,7 @@ image_grid(
 # The same as masks. Move the slider: it changes $c$. On the left is the mask under the saliency rule, in the middle
 # the one under the corner minority rule, and on the right are the clusters that both start from.
 
-# %%
+# %% tags=["hide-input"]
 picture_slider(
     [
         np.hstack(
@@ -192,7 +179,8 @@ picture_slider(
         for item in by_cutoff.values()
     ],
     [
-        f"c = {c}, k = {P.method.k}, {P.method.color_space.upper()}: saliency, corner minority, clusters"
+        f"c = {c}, k = {P.method.k}, {P.method.color_space.upper()}: saliency, "
+        "corner minority, clusters"
         for c in by_cutoff
     ],
     name="cutoff c",
@@ -205,7 +193,7 @@ picture_slider(
 # A heatmap shows a table of numbers by colour. First the paper's own. Its rule is saliency, as always on faces
 # (section 4.1).
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 
 
@@ -247,7 +235,7 @@ shown(reported, "paper reported (Table 4)", SPACES, CUTOFFS, KS)
 # The same rule on our generator, against our reference, on fewer images. The next three heatmaps share one
 # colour scale.
 
-# %%
+# %% tags=["hide-input"]
 ours = {name: item.value for name, item in found.items()}
 grids = {
     rule: grid(
@@ -308,7 +296,7 @@ shown(
 # best cell and then report it as the result, because the same images would choose and judge. Settings in this project
 # were chosen on other images (*development* seeds).
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for rule, values in grids.items():
     row, column = np.unravel_index(values.argmax(), values.shape)
@@ -372,7 +360,7 @@ lines(
     },
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for rule in RULES:
     lost = grids["oracle"] - grids[rule]
@@ -411,7 +399,7 @@ display(Markdown(table(header, rows)))
 # The setting is not the paper's, so single values may differ. But whole patterns differ as well, and a reproduction
 # must name them. The next table compares the two grids over the cells that both have (saliency rule).
 
-# %%
+# %% tags=["hide-input"]
 full_files = [folder / "full" / name for name in ("table1.json", "table4.json")]
 full_runs = [load_run(file) for file in full_files if file.exists()]
 full = {name: item.value for name, item in measurements(full_runs).items()}
@@ -448,7 +436,7 @@ rows = [
 ]
 display(Markdown(table(["mIoU, saliency rule", *sources], rows)))
 
-# %%
+# %% tags=["hide-input"]
 measured = {name: sources[name] for name in ("full run", "this run")}
 name, v = next(
     (item for item in measured.items() if not np.isnan(item[1]).any()),
@@ -484,6 +472,10 @@ display(Markdown(said))
 # *brightness alone*: every style-mixed image is turned to grey before it is clustered.
 
 # %% tags=["remove-output"]
+from stylemixseg.clustering import kmeans
+from stylemixseg.mixing import query_image
+from stylemixseg.summary import summary_from_images
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 latents = [query_latent(generator, P, item) for item in P.queries.examples]
 images = [query_image(generator, w, P.method.resolution) for w in latents]
@@ -496,14 +488,7 @@ truths = reference_masks(
 )
 two = {"RGB": [], "LAB": [], "brightness alone": []}
 for w in latents:
-    stack = np.asarray(
-        cached_stack(
-            generator,
-            w,
-            styles,
-            MixPlan(P.method.cutoff, resolution=P.method.resolution),
-        )
-    )
+    stack = np.asarray(cached_stack(generator, w, styles, P.method.plan))
     grey = (
         np.repeat(stack.mean(-1, keepdims=True), 3, -1).round().astype(np.uint8)
     )
@@ -539,6 +524,7 @@ def same_split(first, second):
     return max(equal, 1 - equal)
 
 
+# %% tags=["hide-input"]
 rows = []
 for title in ("RGB", "LAB"):
     like = [
@@ -609,6 +595,8 @@ display(
 # colour varies over the styles.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import mix_styles
+
 few = styles[:6]
 query = [{"image": query_image(generator, w0, P.method.resolution)}]
 outline = reference_masks(P.reference, generator, P, [seed], query)[0]
@@ -628,7 +616,7 @@ for c in P.table4.cutoffs:
     scene[c] = np.mean([confusion(mask, outline).miou for mask in masks])
     spread[c] = np.std(mixes, axis=0, dtype=np.float64).mean()
 
-# %%
+# %% tags=["hide-input"]
 for c in P.table4.cutoffs:
     note = f"{len(few)} styles of one query"
     recorder.add(f"{P.prefix}ablation.c{c}.scene_kept", scene[c], note=note)
@@ -664,7 +652,7 @@ display(Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows)))
 #
 # The oracle tells why ten clusters do better here than four. The table gives means over the colour spaces.
 
-# %%
+# %% tags=["hide-input"]
 few_k, many_k = P.method.k, max(P.table4.ks)
 rows = []
 for i, c in enumerate(P.table4.cutoffs):
@@ -715,7 +703,7 @@ display(Markdown(f"{P.table4.queries} images.\n\n" + table(header, rows)))
 # `stylemixseg choose-settings --generator FILE` does both for any generator. For the faces of this book it was compared
 # with the reference on development faces (`data_scripts/choose_by_stability.py`):
 
-# %%
+# %% tags=["hide-input"]
 stability_file = folder / "development" / "stability.json"
 known = (
     measurements([load_run(stability_file)]) if stability_file.exists() else {}
@@ -783,7 +771,7 @@ display(Markdown(said))
 # sets, *false* where it holds in at most 2.5 %, and *cannot tell* in between: so few images do not decide it. It is
 # *not measured* where a number, or the scores of its images, are missing.
 
-# %%
+# %% tags=["hide-input"]
 table1_file = folder / P.name / "table1.json"
 evaluated = {}
 if table1_file.exists():
@@ -819,7 +807,7 @@ display(Markdown(table(["claim", "where", *verdicts], rows)))
 # %% [markdown]
 # And the numbers that each verdict rests on:
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         claim.statement,
@@ -835,7 +823,7 @@ rows = [
 header = ["claim", "on", "verdict", "sets in which it holds", "evidence"]
 display(Markdown(table(header, rows)))
 
-# %%
+# %% tags=["hide-input"]
 own = verdicts["paper's own numbers"]
 counts = {
     answer: sum(verdict.holds is answer for verdict in own)
@@ -844,10 +832,11 @@ counts = {
 recorder.add("paper.claims.true_on_own_numbers", counts[True], n=len(CLAIMS))
 display(
     Markdown(
-        f"On the paper's own printed numbers, {counts[True]} of {len(CLAIMS)} statements are true and {counts[False]} "
-        f"false. The single best cell that it prints is {np.nanmax(reported):.2f}; Table 1 reports "
-        f"{paper['table1.ffhq.ours.miou']:.2f} for the same method on the same kind of images, with a k that Table 4 "
-        "does not have."
+        f"On the paper's own printed numbers, {counts[True]} of {len(CLAIMS)} "
+        f"statements are true and {counts[False]} false. The single best cell "
+        f"that it prints is {np.nanmax(reported):.2f}; Table 1 reports "
+        f"{paper['table1.ffhq.ours.miou']:.2f} for the same method on the same "
+        "kind of images, with a k that Table 4 does not have."
     )
 )
 
@@ -974,5 +963,5 @@ display(
 #
 # Next: [what the method does wrong](08_failure_cases.ipynb), then [compositing](09_compositing.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

@@ -33,35 +33,24 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import io
 
 import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, reference_masks
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.foreground import CornerMinority
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import (
-    bootstrap_interval,
-    confusion,
-    mean_iou,
-    trimap_band,
-)
-from stylemixseg.mixing import draw_style_latents, style_mixed_images
-from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.summary import summary_from_images
+from stylemixseg.metrics import confusion
+from stylemixseg.segmenter import enlarge
 from stylemixseg.viz.compositing import (
     agreement_map,
     blend,
@@ -73,14 +62,10 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "09_compositing",
-    P.name,
-    results_folder(results) / P.name / "09_compositing.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "09_compositing", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -103,6 +88,11 @@ recorder = RunRecorder(
 # rules](05_foreground_rules.ipynb) compares it with saliency.
 
 # %%
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.mixing import draw_style_latents
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.summary import summary_from_images
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 segmenter = StyleMixSegmenter(
     generator,
@@ -117,24 +107,23 @@ segmenter = StyleMixSegmenter(
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 cuts = []
 for w0 in latents:
-    stack = cached_stack(
-        generator,
-        w0,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
+    stack = cached_stack(generator, w0, styles, P.method.plan)
     cuts.append(
         segmenter.from_summary(
             w0, summary_from_images(stack, P.method.color_space)
         )
     )
 side = len(cuts[0].image)
+
+# %% tags=["hide-input"]
 step = side // len(cuts[0].kmeans.labels)
 display(
     Markdown(
-        f"{len(cuts)} queries of the generator `{P.generator}`, n = {P.method.n}, c = {P.method.cutoff}, k = {P.method.k}, "
-        f"{P.method.color_space.upper()}, corner minority rule. Images have {side} px a side; one pixel of the clustering "
-        f"covers {step} by {step} of theirs."
+        f"{len(cuts)} queries of the generator `{P.generator}`, n = "
+        f"{P.method.n}, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}, corner minority rule. Images have "
+        f"{side} px a side; one pixel of the clustering covers {step} by "
+        f"{step} of theirs."
     )
 )
 
@@ -151,6 +140,9 @@ image_row(
 # both: the query can stand on the style-mixed background, and the style-mixed object on the query's (Figure 8).
 
 # %%
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 mixes = [
     style_mixed_images(
         generator, w0, styles[i : i + 1], MixPlan(P.method.cutoff)
@@ -235,6 +227,8 @@ image_grid(
 # shrunk, shifted sideways, and with a patch missing.
 
 # %%
+from stylemixseg.metrics import trimap_band
+
 truths = reference_masks(
     P.reference,
     generator,
@@ -257,9 +251,12 @@ damaged = {
     "shifted": np.roll(good, 2 * few, axis=1),
     "patch missing": patch,
 }
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by {few} px, shifted by {2 * few} px."
+        f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by "
+        f"{few} px, shifted by {2 * few} px."
     )
 )
 
@@ -274,7 +271,7 @@ image_grid(
     column_titles=list(damaged),
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for name, mask in damaged.items():
     whole = confusion(mask, good)
@@ -294,9 +291,13 @@ display(
 # Now the real masks against the reference:
 
 # %%
+from stylemixseg.metrics import bootstrap_interval, mean_iou
+
 confusions = [confusion(cut.mask, truth) for cut, truth in zip(cuts, truths)]
 low, high = bootstrap_interval(confusions, "miou", "per_image")
 mean = mean_iou(confusions, "per_image")
+
+# %% tags=["remove-input"]
 recorder.add(
     f"{P.prefix}compositing.examples.miou",
     mean,
@@ -310,8 +311,8 @@ recorder.add(
 )
 display(
     Markdown(
-        f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval {low:.3f} to {high:.3f}, too few images "
-        "for more than an impression)."
+        f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval "
+        f"{low:.3f} to {high:.3f}, too few images for more than an impression)."
     )
 )
 
@@ -350,9 +351,8 @@ image_grid(
 
 # %%
 GAINS = (1, 2, 4, 8, 32)
-chosen = int(
-    np.argmax([item.miou for item in confusions])
-)  # the query whose mask agrees best with the reference
+# the query whose mask agrees best with the reference
+chosen = int(np.argmax([item.miou for item in confusions]))
 cut, mix = cuts[chosen], mixes[chosen]
 alphas = {
     gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS
@@ -369,7 +369,7 @@ image_grid(
 # %% [markdown]
 # Move the slider to see one detail with growing gain. It moves from the raw confidence to the hard mask.
 
-# %%
+# %% tags=["hide-input"]
 window = boundary_windows(cut.mask, count=2, side=side // 4)[1]
 picture_slider(
     [
@@ -401,10 +401,13 @@ board = (
     .astype(np.uint8)
 )
 same = bool((alpha == cut.mask).all() and (colours == cut.image).all())
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The file has {back.shape[2]} channels of {back.shape[1]} by {back.shape[0]} px and takes "
-        f"{len(buffer.getvalue()) / 1e6:.2f} MB. Read back, it holds the same image and mask: {same}."
+        f"The file has {back.shape[2]} channels of {back.shape[1]} by "
+        f"{back.shape[0]} px and takes {len(buffer.getvalue()) / 1e6:.2f} MB. "
+        f"Read back, it holds the same image and mask: {same}."
     )
 )
 
@@ -523,5 +526,5 @@ display(
 #
 # Next: [the method on real photos](10_real_photos.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

@@ -36,11 +36,11 @@
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`), about 4 where there is no CelebAMask-HQ.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import csv
 import time
 from dataclasses import replace
@@ -52,15 +52,8 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.settings import MixPlan
 from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_cells,
@@ -68,35 +61,22 @@ from stylemixseg.evaluation.tables import (
     reported_text,
     table,
 )
+from stylemixseg.experiments import student as student_experiment
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.photos import (
     PhotoRun,
     evaluation_photos,
     masks,
     measure_photos,
 )
-from stylemixseg.experiments import student as student_experiment
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.student import run_student
 from stylemixseg.generators.zoo import with_engine
-from stylemixseg.inversion.losses import latent_spread, shrunk
-from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.inversion.kinds import INVERSIONS
-from stylemixseg.inversion.projector import Projector
-from stylemixseg.inversion.quality import inversion_quality
+from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
-from stylemixseg.mixing import (
-    query_image,
-    style_mixed_images,
-    to_generator_range,
-    to_uint8,
-)
 from stylemixseg.models.references import FaceParser
-from stylemixseg.models.student import PartsStudent
-from stylemixseg.photos.alignment import Frame
-from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.sharpening import resized_soft, sharpen
-from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
 from stylemixseg.viz.compositing import (
     agreement_map,
@@ -108,19 +88,19 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-run = PhotoRun(P)
-generator = run.generator  # in PyTorch: inversion needs its gradients
+# Its generator is in PyTorch, because inversion needs gradients.
+run = PhotoRun(load_profile(profile))
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "10_real_photos",
+    profile,
+    results,
+    seed="method.style_seed",
+    generator=run.generator,
+)
 painter = run.segmenter.generator  # the same, on the fastest engine
 parser = FaceParser.load()
-folder = results_folder(results)
-recorder = RunRecorder(
-    "10_real_photos",
-    P.name,
-    folder / P.name / "10_real_photos.json",
-    generator,
-    seed=P.method.style_seed,
-)
 side = min(256, generator.resolution)  # of the pictures in this chapter
 
 # %% [markdown]
@@ -161,6 +141,9 @@ side = min(256, generator.resolution)  # of the pictures in this chapter
 # along. Four points, read off the picture by hand, give the frame.
 
 # %%
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.photos.alignment import Frame
+
 astronaut = data.astronaut()  # (512, 512, 3) uint8
 frame = Frame.from_landmarks(
     left_eye=(203, 101),
@@ -171,9 +154,12 @@ frame = Frame.from_landmarks(
 )
 crop = frame.crop(astronaut, round(frame.side))
 photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The frame has {frame.side:.0f} pixels a side in this photo of {len(astronaut)}."
+        f"The frame has {frame.side:.0f} pixels a side in this photo of "
+        f"{len(astronaut)}."
     )
 )
 
@@ -222,20 +208,25 @@ image_row(
 # default. Every such network learnt from labels, and this method is to work without any.
 
 # %% tags=["remove-output"]
+from stylemixseg.inversion.losses import shrunk
+from stylemixseg.mixing import to_uint8
+
 projector = run.inverters["projector"]
 small = min(128, generator.resolution)
 seen = {}
 
 
 def keep(step, ws, image):
-    """Called after every step with its image, which is at hand: keeping it costs nothing."""
+    """Keep the image of a step, which is at hand and so costs nothing."""
     seen[step] = to_uint8(shrunk(image, small))[0]
 
 
 found = {"projector": projector(photo, on_step=keep)}
 
-
 # %% mystnb={"image": {"alt": "A row of reconstructions: it begins with the average image and ends close to the photo, which is the last picture"}, "figure": {"caption": "From the average image to the photo. The pictures are at equal distances in steps; the photo is on the right.", "name": "fig-steps"}}
+from stylemixseg.mixing import query_image
+
+
 def painted(ws):
     """The image of one latent, (side, side, 3) uint8."""
     return query_image(painter, ws, side)
@@ -249,7 +240,7 @@ image_row([*way, target], ["start", *[""] * (len(way) - 2), "result", "photo"])
 # Move the slider to go through the steps, with the photo on the left. The first image is the average face. Watch what
 # fits early, and what late or never.
 
-# %%
+# %% tags=["hide-input"]
 chosen = sorted({round(step) for step in np.linspace(0, max(seen), 16)})
 beside = frame.crop(astronaut, small)
 picture_slider(
@@ -282,6 +273,8 @@ for name, source in painters.items():
     torch.autograd.grad(image.square().mean(), latent)
     costs.append(f"{name}: {time.perf_counter() - started:.2f} s")
     previews.append(to_uint8(image.detach())[0])
+
+# %% tags=["remove-input"]
 display(Markdown("One image with its gradient. " + ", ".join(costs) + "."))
 
 # %% mystnb={"image": {"alt": "The reconstruction averaged down to a small picture, and beside it the preview, which looks almost the same"}, "figure": {"caption": "The image of the latent, averaged down, and its preview. The preview is a little smoother: the average of a non-linear function is not the function of the average.", "name": "fig-preview"}}
@@ -293,11 +286,16 @@ image_row(previews, list(painters))
 # The same photo and the same steps, once with one vector for all layers and once with a vector for each.
 
 # %% tags=["remove-output"]
+from stylemixseg.inversion.projector import Projector
+
 in_w = Projector(
     generator, replace(projector.config, space="w"), preview=projector.preview
 )(photo)
 
 # %%
+from stylemixseg.inversion.losses import latent_spread
+from stylemixseg.inversion.quality import inversion_quality
+
 spread = latent_spread(generator)
 
 
@@ -308,6 +306,7 @@ def quality_of(ws):
     )[0]
 
 
+# %% tags=["hide-input"]
 rows = []
 for space, latent in {"W": in_w.ws, "W+": found["projector"].ws}.items():
     distance, apart = (
@@ -366,6 +365,8 @@ for name, inverter in run.inverters.items():
 
 # %%
 qualities = {name: quality_of(found[name].ws) for name in run.inverters}
+
+# %% tags=["hide-input"]
 rows = []
 for name, quality in qualities.items():
     measured = f"{P.prefix}real_photos.astronaut.{name}"
@@ -434,17 +435,22 @@ except FileNotFoundError:
 result_file = measure_photos(run, folder) if photos else None
 measured = measurements(result_file) if photos else {}
 
-# %%
+# %% tags=["hide-input"]
 full_file = folder / "full" / "table1_photos.json"
 full = measurements(full_file) if full_file.exists() else {}
 ours = f"{P.prefix}table1.celeba"
 if photos:
-    status = f"{len(photos)} photos were measured here, inverted by {INVERSIONS[best]}."
+    status = (
+        f"{len(photos)} photos were measured here, inverted by "
+        f"{INVERSIONS[best]}."
+    )
 else:
     status = (
-        "**No photos with masks are at hand**, so nothing of the table is measured here. It needs CelebAMask-HQ (for "
-        "non-commercial research) as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` names; the README "
-        "says how. The astronaut goes the whole way without it."
+        "**No photos with masks are at hand**, so nothing of the table is "
+        "measured here. It needs CelebAMask-HQ (for non-commercial research) "
+        "as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` "
+        "names; the README says how. The astronaut goes the whole way without "
+        "it."
     )
 status += (
     f" Full run: {load_run(full_file).created[:10]}."
@@ -453,7 +459,7 @@ status += (
 )
 display(Markdown(status))
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "inversion_seconds": "seconds per photo",
     "psnr": "PSNR in dB",
@@ -518,6 +524,9 @@ image_row(
 # layers from $c$ on are exchanged.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 summary = run.segmenter.summary(w0)
 segmentation = run.segmenter.from_summary(w0, summary)
 styles = run.segmenter.styles[:4]
@@ -532,10 +541,11 @@ image_row(
 )
 
 # %%
+from stylemixseg.sharpening import resized_soft
+
 crop_side = len(crop)
-rule = segmentation.foreground[
-    segmentation.clusters
-]  # the paper's rule on faces: saliency
+# the paper's rule on faces: saliency
+rule = segmentation.foreground[segmentation.clusters]
 inside = resized_soft(rule.astype(np.float32), crop_side)
 in_frame = inside > 0.5
 in_photo = frame.paste(in_frame)  # back in the photo's pixels
@@ -595,6 +605,9 @@ image_row(
 #   out.)
 
 # %%
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.sharpening import sharpen
+
 outlines = {"as it is": inside, "sharpened": sharpen(inside, crop)}
 if find_spec("cv2"):
     outlines["redrawn"] = graph_cut(inside, crop)
@@ -630,15 +643,19 @@ image_grid(
 
 # %%
 probability = run.probability(summary)
-if probability is None:
+judged = probability is not None
+if not judged:  # no judge was fitted for this generator
+    probability = segmentation.confidence
+certain = resized_soft(probability, crop_side)
+
+# %% tags=["remove-input"]
+if judged:
+    note = f"The judge reads the first {run.judge_styles} of the styles."
+else:
     note = (
         f"No judge was fitted for the generator `{generator.name}`: the "
         "pictures show K-means' confidence."
     )
-    probability = segmentation.confidence
-else:
-    note = f"The judge reads the first {run.judge_styles} of the styles."
-certain = resized_soft(probability, crop_side)
 display(Markdown(note))
 
 # %% mystnb={"image": {"alt": "The mask of the paper's rule on the photo, the probability map in greys, the mask that follows from it, and that mask sharpened"}, "figure": {"caption": "The paper's rule, the judge's probability (where one was fitted for the generator), the mask where it exceeds one half, and the same sharpened.", "name": "fig-photo-judge"}}
@@ -659,7 +676,7 @@ image_row(
 # clothes included. The paper uses the saliency rule on faces, so its number stands beside that rule only, without
 # sharpening.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 ways = [
     way for way in INVERSIONS if f"{ours}.{way}.psnr" in measured | full
@@ -695,7 +712,7 @@ display(Markdown(table(header, rows)))
 # Beside it, what supervision reaches on the same photos. These networks learnt from human masks; the face parser even
 # from masks of this very data set (other photos).
 
-# %%
+# %% tags=["hide-input"]
 CEILINGS = {
     "face_parser": "face parser, on the photo",
     "deeplab": "DeepLabV3, class person, on the photo",
@@ -714,7 +731,7 @@ display(Markdown(table(["supervised, dataset-level", *header[2:]], rows)))
 # %% [markdown]
 # And our additions: sharpening, redrawing, and the judge. None of these numbers belongs beside the paper's.
 
-# %%
+# %% tags=["hide-input"]
 RULE_NAMES = {
     "saliency": "saliency rule (the paper's)",
     "saliency_sharp": "saliency rule, sharpened",
@@ -753,7 +770,7 @@ display(
 )
 
 
-# %%
+# %% tags=["hide-input"]
 def photo_rows(path, inversion):
     """The photos that one inversion was measured on: {name: its numbers}."""
     with open(path, encoding="utf-8", newline="") as file:
@@ -817,7 +834,7 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # trimap, as in [evaluation](06_evaluation.ipynb)), at the photos' 512 px. Near the outline even a random mask has an
 # IoU well above 0, as that chapter shows, so compare the rows with each other and not with 1.
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         name,
@@ -857,7 +874,7 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 #   that the inversion changed costs both of them. The difference can have either sign: the parser's mask is not the best
 #   possible one, and the oracle knows the human mask when it assigns its clusters, whereas the parser does not.
 
-# %%
+# %% tags=["hide-input"]
 CHAIN = {
     "{}face_parser.per_image.miou": "face parser on the photo",
     "{}{}.parser_on_reconstruction": "face parser on the reconstruction",
@@ -890,7 +907,7 @@ display(
 # single photos are worked out here from the photos themselves. Where these are absent, the full run shows the
 # difference of the means, without an interval.)
 
-# %%
+# %% tags=["hide-input"]
 pictures = {item.name: item for item in photos}
 if photos and any(source is full for source, _ in places.values()):
     of_full = evaluation_photos(load_profile("full"), painter)
@@ -950,7 +967,7 @@ rows.append(["parser on the photo, less on the reconstruction", *cells])
 header = ["mIoU, paired, and photos above 0", *places]
 display(Markdown(table(header, rows) if places else "Not measured."))
 
-# %%
+# %% tags=["hide-input"]
 lines = []
 for place, scores in of_photos.items():
     rule_first = sum(by_rule(row) > before_rule(row) for row in scores.values())
@@ -979,7 +996,7 @@ display(Markdown("\n".join(lines) or "Not measured."))
 # Does a closer reconstruction give a better mask? The full run inverts the same photos in several ways, so these can be
 # compared photo by photo, too.
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "psnr": "PSNR in dB",
     "parser_on_reconstruction": "mIoU, parser on the reconstruction",
@@ -1006,9 +1023,9 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 # Pictures show what the means cannot. Look at each row from left to right, and stop where it goes wrong.
 
 
-# %%
+# %% tags=["hide-input"]
 def reduced(picture):
-    """A picture of a photo, at most 256 px a side: no more than an illustration."""
+    """A picture of a photo, at most 256 px per side, for an illustration."""
     return Frame.whole(picture.shape[:2]).crop(picture, min(256, len(picture)))
 
 
@@ -1080,6 +1097,8 @@ image_grid(rows, column_titles=titles, row_titles=names)
 # This matters most near the outline.
 
 # %%
+from stylemixseg.photos.student import StudentSegmenter
+
 student = StudentSegmenter()
 by_student = student(astronaut, [frame])
 
@@ -1098,7 +1117,7 @@ image_row(
 # %% tags=["remove-output"]
 student_file = run_student(P, folder) if photos and not P.prefix else None
 
-# %%
+# %% tags=["hide-input"]
 by_pairs = measurements(student_file) if student_file else {}
 celeba = student_experiment.PREFIX
 inverted = "table1.celeba.both"  # of the full run
@@ -1156,6 +1175,9 @@ display(Markdown(text if student_file else "Not measured."))
 # used.
 
 # %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student looks at, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+from stylemixseg.models.student import PartsStudent
+from stylemixseg.photos.student import parts_of_photo
+
 parts = PartsStudent.load()
 labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
 image_row(
@@ -1341,5 +1363,5 @@ image_row(
 #
 # Next: [objects in scenes](11_objects.ipynb), where one image holds many things.
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

@@ -34,22 +34,16 @@
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`), less where other chapters have left their results.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.experiments.words import THRESHOLDS, WAYS, WHOLE_K
-from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_text,
@@ -57,6 +51,7 @@ from stylemixseg.evaluation.tables import (
     table,
 )
 from stylemixseg.experiments import detectors, objects, parts
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.objects import (
     MODES,
@@ -65,18 +60,13 @@ from stylemixseg.experiments.objects import (
     true_boxes,
     whole_image_classes,
 )
-from stylemixseg.experiments.profile import load_profile
-from stylemixseg.export.objects import coco
+from stylemixseg.experiments.words import THRESHOLDS, WAYS, WHOLE_K
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection, box_iou
-from stylemixseg.objects.detection.filtering import DetectionFilter
-from stylemixseg.objects.detection.known import KnownBoxes, jittered
+from stylemixseg.objects.detection.known import jittered
 from stylemixseg.objects.detection.phrases import parse_phrases
-from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
 from stylemixseg.viz.compositing import (
     PALETTE,
     clusters_to_color,
@@ -86,15 +76,11 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import object_switches
 
-P = load_profile(profile)
-folder = results_folder(results)
 world = ToyWorld("room", resolution=objects.RESOLUTION)
-recorder = RunRecorder(
-    "11_objects",
-    P.name,
-    folder / P.name / "11_objects.json",
-    world,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "11_objects", profile, results, seed="queries.first", generator=world
 )
 
 # %% [markdown]
@@ -150,6 +136,8 @@ captions = [
     "horses",
     "sofa, coffee table, lamp, side table, rug, in a livingroom",
 ]
+
+# %% tags=["hide-input"]
 rows = [
     [
         f"`{caption}`",
@@ -178,11 +166,15 @@ display(Markdown(table(["caption", "phrases"], rows)))
 # no two boxes of one label on top of each other, none too small.
 
 # %%
+from stylemixseg.objects.detection.filtering import DetectionFilter
+from stylemixseg.objects.detection.known import KnownBoxes
+
 phrases = parse_phrases(captions[1])
 found = KnownBoxes.from_toy(truth)(room, phrases)
 kept = DetectionFilter()(found, room.shape[:2])
 
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world knows tables, not coffee tables and side tables: its tables answer the first phrase that fits, and the second gets none.", "name": "fig-boxes"}}
 def draw_boxes(axis, picture, detections):
     """A picture with the boxes of some detections, one colour per label."""
     axis.imshow(picture)
@@ -206,7 +198,6 @@ def draw_boxes(axis, picture, detections):
         axis.text(x0, y0 - 2, item.label, fontsize=7, color="white", bbox=style)
 
 
-# %% mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world knows tables, not coffee tables and side tables: its tables answer the first phrase that fits, and the second gets none.", "name": "fig-boxes"}}
 figure, axis = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 draw_boxes(axis, room, kept)
 plt.close(figure)
@@ -224,6 +215,8 @@ figure
 # the window for the background:
 
 # %%
+from stylemixseg.objects.segmenter import MARGIN, segment_boxes
+
 thing = next(
     box for box in true_boxes(truth) if box.label in ("window", "picture")
 )
@@ -242,6 +235,8 @@ def in_its_crop(item):
 
 
 # %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "A thing with straight sides in its tight box (above): a cluster of its own fills the corners and counts as background, and the mask is what is left. In a box that is wider by a tenth on each side (below), the corners show the surroundings.", "name": "fig-margin"}}
+from stylemixseg.objects.segmenter import BOX_CONFIG
+
 image_grid(
     [in_its_crop(item) for item in (tight, wide)],
     row_titles=["tight", f"margin {MARGIN:.0%}"],
@@ -269,6 +264,18 @@ image_grid(
 
 # %%
 result = segment_boxes(summary, kept, phrases, room)
+
+
+def on_white(numbers):
+    """A map of objects in flat colours; 0 is white."""
+    return np.where(
+        numbers[..., None] > 0,
+        clusters_to_color(np.maximum(numbers - 1, 0)),
+        255,
+    ).astype(np.uint8)
+
+
+# %% tags=["hide-input"]
 rows = [
     [
         str(item.number),
@@ -294,16 +301,6 @@ display(
     )
 )
 
-
-def on_white(numbers):
-    """A map of objects in flat colours; 0 is white."""
-    return np.where(
-        numbers[..., None] > 0,
-        clusters_to_color(np.maximum(numbers - 1, 0)),
-        255,
-    ).astype(np.uint8)
-
-
 # %% mystnb={"image": {"alt": "The living room, its semantic map and its instance map in flat colours, and the objects tinted on the grey room"}, "figure": {"caption": "Query, semantic map (one colour per phrase), instance map (one colour per object), and the objects on their scene.", "name": "fig-maps"}}
 image_row(
     [
@@ -318,7 +315,7 @@ image_row(
 # %% [markdown]
 # Switch the objects on and off:
 
-# %%
+# %% tags=["hide-input"]
 names = [f"{item.detection.label} {item.number}" for item in result.objects]
 object_switches(
     room,
@@ -337,13 +334,19 @@ object_switches(
 # ```
 
 # %%
+from stylemixseg.export.objects import coco
+
 exported = coco(result, "image.png")
+
+# %% tags=["remove-input"]
 first = exported["annotations"][0]
 display(
     Markdown(
-        f"COCO's entry of object {first['id']}: category {first['category_id']} "
-        f"(`{exported['categories'][first['category_id'] - 1]['name']}`), box {first['bbox']}, "
-        f"area {first['area']} pixels, mask in {len(first['segmentation']['counts'])} characters."
+        f"COCO's entry of object {first['id']}: category "
+        f"{first['category_id']} "
+        f"(`{exported['categories'][first['category_id'] - 1]['name']}`), box "
+        f"{first['bbox']}, area {first['area']} pixels, mask in "
+        f"{len(first['segmentation']['counts'])} characters."
     )
 )
 
@@ -386,6 +389,7 @@ rooms_file = objects.run_objects(P, folder)
 here = measurements(rooms_file)
 
 
+# %% tags=["hide-input"]
 def full_run(name):
     """The committed full run of an experiment; empty where there is none."""
     path = folder / "full" / f"{name}.json"
@@ -393,8 +397,6 @@ def full_run(name):
 
 
 full = full_run("objects")
-
-# %%
 broken = {name: f"exact boxes, but {words}" for name, words in MODES.items()}
 rows = [
     [
@@ -407,13 +409,14 @@ rows = [
     for name, words in {**VARIANTS, **broken}.items()
 ]
 header = [
-    "mean IoU over instances with 95 % interval over rooms, and how many instances",
+    "mean IoU over instances with 95 % interval over rooms, and how many "
+    "instances",
     "measured here",
     "full run",
 ]
 display(Markdown(table(header, rows)))
 
-# %%
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are ways to segment and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells are where a way or a failure mode costs most.", "name": "fig-toy-objects"}}
 best = full or here
 
 
@@ -426,7 +429,6 @@ def by_class(name):
     return [np.nan if item is None else item.value for item in items]
 
 
-# %% mystnb={"image": {"alt": "A heat map: rows are ways to segment and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells are where a way or a failure mode costs most.", "name": "fig-toy-objects"}}
 figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
 ways = [*VARIANTS, *MODES]
 values = np.array([by_class(name) for name in ways])
@@ -448,7 +450,7 @@ axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
 plt.close(figure)
 figure
 
-# %%
+# %% tags=["hide-input"]
 exact = best["toy.objects.oracle.instances.iou"].value
 intact = dict(zip(THINGS, by_class("oracle")))
 drops, hit = {}, {}
@@ -494,7 +496,7 @@ display(
 # after the class of most of its pixels in a few rooms. [Many images at once](12_many_images.ipynb) explains why this
 # works. The table compares the two by class, over all pixels.
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         name,
@@ -529,12 +531,14 @@ display(Markdown(table(header, rows)))
 # a mask scores that looks at no pixel and fills the whole box. A way that is not above it has added nothing to the box.
 
 # %% tags=["remove-output"]
+from stylemixseg.generators.zoo import load_generator
+
 generator = load_generator(P.generator)
 parts_file = parts.run_parts(P, folder, generator)
 of_parts = measurements(parts_file)
-full_parts = full_run("parts")
 
-# %%
+# %% tags=["hide-input"]
+full_parts = full_run("parts")
 rows = []
 for source, where in ((of_parts, "here"), (full_parts, "full run")):
     for part in dict.fromkeys(
@@ -549,7 +553,7 @@ header = ["mean IoU over faces", *WAYS.values()]
 display(Markdown(table(header, rows)))
 
 
-# %%
+# %% tags=["hide-input"]
 def mean_of(part, way):
     return of_parts[f"{P.prefix}parts.{part}.{way}.iou"].value
 
@@ -573,6 +577,9 @@ display(
 )
 
 # %%
+from stylemixseg.mixing import query_image
+from stylemixseg.segmenter import StyleMixSegmenter
+
 seed = P.queries.examples[0]
 w0 = query_latent(generator, P, seed)
 face = query_image(generator, w0, P.method.resolution)
@@ -581,7 +588,7 @@ face_summary = StyleMixSegmenter(generator, P.method).summary(w0)
 in_boxes = segment_boxes(face_summary, part_boxes, list(part_truths), face)
 eight = face_summary.cluster(WHOLE_K).labels
 
-# %% mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's other way, eight clusters of the whole image.", "name": "fig-parts"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's other way, eight clusters of the whole image.", "name": "fig-parts"}}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
 draw_boxes(axes[0], face, part_boxes)
 for axis, picture in zip(
@@ -618,9 +625,9 @@ try:
     horses, why_not = measurements(horse_file), ""
 except (FileNotFoundError, ModuleNotFoundError) as error:
     horses, why_not = {}, str(error)  # the data are not ours to pass on
-full_horses = full_run("detectors")
 
-# %%
+# %% tags=["hide-input"]
+full_horses = full_run("detectors")
 COLUMNS = {
     "recall50": "found (IoU 0.5)",
     "recall70": "found (IoU 0.7)",
@@ -652,7 +659,7 @@ display(
     )
 )
 
-# %%
+# %% tags=["hide-input"]
 sides = [Detection((400, 400, 600, 600), "thing", 1.0)] * 1000
 lines = []
 for share in objects.JITTER:
@@ -677,7 +684,7 @@ display(
 # have sides of 256 pixels, whereas those of the paper have 512 (section 4.1). DeepRooms was never published. The numbers
 # of this chapter are from other images, so they are not set beside these.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 TABLE_2 = {
     "horse": "LSUN-Horse, horses",
@@ -831,7 +838,7 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
 #
 # Next: [many images at once](12_many_images.ipynb), which uses what images have in common.
 
-# %%
+# %% tags=["remove-cell"]
 correct_share = float((named == truth.semantic).mean())
 note = f"share of one room's pixels, {len(CLASS_NAMES)} classes"
 recorder.add("toy.whole.pixels_right", correct_share, n=1, note=note)

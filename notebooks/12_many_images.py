@@ -35,7 +35,7 @@
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
@@ -46,51 +46,24 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
-from stylemixseg.evaluation.tables import (
-    measured_cells,
-    measured_text,
-    table,
-)
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
+from stylemixseg.evaluation.tables import measured_cells, measured_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.classes import CLASSES, FEATURES, OF_PARSER
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.joint import (
-    judges_for,
-    judging_side,
-    run_joint,
-)
-from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.joint import judges_for, judging_side, run_joint
 from stylemixseg.experiments.scoring import RULES, reference_parts, rule_mask
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.joint.classes import (
-    class_map,
-    fit_clusters,
-    names_by_majority,
-)
-from stylemixseg.joint.place import resized
+from stylemixseg.joint.classes import names_by_majority
 from stylemixseg.metrics import Confusion, paired_difference
-from stylemixseg.mixing import query_image, style_mixed_images
-from stylemixseg.segmenter import StyleMixSegmenter, probability_of
 from stylemixseg.viz.clustersheet import cluster_rows
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, lines
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "12_many_images",
-    P.name,
-    folder / P.name / "12_many_images.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "12_many_images", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -100,6 +73,9 @@ recorder = RunRecorder(
 # at one column of the figure below: all faces in it were mixed with the same style.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import query_image, style_mixed_images
+from stylemixseg.segmenter import StyleMixSegmenter
+
 n, side = min(P.joint.ns), judging_side(generator, P)
 segmenter = StyleMixSegmenter(
     generator, replace(P.method, n=n), resolution=side
@@ -176,6 +152,9 @@ judges = judges_for(generator, P)
 judge = judges[n]
 
 # %% mystnb={"image": {"alt": "For four images: the query, the mask by the saliency rule, the probability of foreground by the judge, and its mask"}, "figure": {"caption": "From left to right: query, mask of the paper's saliency rule, the judge's probability of foreground (white is 1), and the judge's mask. The same styles serve both.", "name": "fig-judge"}}
+from stylemixseg.joint.place import resized
+from stylemixseg.segmenter import probability_of
+
 rows = []
 for image, summary in zip(images, summaries):
     labels = segmenter.cluster(summary).labels
@@ -318,9 +297,8 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
+
 # %% tags=["hide-input"]
-
-
 def confusions(name):
     return [Confusion(*item) for item in scores[f"{joint}.{name}"].counts]
 
@@ -444,13 +422,15 @@ display(
 # only the direction of the movement counts.
 
 # %% tags=["remove-output"]
+from stylemixseg.joint.classes import fit_clusters
+
 seeds = range(P.joint.fit_first, P.joint.fit_first + 12)
 more = [segmenter.summary(query_latent(generator, P, seed)) for seed in seeds]
 coarse = judge.without_edges()
 masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in more]
 clusters = fit_clusters(list(zip(more, masks)), k=8, ns=(n,))[n]
 
-# %% mystnb={"image": {"alt": "A slider over eight rows of images; in row i only the pixels of cluster i are bright"}, "figure": {"caption": "What does each cluster show? Move the slider, and give each of the eight clusters a name.", "name": "fig-name-clusters"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A slider over eight rows of images; in row i only the pixels of cluster i are bright"}, "figure": {"caption": "What does each cluster show? Move the slider, and give each of the eight clusters a name.", "name": "fig-name-clusters"}}
 example_masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in summaries]
 shown = [
     (image, mask, clusters.assign(summary))
@@ -480,6 +460,8 @@ else:
 named = names_by_majority(clusters, list(zip(summaries, references)), parts)
 
 # %% mystnb={"image": {"alt": "Two rows: images that were never labelled, and their class maps in one set of colours"}, "figure": {"caption": "Images that were neither labelled nor looked at, and their class maps. A colour means the same part in all of them.", "name": "fig-class-maps"}}
+from stylemixseg.joint.classes import class_map
+
 others = [
     query_image(generator, query_latent(generator, P, seed), side)
     for seed in list(seeds)[:5]
@@ -624,5 +606,5 @@ for number, mask in enumerate(example_masks, 1):
 #
 # Next: [beyond StyleGAN](13_beyond_stylegan.ipynb), where the variants of an image come from elsewhere.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

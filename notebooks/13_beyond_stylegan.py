@@ -35,11 +35,11 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -47,42 +47,26 @@ from IPython.display import Markdown, display
 from scipy.optimize import linear_sum_assignment
 from skimage import data
 
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.evaluation.tables import measured_text, reported_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.cutoffs import run_cutoffs, set_maps
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     oracle_mask,
     reference_masks,
     rule_mask,
 )
 from stylemixseg.experiments.words import cutoff_sets, set_name
-from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.generators.toyworld.world import CLASS_NAMES, ToyWorld
-from stylemixseg.generators.zoo import load_generator
+from stylemixseg.foreground import Saliency
 from stylemixseg.ledger.page import paper_values
-from stylemixseg.metrics import confusion
-from stylemixseg.summary import summary_from_images
-from stylemixseg.variants.segmenting import VariantSegmenter, segment_variants
-from stylemixseg.variants.stylemixes import StyleMixes
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, image_row
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "13_beyond_stylegan",
-    P.name,
-    folder / P.name / "13_beyond_stylegan.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "13_beyond_stylegan", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -107,7 +91,7 @@ recorder = RunRecorder(
 # method of this book trains nothing and reads no features: only images that the generator has painted. It therefore
 # does not care how the generator is built inside. What it pays is on the right: many images for one mask.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 RIVALS = {
     "datasetgan": ("DatasetGAN", "features of all layers", "16 masks by hand"),
@@ -159,6 +143,10 @@ display(Markdown(table(header, rows)))
 # gives exactly what `StyleMixSegmenter` gives, because the steps after the images are the same code.
 
 # %%
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.variants.segmenting import segment_variants
+from stylemixseg.variants.stylemixes import StyleMixes
+
 seed = P.queries.examples[0]
 w0 = query_latent(generator, P, seed)
 rule = CornerMinority()
@@ -204,10 +192,10 @@ image_row(
 # %% tags=["remove-output"]
 cutoffs_file = run_cutoffs(P, folder, generator)
 here = measurements(cutoffs_file)
+
+# %% tags=["hide-input"]
 full_file = folder / "full" / "cutoffs.json"
 full = measurements(full_file) if full_file.exists() else {}
-
-# %%
 sets = {set_name(item): item for item in cutoff_sets(c)}
 RULES = {"saliency": "saliency rule", "oracle": "oracle assignment"}
 runs = {"here": (here, P.prefix), "full run": (full, "")}
@@ -239,6 +227,7 @@ def verdict(gain):
     return "worse" if high < 0 else "not decided by these images"
 
 
+# %% tags=["hide-input"]
 lines = []
 for where, (found, prefix) in runs.items():
     for name, item in sets.items():
@@ -281,8 +270,10 @@ image_grid(
 # picture is drawn by the toy world, and the regions are its true classes. This looks like cheating, and it is: the
 # source knows the answer. That is the point. It shows that the method recovers whatever the painter treats as one thing.
 
-
 # %%
+from stylemixseg.generators.toyworld.world import CLASS_NAMES
+
+
 class Recoloured:
     """Paints each region of a map in one random colour for each style."""
 
@@ -326,6 +317,10 @@ class Tinted(Recoloured):
 
 
 # %%
+from stylemixseg.generators.toyworld.world import ToyWorld
+from stylemixseg.metrics import confusion
+from stylemixseg.variants.segmenting import VariantSegmenter
+
 world = ToyWorld("portrait", resolution=128)
 n = P.method.n
 toy_mixes = StyleMixes(world, n=n)
@@ -378,7 +373,7 @@ image_grid(
     column_titles=["query", "truth", *sources],
 )
 
-# %%
+# %% tags=["hide-input"]
 for name, values in mious.items():
     full_name = f"toy.variants.{name.replace(' ', '_')}.oracle.miou"
     recorder.add_mean(full_name, [[value] for value in values])
@@ -403,6 +398,9 @@ display(Markdown(table(header, rows)))
 # tinting then finds the clusters of the photo's own colours again.
 
 # %%
+from stylemixseg.clustering import kmeans
+from stylemixseg.summary import summary_from_images
+
 photo = data.astronaut()[::4, ::4]  # (128, 128, 3)
 by_tints = VariantSegmenter(Tinted(n), k=4)
 tinted_summary = by_tints.summary((photo, None))
@@ -411,6 +409,8 @@ from_colours = kmeans(summary_from_images([photo]), 4).labels
 pairs = np.bincount(4 * from_tints.ravel() + from_colours.ravel(), minlength=16)
 matched = linear_sum_assignment(-pairs.reshape(4, 4))
 agreement = pairs.reshape(4, 4)[matched].sum() / pairs.sum()
+
+# %% tags=["remove-cell"]
 recorder.add("photo.tinted.agreement_with_colours", agreement, n=1)
 
 # %% mystnb={"image": {"alt": "The photo of an astronaut, a tinted variant, four clusters of the photo's colours, and four clusters from many tinted variants, which look alike"}, "figure": {"caption": "Clusters of a photo's own colours, and clusters from tinted variants of it. Photo: NASA, public domain.", "name": "fig-tinted-photo"}}
@@ -424,14 +424,13 @@ image_row(
     ["photo", "tinted", "colours alone", f"{n} tinted variants"],
 )
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
         f"The two cluster maps agree on {agreement:.0%} of the pixels, after "
         "the best matching of their numbers."
     )
 )
-
 
 # %% [markdown]
 # ## The limits of section 3.4, shown
@@ -481,7 +480,7 @@ image_row(
     [f"up to {share:.0%}" for share in moved],
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for share, (_, oracle, by_rule) in moved.items():
     name = f"{P.prefix}variants.moved_{100 * share:.0f}.oracle.miou"
@@ -513,6 +512,8 @@ cases = {
     "whole image": (segmenter.cluster(summary).labels, truth),
     "right half": (segmenter.cluster(cropped).labels, truth[:, half]),
 }
+
+# %% tags=["hide-input"]
 rows = []
 for name, (labels, inside) in cases.items():
     masks = [
@@ -642,7 +643,6 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # clustering of several images together, and no discriminant that was learnt from other images. The segmenter refuses
 # one, and says why.
 
-
 # %%
 from stylemixseg.joint.discriminant import StyleDiscriminant
 
@@ -688,5 +688,5 @@ except ValueError as error:
 # - DiffSeg, EmerDiff and DiffCut look into the diffusion model. EmerDiff asks, as this method does, which pixels change
 #   together.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -36,7 +36,7 @@
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
@@ -48,13 +48,9 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.evaluation.tables import measured_text, reported_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import reference_masks
@@ -68,10 +64,7 @@ from stylemixseg.experiments.table3 import (
     train,
 )
 from stylemixseg.factory.filters import Filters
-from stylemixseg.factory.recipe import IGNORE
-from stylemixseg.factory.sample import SampleMaker
 from stylemixseg.factory.store import Store
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import Confusion, confusion, mean_iou
 from stylemixseg.mixing import query_image, to_generator_range
@@ -80,15 +73,10 @@ from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.viz.compositing import overlay
 from stylemixseg.viz.plotting import image_grid, lines
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "14_training_data",
-    P.name,
-    folder / P.name / "14_training_data.json",
-    generator,
-    seed=P.table3.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "14_training_data", profile, results, seed="table3.first"
 )
 
 # %% [markdown]
@@ -100,11 +88,15 @@ recorder = RunRecorder(
 # share the seeds.
 
 # %% tags=["remove-output"]
+from stylemixseg.factory.sample import SampleMaker
+
 recipe = recipe_of(P, generator)
 make = SampleMaker(recipe)
 samples = [make(P.table3.first + i) for i in range(4)]
 
 # %% mystnb={"image": {"alt": "Four generated images, each with its mask, its soft mask and its mask with the doubtful pixels in grey"}, "figure": {"caption": "Four samples. From left to right: image, mask on the image, probability of foreground, and the labels as they are written, the pixels to be ignored in grey.", "name": "fig-samples"}}
+from stylemixseg.factory.recipe import IGNORE
+
 rows = []
 for sample in samples:
     image, soft = sample.pixels("image.png"), sample.pixels("soft.png") / 255
@@ -295,7 +287,7 @@ display(Markdown(text if full else "This results folder has no full run."))
 # %% [markdown]
 # ### How many pairs?
 
-# %% mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}} tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}}
 S = load_profile("full") if full else P
 of, prefix3 = (full, "table3") if full else (here, f"{P.prefix}table3")
 points = {
@@ -317,7 +309,7 @@ lines(
 # Synthetic and real portraits differ: a second person, a hand, a hat, a microphone are rare in the generator's images
 # and not in photos. The photos on which the package's student is worst show that.
 
-# %% mystnb={"image": {"alt": "The test photos with the lowest mIoU, with the student's mask and the human one"}, "figure": {"caption": "The test photos on which the student is worst: photo, its mask, and the mask that a person drew.", "name": "fig-worst-photos"}} tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The test photos with the lowest mIoU, with the student's mask and the human one"}, "figure": {"caption": "The test photos on which the student is worst: photo, its mask, and the mask that a person drew.", "name": "fig-worst-photos"}}
 tested = human_photos(P, generator, tested=True) if result_file else None
 if tested and not P.prefix:
     counts = score(student, tested)["all"]
@@ -431,5 +423,5 @@ display(Markdown(table(header, rows)))
 #
 # Next: [other ways](15_other_ways.ipynb) to segment the same images.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -34,7 +34,7 @@
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
@@ -43,36 +43,21 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.baselines.datasetgan import Voting, fit_datasetgan
-from stylemixseg.baselines.yardsticks import colour_clusters
 from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.evaluation.tables import measured_text, table
 from stylemixseg.experiments.baselines import fitted, run_baselines
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import RULES, rule_mask
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import Confusion, paired_difference
-from stylemixseg.mixing import query_image
-from stylemixseg.segmenter import StyleMixSegmenter
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "15_other_ways",
-    P.name,
-    folder / P.name / "15_other_ways.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "15_other_ways", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -82,6 +67,10 @@ recorder = RunRecorder(
 # which is the oldest way to segment by colour. The rule that picks the foreground is the same.
 
 # %% mystnb={"image": {"alt": "Four rows: image, clusters of its own colours, clusters of its style mixes, and the masks of both"}, "figure": {"caption": "From left to right: image, clusters of its own colours (n = 0), clusters of its style mixes, and the masks that the saliency rule makes of both. Light and shadow part a face in the first; in the second they belong together, because they change together.", "name": "fig-no-styles"}}
+from stylemixseg.baselines.yardsticks import colour_clusters
+from stylemixseg.mixing import query_image
+from stylemixseg.segmenter import StyleMixSegmenter
+
 segmenter = StyleMixSegmenter(generator, P.method)
 rows = []
 for seed in P.queries.examples:
@@ -215,7 +204,7 @@ header = ["way", "minus the paper's method, mIoU", "so it is"]
 text = table(header, rows) if rows else "This results folder has no full run."
 display(Markdown(text))
 
-# %% mystnb={"image": {"alt": "Masks of all ways on the same four images, side by side"}, "figure": {"caption": "The masks of all ways on the same images. Rows are images, columns the ways of the table.", "name": "fig-other-ways"}} tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Masks of all ways on the same four images, side by side"}, "figure": {"caption": "The masks of all ways on the same images. Rows are images, columns the ways of the table.", "name": "fig-other-ways"}}
 ways = fitted(P, generator)
 rows = []
 for seed in P.queries.examples:
@@ -322,7 +311,7 @@ except TypeError as error:
 # - A comparison is fair when generator, images, size and reference are the same, and when what each side was given is
 #   named.
 
-# %%
+# %% tags=["remove-cell"]
 by_colours = here[f"{prefix}.colours.miou"]
 _ = recorder.add(
     f"{P.prefix}other_ways.colours.miou",
