@@ -352,6 +352,11 @@ display(
 )
 
 # %% [markdown]
+# :::{note}
+# **Faces.** With the generator `faces`, nobody in these pictures exists: a network drew them. It learnt from photos of
+# real people, which are for non-commercial use only, as the network is. The [start page](../intro.md) says more.
+# :::
+#
 # A walk on a straight line from one $\mathbf{w}$ to another gives a picture at every step. No training image lies
 # between the two ends, so all that you see in the middle the network has made up.
 
@@ -509,8 +514,8 @@ w0 = ends[0]
 w1 = draw_style_latents(generator, 1, P.method.style_seed)
 pictures = {
     "image of w0": w0,
-    f"layers from {c} on changed": mix_styles(w0, w1, c),
-    f"layers below {c} changed": mix_styles(w1, w0, c),
+    f"from layer {c} on": mix_styles(w0, w1, c),
+    f"below layer {c}": mix_styles(w1, w0, c),
     "image of w1": w1,
 }
 pictures = {
@@ -528,7 +533,7 @@ def outlines(image):
 query, above, below, other = pictures.values()
 
 
-# %% mystnb={"image": {"alt": "Four columns: the image of a first latent, the image with the later layers changed, the image with the early layers changed, the image of a second latent. Below each its outlines as bright lines, and the difference from the first image. With later layers changed the outlines are those of the first image; with early layers changed they are those of another"}, "figure": {"caption": "Top: the images. Middle: their outlines. Bottom: difference of the colours from the image of w0 (white is much). Changing the later layers gives large differences that fill whole parts and end at the outlines of w0. Changing the early layers gives other outlines.", "name": "fig-generators-above-below"}}
+# %% mystnb={"image": {"alt": "Four columns: the image of a first latent, the image with the later layers changed, the image with the early layers changed, the image of a second latent. Below each its outlines as bright lines, and the difference from the first image. With later layers changed the outlines are those of the first image; with early layers changed they are those of another"}, "figure": {"caption": "What changes when some layers read w1 in place of w0: those from the cutoff on (second column), or those below it (third column). Top: the images. Middle: their outlines. Bottom: how far the colours are from the image of w0 (white is far). With the later layers changed, whole parts get another colour, and the outlines are those of w0. With the early layers changed, the outlines are other ones, and the largest differences lie where one thing took the place of another.", "name": "fig-generators-above-below"}}
 def grey_map(values, top):
     return np.clip(values / top, 0, 1)
 
@@ -688,7 +693,8 @@ display(
         f"The student of our points has {weights_of(student):,} weights, its "
         f"teacher {weights_of(toy_generator):,}. The student finds {modes} of "
         f"{MODES} modes with {good:.0%} good points.\n\n"
-        "The real pair, counted from the package's networks:\n\n"
+        "The real pair, counted from the package's networks (without the fixed "
+        "maps of noise):\n\n"
         + table(["network", "weights", "of them mapping", "synthesis"], rows)
     )
 )
@@ -705,7 +711,7 @@ display(
 # - **Its licence is not only its own.** The network was distilled from StyleGAN2, and the photos behind both are for
 #   non-commercial use. [The introduction](../intro.md) says what follows.
 #
-# Because the student is smaller, its images are a little worse, and numbers measured on it are not the paper's. The
+# The student is another generator than the paper's, so numbers that are measured on it are not the paper's numbers. The
 # [ledger](../generated/ledger.md) keeps the two apart.
 #
 # ## What the next chapters need
@@ -725,7 +731,7 @@ display(
 diagrams.style_layers(sides, cutoff=c)
 
 # %% [markdown]
-# You have used it above: "layers from $c$ on changed" *is* style mixing. The method of this book makes many such images
+# You have used it above: the image whose layers from $c$ on were changed *is* a style-mixed image. The method of this book makes many such images
 # of one query, and looks for pixels that change colour together. Next: [the tour](01_tour.ipynb), the whole method on
 # one picture. [Style mixing](02_style_mixing.ipynb) then asks which layers hold what.
 #
@@ -831,8 +837,8 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # ```
 #
 # One cell of a grid with $s$ cells a side is $1/s$ of the image. The steps add up:
-# $\sum_{j \ge c} 1 / s_j$, at most 1. From a middle cutoff on this is a small part of the image, so things stay nearly
-# where they are. For small $c$ it is the whole image, so the layers can move everything.
+# $\sum_{j \ge c} 1 / s_j$. From a middle cutoff on this is a small part of the image, so things stay nearly where they
+# are. For $c = 0$ it is most of the image, so the layers can move everything.
 #
 # The test uses the random StyleGAN2, whose layers can be run one by one. Its up-sampling filter is 4 wide in place
 # of 3, and the image that grows beside the features is enlarged by the same filter, so it can reach a little further
@@ -842,7 +848,7 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # %%
 def reach(layer_sides, cutoff):
     """Share of the image's side that layers from the cutoff on can cross."""
-    return min(1.0, sum(1 / side for side in layer_sides[cutoff:]))
+    return sum(1 / side for side in layer_sides[cutoff:])
 
 
 def measured_reach(cutoff):

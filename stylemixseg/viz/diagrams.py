@@ -125,7 +125,8 @@ def _line(axes: Axes, points: Sequence[Point], *, color: str = INK, dashed: bool
 
 def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, pixels: int = 128) -> _Box:
     """An image as a square picture of at most so many pixels a side; (H, W, 3) uint8, or a mask (H, W)."""
-    step = max(1, round(max(image.shape[:2]) / pixels))
+    step = -(-max(image.shape[:2]) // pixels)  # rounded up, at least 1
+    limits = axes.get_xlim(), axes.get_ylim()  # imshow moves them
     axes.imshow(
         image[::step, ::step],
         extent=(x, x + side, y, y + side),
@@ -137,7 +138,7 @@ def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, pix
         zorder=2,
     )
     axes.add_patch(Rectangle((x, y), side, side, fill=False, edgecolor="0.35", linewidth=0.6, zorder=3))
-    axes.set(xlim=(0, WIDTH), ylim=(0, axes.figure.get_figheight()))  # imshow moves them
+    axes.set(xlim=limits[0], ylim=limits[1])
     return _Box(x, y, side, side)
 
 
