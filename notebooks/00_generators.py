@@ -30,7 +30,7 @@
 #
 # - Python and PyTorch: tensors, `nn.Module`, an optimiser, a training loop. Nothing about generators.
 #
-# **Run time:** about 1 minute on two CPU cores (profile `cpu`). Reading it with the exercises takes about an hour.
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`). Reading it with the exercises takes about an hour.
 # :::
 
 # %% tags=["parameters"]
@@ -92,9 +92,8 @@ diagrams.gan_game()
 #
 # ```{math}
 # :label: eq-gan
-# L_D = \operatorname{softplus}\bigl(-D(\mathbf{x})\bigr) + \operatorname{softplus}\bigl(D(G(\mathbf{z}))\bigr),
-# \qquad
-# L_G = \operatorname{softplus}\bigl(-D(G(\mathbf{z}))\bigr),
+# L_D &= \operatorname{softplus}\bigl(-D(\mathbf{x})\bigr) + \operatorname{softplus}\bigl(D(G(\mathbf{z}))\bigr), \\
+# L_G &= \operatorname{softplus}\bigl(-D(G(\mathbf{z}))\bigr),
 # ```
 #
 # averaged over training images $\mathbf{x}$ and random $\mathbf{z}$. $L_D$ is the usual cross-entropy of a
