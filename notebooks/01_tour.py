@@ -328,6 +328,17 @@ image_row(
     ],
 )
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of five pictures joined by arrows: the query, a stack of its style-mixed images, a stack of sheets that stands for the style summary tensor with one pixel's row marked, the cluster map, the mask"}, "figure": {"caption": "The four steps in one row, as in Figure 3 of the paper, with the pictures of this page: mix styles, put the images on top of each other, cluster the pixels, choose the clusters of the object. The orange line stands for the numbers of one pixel.", "name": "fig-tour-pipeline"}}
+from stylemixseg.viz import diagrams
+
+diagrams.pipeline(
+    result.image,
+    stack,
+    clusters_to_color(result.clusters),
+    result.mask,
+    n=P.method.n,
+)
+
 # %% [markdown]
 # The *confidence* of the first figure is our addition. It says how much nearer a pixel is to the nearest cluster of
 # the object than to the nearest one of the background, on a scale from 0 to 1.
@@ -429,6 +440,7 @@ display(
 #
 # | chapter | what it does |
 # |---|---|
+# | [Generators in an hour](00_generators.ipynb) | how a generator learns, and what is inside StyleGAN2: read it first if GANs are new to you |
 # | [Style mixing](02_style_mixing.ipynb) | what the layers hold, and what the cutoff $c$ does |
 # | [The style summary tensor](03_style_summary_tensor.ipynb) | a pixel's $3n$ numbers; LAB and RGB; how many styles |
 # | [Clustering pixels](04_clustering.ipynb) | K-means, its hidden settings, finer parts |

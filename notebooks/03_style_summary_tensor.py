@@ -112,6 +112,15 @@ display(
     )
 )
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: five style-mixed images in a row, each with the same pixel marked. An arrow leads from the pixel to its three numbers below the image. A bracket joins all numbers into one row"}, "figure": {"caption": "From a pixel to its row of the style summary tensor. The marked pixel is the same in all images; only some of the n images are shown. Its numbers, image after image, are its row.", "name": "fig-pixel-row"}}
+from stylemixseg.viz import diagrams
+
+diagrams.pixel_to_row(
+    stack[[0, 1, 2, 3, -1]] if len(stack) > 4 else stack,
+    (height // 2, width // 3),
+    n=len(stack),
+)
+
 # %% [markdown]
 # No number was changed. They stand in another order: numbers $3i$ to $3i + 2$ of a pixel are its colour in image $i$
 # (we count from 0). The package does the same and scales RGB to 0..100.

@@ -207,6 +207,11 @@ image_row(
 # Most papers add LPIPS {cite}`zhang2018`, a distance between features of a trained network. We leave it out by
 # default. Every such network learnt from labels, and this method is to work without any.
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of a loop: a latent enters the generator, which gives an image. The image and the photo enter a difference. A dashed arrow leads from the difference back to the latent"}, "figure": {"caption": "Inversion by optimisation. Weights and photo stay fixed, and the gradient of the difference (dashed) changes the latent only. An encoder, which comes below, gives a better start.", "name": "fig-inversion-loop"}}
+from stylemixseg.viz import diagrams
+
+diagrams.inversion_loop()
+
 # %% tags=["remove-output"]
 from stylemixseg.inversion.losses import shrunk
 from stylemixseg.mixing import to_uint8
@@ -901,6 +906,27 @@ display(
         else "Not measured."
     )
 )
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: two bars of length one, for synthetic faces and for photos. Each is divided into what is right, what is lost before the rule, and what the rule loses, with the numbers and their intervals below"}, "figure": {"caption": "Where the loss of the saliency rule goes in the full run: means of mIoU over images, with 95 % intervals. Synthetic faces need no inversion, so what is lost before the rule is due to the clusters alone. On photos it is due to inversion and clusters together. The two bars have different references (the face parser and human masks), so the difference of their middle parts is only a hint of what inversion costs.", "name": "fig-where-loss-goes"}}
+from stylemixseg.evaluation.imagescores import folder_scores
+from stylemixseg.ledger.losses import loss_shares
+
+of_images = folder_scores(folder / "full")
+bars = {
+    f"{title}: {len(of_images[f'{place}.oracle'].images)} images": loss_shares(
+        of_images, place, "saliency", before
+    )
+    for title, place, before in (
+        ("Synthetic faces, no inversion", "table1.ffhq", "the clusters"),
+        (
+            f"Photos, inverted by {INVERSIONS['both']}",
+            "table1.celeba.both",
+            "inversion and clusters",
+        ),
+    )
+    if f"{place}.oracle" in of_images
+}
+diagrams.loss_bars(bars) if bars else Markdown("There is no full run here.")
 
 # %% [markdown]
 # The rows of this table are means over the same photos, so they are compared photo by photo. (The parser's scores on
