@@ -84,9 +84,10 @@ def boxes_of(
 
 
 def write_boxes(path: Path, boxes: Sequence[dict[str, Any]]) -> None:
-    """Write the boxes of one image as JSON."""
+    """Write the boxes of one image as JSON, one box per line."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(list(boxes), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(box, allow_nan=False) for box in boxes)
+    path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 class Glip:

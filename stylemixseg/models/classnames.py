@@ -43,10 +43,11 @@ def split_reference(reference: str) -> tuple[str, str]:
     source, colon, wanted = reference.rpartition(":")
     if colon and source and wanted.strip() and (Path(source).is_dir() or HUB_ID.fullmatch(source)):
         return source, wanted.strip()
-    if Path(reference).is_dir() or HUB_ID.fullmatch(reference.rstrip(":")):
+    network = reference.rstrip(": ")
+    if network and (Path(network).is_dir() or HUB_ID.fullmatch(network)):
         raise ValueError(
             f"reference must name a class too, one of {', '.join(NAMES)} or of the network's own, for example "
-            f"{reference.rstrip(':')}:person, got {reference!r}"
+            f"{network}:person, got {reference!r}"
         )
     raise ValueError(
         f"reference must be one of {', '.join(BUILT_IN)}, or a network and a class: FOLDER:CLASS or OWNER/NAME:CLASS "
