@@ -119,15 +119,15 @@ def networks(tmp_path_factory):
 
 def test_a_users_network_is_a_reference(networks):
     """Masks, parts and words of a network in a folder, all of the class that the profile names."""
-    reference = f"{networks['deeplab-voc']}:sofa"
+    reference = f"{networks['deeplab-voc']}:person"
     profile = load_profile("smoke").changed(reference=reference)
     images = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8)
     masks = reference_masks(reference, None, profile, [0, 1], [{"image": image} for image in images])
     assert [mask.shape for mask in masks] == [(24, 24)] * 2
     labels, names = scoring.reference_parts(reference, None, profile, 0, images[0])
     assert names == tuple(NETWORK_LABELS["deeplab-voc"])
-    assert np.array_equal(labels == names.index("sofa"), masks[0]) and 0 < masks[0].mean() < 1
-    assert scoring.REFERENCES[reference] == "the network deeplab-voc; its class *sofa* is the foreground"
+    assert np.array_equal(labels == names.index("person"), masks[0]) and 0 < masks[0].mean() < 1
+    assert scoring.REFERENCES[reference] == "the network deeplab-voc; its class *person* is the foreground"
     with pytest.raises(ValueError, match="must know the class 'lamp', but its classes are: background; diningtable"):
         reference_masks(f"{networks['deeplab-voc']}:lamp", None, profile, [0], [{"image": images[0]}])
 
