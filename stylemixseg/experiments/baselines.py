@@ -39,7 +39,7 @@ from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, counts_of, oracle_mask, reference_masks, rule_mask
+from stylemixseg.experiments.scoring import RULES, counts_of, oracle_mask, reference_key, reference_masks, rule_mask
 from stylemixseg.generators.base import Generator, GivesFeatures
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion.ways import inverters
@@ -132,7 +132,14 @@ def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[st
     Returns:
         {name: {"all": counts of each image, "trimap": the same near the outline, "seconds": of each image}}.
     """
-    about = (profile.method, profile.queries, profile.reference, profile.baselines, Voting(), FeatureClustering())
+    about = (
+        profile.method,
+        profile.queries,
+        reference_key(profile.reference),
+        profile.baselines,
+        Voting(),
+        FeatureClustering(),
+    )
     path = kept_folder("baselines") / f"{generator.name}-{cache_key((*about, generator.digest))}.json"
     return kept(path, lambda: _score(generator, profile))
 
