@@ -214,6 +214,8 @@ rows += [
     ]
     for found, name, words, needs in OURS
 ]
+for name, reason in baselines_of(P, generator).ways.left_out.items():
+    print(f"left out in this run: {OTHER_WAYS[name][0]}, because {reason}")
 header = [
     "way (measured here)",
     "needs besides the generator",

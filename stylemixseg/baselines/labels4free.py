@@ -316,7 +316,7 @@ class _Pool:
             )
         if not latents:
             raise ValueError("latents must hold at least one, got none")
-        self._generator, self._latents, self._layers, self._how = generator, latents, layers, how
+        self._painter, self._latents, self._layers, self._how = generator, latents, layers, how
         self._kept: dict[int, _Item] = {}
         self.bytes = 0
 
@@ -334,12 +334,12 @@ class _Pool:
         if number in self._kept:
             return self._kept[number]
         ws, side = self._latents[number], self._how.side
-        pictures = [
-            F.adaptive_avg_pool2d(paint(ws), side).half()
-            for paint in (self._generator.synthesis, self._generator.background)  # type: ignore[attr-defined]
-        ]
-        item = [one.half() for one in self._giving.feature_maps(ws, self._layers)], *pictures
-        size = sum(part.numel() * part.element_size() for part in (*item[0], *pictures))
+        image, background = (
+            F.adaptive_avg_pool2d(picture, side).half()
+            for picture in (self._painter.synthesis(ws), self._painter.background(ws))
+        )
+        item = [one.half() for one in self._giving.feature_maps(ws, self._layers)], image, background
+        size = sum(part.numel() * part.element_size() for part in (*item[0], image, background))
         if self.bytes + size <= self._how.memory_limit:
             self._kept[number], self.bytes = item, self.bytes + size
         return item

@@ -34,6 +34,7 @@ from stylemixseg.experiments.costs import Spent, spent
 from stylemixseg.experiments.kept import kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.scoring import RULES, oracle_mask, reference_masks, rule_mask
+from stylemixseg.foreground import Saliency
 from stylemixseg.generators.base import Generator, GivesFeatures, seeded_latent
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion.base import Inverter
@@ -97,6 +98,7 @@ class Ways:
 
     Attributes:
         names: of the ways, in the order of the tables.
+        left_out: {name: why, in words} of those that cannot run here.
     """
 
     def __init__(self, profile: Profile, generator: Generator):
@@ -110,7 +112,9 @@ class Ways:
             side=min(section.composite_side, generator.resolution), steps=section.composite_steps
         )
         self._made: dict[str, Way] = {}
-        self.names = [name for name in self._makers if self._can(name)]
+        reasons = {name: self._lacks(name) for name in self._makers}
+        self.names = [name for name, reason in reasons.items() if reason is None]
+        self.left_out = {name: reason for name, reason in reasons.items() if reason is not None}
 
     def way(self, name: str) -> Way:
         """A way by its name, fitted now unless it is fitted already.
@@ -159,18 +163,21 @@ class Ways:
             "mean_mask": self._mean_mask,
         }
 
-    def _can(self, name: str) -> bool:
-        """Whether what a way needs is here."""
+    def _lacks(self, name: str) -> str | None:
+        """Why a way cannot run here, in words; None where it can."""
         if name == "box_cut":
-            return find_spec("cv2") is not None
+            return None if find_spec("cv2") else "OpenCV is not installed"
         if name in ("colours", "colours_oracle", "prior", "mean_mask"):
-            return True
-        # The reference that knows the truth belongs to worlds that draw; classes and photos are those of faces.
-        if not isinstance(self.generator, GivesFeatures) or self.profile.reference == "truth":
-            return False
-        if name == "labels4free":
-            return self._photos is not None
-        return name != "datasetgan_people" or (self._photos is not None and self.encoder is not None)
+            return None
+        if not isinstance(self.generator, GivesFeatures):
+            return f"{self.generator.name} has no feature maps"
+        if self.profile.reference == "truth":
+            return "the reference is the truth of a drawn world, which no network draws"
+        if name in ("labels4free", "datasetgan_people") and self._photos is None:
+            return "CelebAMask-HQ is not on this machine"
+        if name == "datasetgan_people" and self.encoder is None:
+            return f"no encoder inverts photos for {self.generator.name}"
+        return None
 
     @cached_property
     def _photos(self) -> MaskedPhotos | None:
@@ -195,7 +202,7 @@ class Ways:
         return Way(_masks(found), costs)
 
     def _datasetgan_of_people(self) -> Way:
-        assert self._photos is not None and self.encoder is not None  # `_can` has looked
+        assert self._photos is not None and self.encoder is not None  # `_lacks` has looked
         return self._datasetgan(list(photo_examples(self.profile, self.encoder, self._photos)))
 
     @cached_property
@@ -227,7 +234,7 @@ class Ways:
         return Way(_masks(clusters), costs)
 
     def _labels4free(self) -> Way:
-        assert self._photos is not None  # `_can` has looked
+        assert self._photos is not None  # `_lacks` has looked
         generator, section, photos = self.generator, self.profile.baselines, self._photos
         if torch.cuda.is_available():  # training is all products of matrices; the masks stay on that device too
             generator = load_generator(self.profile.generator, device="cuda", engine="torch")
@@ -260,6 +267,7 @@ class Ways:
 
     def _prior(self) -> Way:
         rule = RULES["saliency"]
+        assert isinstance(rule, Saliency)
         mask = prior_mask(min(SIDE, self.generator.resolution), rule)
         return Way(lambda ws, image, truth: mask, Costs())
 

@@ -98,6 +98,10 @@ class PaintsBackgrounds(Protocol):
     What it paints then is mostly background (Abdal et al. 2021, https://arxiv.org/abs/2103.14968).
     """
 
+    def synthesis(self, ws: torch.Tensor) -> torch.Tensor:
+        """As `Generator.synthesis`."""
+        ...
+
     def background(self, ws: torch.Tensor) -> torch.Tensor:
         """ws (N, num_ws, w_dim) -> images (N, 3, R, R) as `synthesis`, after a first feature map of zeros."""
         ...

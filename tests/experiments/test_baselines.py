@@ -178,8 +178,23 @@ def test_what_is_not_here_is_left_out(monkeypatch, network):
         raise FileNotFoundError("no photos")
 
     monkeypatch.setattr(ways, "read_celebamask", absent)
-    assert not {"labels4free", "datasetgan_people"} & set(ways.Ways(NETWORK_PROFILE, network).names)
-    assert set(ways.Ways(PROFILE, load_generator("toy-portrait")).names) == YARDSTICKS
+    found = ways.Ways(NETWORK_PROFILE, network)
+    assert set(found.left_out) == {"labels4free", "datasetgan_people", "box_cut"}
+    assert found.left_out["labels4free"] == "CelebAMask-HQ is not on this machine"
+    assert set(found.names) == set(OTHER_WAYS) - set(found.left_out)
+    drawn = ways.Ways(PROFILE, load_generator("toy-portrait"))
+    assert set(drawn.names) == YARDSTICKS
+    assert drawn.left_out["klish_corners"] == "toy-portrait has no feature maps"
+    assert drawn.left_out["box_cut"] == "OpenCV is not installed"
+
+
+def test_a_network_without_an_encoder_has_no_photos_that_people_labelled(monkeypatch, network):
+    monkeypatch.setattr(ways, "inverters", lambda generator: {"projector": None})
+    found = baselines.Baselines(NETWORK_PROFILE, network)
+    assert found.ways.left_out["datasetgan_people"] == "no encoder inverts photos for toy-stylegan"
+    assert "labels4free" in found.ways.names  # it needs photos, but no latents of theirs
+    monkeypatch.setattr(baselines, "evaluation_photos", lambda *_: [1])
+    assert found.inputs.photos == []
 
 
 def test_masks_of_the_examples_are_kept(monkeypatch):
