@@ -141,7 +141,8 @@ image_grid(
 # $G_{\mathrm{bg}}$ is the same generator, whose first features, those of 4 x 4 pixels, are set to zero. These say what
 # stands where; without them the generator paints something like a background. A discriminator compares the composites
 # with real photos. Where $\alpha$ forgets a piece of the person, the strange texture of $G_{\mathrm{bg}}$ shows, and the
-# discriminator notices.
+# discriminator notices. Where that texture looks like hair, it is not strange enough: $\alpha$ then has little reason to
+# take the hair from the image. Look for this in the masks below.
 #
 # One answer always deceives the discriminator: $\alpha = 1$ everywhere, since then the composite is the image itself.
 # Only the regularisers speak against it: a penalty for values between 0 and 1, and one for a foreground or a background
@@ -174,8 +175,7 @@ image_grid(rows, column_titles=["image", "first features 0"])
 #
 # The next cell is `stylemixseg reproduce baselines`. It fits and scores one way after the other and keeps each on disk.
 # In the profile `cpu` some are smaller than in the papers, so that all fit into some minutes: DatasetGAN votes with
-# fewer networks, fewer images are clustered, and Labels4Free takes fewer steps from fewer latents, which is too little
-# for it. The [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
+# fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
 # Labels4Free composites small images of a fixed set of latents.
 
 # %% tags=["remove-output"]

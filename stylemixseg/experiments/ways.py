@@ -108,8 +108,13 @@ class Ways:
         self.voting = Voting(members=section.members, side=side)
         self.clustering = FeatureClustering(side=side)
         self.merging = Merging(FeatureClustering(k=Merging().clustering.k, side=side))
+        published = Compositing()
+        # Fewer steps are larger ones, or the network would hardly have moved; more than ten times as large diverge.
+        larger = min(10.0, max(1.0, published.steps / section.composite_steps))
         self.compositing = Compositing(
-            side=min(section.composite_side, generator.resolution), steps=section.composite_steps
+            side=min(section.composite_side, generator.resolution),
+            steps=section.composite_steps,
+            rate=published.rate * larger,
         )
         self._made: dict[str, Way] = {}
         reasons = {name: self._lacks(name) for name in self._makers}

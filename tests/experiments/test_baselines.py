@@ -210,4 +210,5 @@ def test_another_setting_of_one_way_leaves_the_others_where_they_are(network):
     other = baselines.Baselines(NETWORK_PROFILE.changed(baselines={"composite_steps": 5}), network)
     changed = {name for name in one.ways.names if one._path(name, 0, "json") != other._path(name, 0, "json")}
     assert changed == {"labels4free"}
-    assert isinstance(other.ways.compositing, Compositing) and other.ways.compositing.steps == 5
+    assert other.ways.compositing.steps == 5
+    assert other.ways.compositing.rate == pytest.approx(10 * Compositing().rate)  # fewer steps are larger ones
