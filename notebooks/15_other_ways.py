@@ -175,7 +175,8 @@ image_grid(rows, column_titles=["image", "first features 0"])
 #
 # The next cell is `stylemixseg reproduce baselines`. It fits and scores one way after the other and keeps each on disk.
 # In the profile `cpu` some are smaller than in the papers, so that all fit into some minutes: DatasetGAN votes with
-# fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
+# fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The
+# [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
 # Labels4Free composites small images of a fixed set of latents.
 
 # %% tags=["remove-output"]
