@@ -212,17 +212,22 @@ class Baselines:
     """Other ways to segment.
 
     Attributes:
-        labelled: images with labels that DatasetGAN learns from, and that name Segmentation in Style's background.
-        clustered: images that Segmentation in Style clusters.
+        labelled: images with labels that DatasetGAN learns from, and that name the background of shared clusters.
+        clustered: images whose features are clustered together.
         members: networks of DatasetGAN's ensemble.
+        composited: latents that Labels4Free composites. composite_side: px of its composites and masks.
+        composite_steps: of its training.
     """
 
     labelled: int
     clustered: int
     members: int
+    composited: int
+    composite_side: int
+    composite_steps: int
 
     def __post_init__(self) -> None:
-        _at_least(self, labelled=1, clustered=1, members=1)
+        _at_least(self, labelled=1, clustered=1, members=1, composited=1, composite_side=16, composite_steps=1)
 
 
 @dataclass(frozen=True)
