@@ -59,7 +59,8 @@ def check_reference(reference: object) -> str:
     """Return `reference` when it is one of `BUILT_IN` or can be split into a network and a class.
 
     Raises:
-        TypeError: not text. ValueError: as in `split_reference`.
+        TypeError: not text.
+        ValueError: as in `split_reference`.
     """
     if not isinstance(reference, str):
         raise TypeError(f"reference must be a name, got {reference!r}")
