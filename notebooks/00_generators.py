@@ -33,11 +33,11 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`). Reading it with the exercises takes about an hour.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import math
 
 import matplotlib.pyplot as plt
@@ -47,29 +47,21 @@ import torch.nn.functional as F
 from IPython.display import Markdown, display
 from torch import nn
 
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
-from stylemixseg.generators.base import seeded_z
 from stylemixseg.generators.mobilestylegan import MobileStyleGAN
 from stylemixseg.generators.stylegan2.architecture import Architecture
 from stylemixseg.generators.stylegan2.network import StyleGAN2
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_mean
-from stylemixseg.mixing import draw_style_latents, mix_styles, query_image
 from stylemixseg.viz import diagrams
 from stylemixseg.viz.plotting import image_grid, lines
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "00_generators",
-    P.name,
-    results_folder(results) / P.name / "00_generators.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "00_generators", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -339,9 +331,13 @@ diagrams.style_layers(sides)
 # $\mathbf{w}$ may have a distribution of any shape, and the layers that draw have an easier task {cite}`karras2019`.
 
 # %%
+from stylemixseg.generators.base import seeded_z
+
 z = seeded_z(P.queries.examples[0], generator.z_dim)  # (1, z_dim)
 ws = generator.mapping(z)  # (1, num_ws, w_dim): one row for each layer
 assert (ws == ws[:, :1]).all()  # all rows are equal: w, repeated
+
+# %% tags=["remove-input"]
 display(
     Markdown(
         f"Generator `{P.generator}`: z has {generator.z_dim} numbers, w has "
@@ -360,6 +356,8 @@ display(
 # between the two ends, so all that you see in the middle the network has made up.
 
 # %% mystnb={"image": {"alt": "Two rows of seven pictures each; in each row the left picture changes step by step into the right one"}, "figure": {"caption": "Walks in w. The ends are two seeds each. Everything changes together: pose, shapes and colours, because all layers get the same w.", "name": "fig-generators-walk"}}
+from stylemixseg.mixing import query_image
+
 ends = [query_latent(generator, P, seed) for seed in P.queries.examples]
 image_grid(
     [
@@ -444,6 +442,8 @@ def modulated_convolution(x, kernel, style):
 # weights: it draws nothing, but what it computes is all that matters here.
 
 # %%
+from stylemixseg.generators.zoo import load_generator
+
 network = load_generator("toy-stylegan", engine="torch")
 layer = network.blocks[2].conv1  # a convolution on a grid of 16 x 16
 w = network.mapping(seeded_z([0, 1, 2], network.z_dim))[:, 0]  # (3, w_dim)
@@ -454,6 +454,8 @@ with torch.no_grad():
     ours = F.leaky_relu(ours + layer.bias[:, None, None], 0.2) * 2**0.5
 assert torch.allclose(ours, theirs, atol=1e-4)
 difference = float((ours - theirs).abs().max())
+
+# %% tags=["remove-input"]
 display(Markdown(f"Largest difference from the package's: {difference:.1e}."))
 
 # %% [markdown]
@@ -508,6 +510,8 @@ image_grid([[*(map_.numpy() for map_ in features), None], coloured])
 # change the layers below $c$. Both change the picture. Do both change it in the same way?
 
 # %%
+from stylemixseg.mixing import draw_style_latents, mix_styles
+
 c = P.method.cutoff
 w0 = ends[0]
 w1 = draw_style_latents(generator, 1, P.method.style_seed)
@@ -906,5 +910,5 @@ display(
 #
 # Next: [the tour](01_tour.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

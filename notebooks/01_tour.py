@@ -54,6 +54,7 @@ from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.generators.zoo import CATALOGUE
 from stylemixseg.metrics import bootstrap_interval, mean_iou
 from stylemixseg.segmenter import enlarge
+from stylemixseg.viz import diagrams
 from stylemixseg.viz.compositing import (
     agreement_map,
     clusters_to_color,
@@ -329,8 +330,6 @@ image_row(
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of five pictures joined by arrows: the query, a stack of its style-mixed images, a stack of sheets that stands for the style summary tensor with one pixel's row marked, the cluster map, the mask"}, "figure": {"caption": "The four steps in one row, as in Figure 3 of the paper, with the pictures of this page: mix styles, put the images on top of each other, cluster the pixels, choose the clusters of the object. The orange line stands for the numbers of one pixel.", "name": "fig-tour-pipeline"}}
-from stylemixseg.viz import diagrams
-
 diagrams.pipeline(
     result.image,
     stack,

@@ -55,6 +55,7 @@ from stylemixseg.experiments.scoring import (
 )
 from stylemixseg.experiments.stackcache import cached_stack
 from stylemixseg.metrics import bootstrap_interval, mean_iou
+from stylemixseg.viz import diagrams
 from stylemixseg.viz.compositing import PALETTE, clusters_to_color
 from stylemixseg.viz.plotting import image_grid, image_row, lines
 
@@ -113,8 +114,6 @@ display(
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: five style-mixed images in a row, each with the same pixel marked. An arrow leads from the pixel to its three numbers below the image. A bracket joins all numbers into one row"}, "figure": {"caption": "From a pixel to its row of the style summary tensor. The marked pixel is the same in all images; only some of the n images are shown. Its numbers, image after image, are its row.", "name": "fig-pixel-row"}}
-from stylemixseg.viz import diagrams
-
 diagrams.pixel_to_row(
     stack[[0, 1, 2, 3, -1]] if len(stack) > 4 else stack,
     (height // 2, width // 3),

@@ -52,7 +52,7 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.evaluation.imagescores import read_scores
+from stylemixseg.evaluation.imagescores import folder_scores, read_scores
 from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.evaluation.tables import (
     IOUS,
@@ -78,6 +78,8 @@ from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
 from stylemixseg.models.references import FaceParser
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.ledger.losses import loss_shares
+from stylemixseg.viz import diagrams
 from stylemixseg.viz.compositing import (
     agreement_map,
     boundary_windows,
@@ -208,8 +210,6 @@ image_row(
 # default. Every such network learnt from labels, and this method is to work without any.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of a loop: a latent enters the generator, which gives an image. The image and the photo enter a difference. A dashed arrow leads from the difference back to the latent"}, "figure": {"caption": "Inversion by optimisation. Weights and photo stay fixed, and the gradient of the difference (dashed) changes the latent only. An encoder, which comes below, gives a better start.", "name": "fig-inversion-loop"}}
-from stylemixseg.viz import diagrams
-
 diagrams.inversion_loop()
 
 # %% tags=["remove-output"]
@@ -908,9 +908,6 @@ display(
 )
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: two bars of length one, for synthetic faces and for photos. Each is divided into what is right, what is lost before the rule, and what the rule loses, with the numbers and their intervals below"}, "figure": {"caption": "Where the loss of the saliency rule goes in the full run: means of mIoU over images, with 95 % intervals. Synthetic faces need no inversion, so what is lost before the rule is due to the clusters alone. On photos it is due to inversion and clusters together. The two bars have different references (the face parser and human masks), so the difference of their middle parts is only a hint of what inversion costs.", "name": "fig-where-loss-goes"}}
-from stylemixseg.evaluation.imagescores import folder_scores
-from stylemixseg.ledger.losses import loss_shares
-
 of_images = folder_scores(folder / "full")
 bars = {
     f"{title}: {len(of_images[f'{place}.oracle'].images)} images": loss_shares(
