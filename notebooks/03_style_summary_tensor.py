@@ -28,7 +28,8 @@
 # **Prerequisites**
 #
 # - [Style mixing](02_style_mixing.ipynb): style-mixed images, shared styles.
-# - The Euclidean distance and the correlation coefficient.
+# - The Euclidean distance and the correlation coefficient. The colour space LAB is explained here; ten minutes more on
+#   it are in its [refresher](../refreshers/lab.md).
 #
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::

@@ -28,7 +28,7 @@
 # **Prerequisites**
 #
 # - [The style summary tensor](03_style_summary_tensor.ipynb): what $\mathbf{X}_s$ holds.
-# - K-means as in a first course of machine learning.
+# - K-means as in a first course of machine learning, or its [refresher](../refreshers/kmeans.md).
 #
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::

@@ -30,7 +30,8 @@
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - Means and confidence intervals, as in a first course of statistics.
+# - Means and confidence intervals, as in a first course of statistics. There are refreshers on
+#   [IoU](../refreshers/iou.md) and on [the bootstrap](../refreshers/bootstrap.md).
 #
 # **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::

@@ -31,7 +31,8 @@
 #
 # - [Style mixing](02_style_mixing.ipynb): the cutoff $c$.
 # - [Clustering](04_clustering.ipynb): $k$, RGB and LAB.
-# - [Evaluation](06_evaluation.ipynb): mIoU, the reference, the bootstrap, the oracle assignment.
+# - [Evaluation](06_evaluation.ipynb): mIoU, the reference, the bootstrap ([refresher](../refreshers/bootstrap.md)), the
+#   oracle assignment.
 #
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`), nearly all of it synthesis and clustering.
 # :::

@@ -30,7 +30,7 @@
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences.
+# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences ([refresher](../refreshers/bootstrap.md)).
 #
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`).
 # :::

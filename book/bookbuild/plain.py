@@ -59,7 +59,7 @@ def plain_markdown(text: str, references: References, page: str, *, joined: bool
             found = _inline(token, references, page)
             if joined:
                 found += _line_breaks(token.content, found)
-            places = _places(token, lines, starts, columns)
+            places = text_places(token, lines, starts, columns)
             if found and not places:
                 raise BuildError(f"cannot find this text again to change it: {token.content!r}")
             edits += [(places[start], places[end], new) for start, end, new in found]
@@ -152,7 +152,7 @@ def _line_breaks(content: str, edits: list[Edit]) -> list[Edit]:
     return [(place, place + 1, " ") for place, letter in enumerate(content) if letter == "\n" and place not in inside]
 
 
-def _places(token: Token, lines: list[str], starts: list[int], columns: list[int]) -> list[int]:
+def text_places(token: Token, lines: list[str], starts: list[int], columns: list[int]) -> list[int]:
     """Place in the whole text of every character of a paragraph, whose own text lacks indents and quotation marks.
 
     `columns` says for each line where to look for the next text, so that equal cells of a table are told apart; what is

@@ -141,7 +141,7 @@ def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
 
 def test_a_kernel_that_dies_is_named_with_its_cell(book: Path) -> None:
     (book / "notebooks" / "01_sum.py").write_text(CHAPTER + "\n# %%\nimport os\n\nos._exit(9)\n\n# %%\n1 + 1\n")
-    with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 5 \(`import os`\): DeadKernelError"):
+    with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 8 \(`import os`\): DeadKernelError"):
         _run(book)
 
 
