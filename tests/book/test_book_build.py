@@ -69,6 +69,13 @@ def test_solutions_are_folded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_has_its_quiz_and_glossary_links(name: str) -> None:
+    soup = _soup(f"_executed/{name}")
+    assert len(soup.select("section#quiz .quiz-question")) >= 5
+    assert soup.select("a[href*='glossary.html#term-']")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_notebook_to_run_elsewhere(name: str) -> None:
     """Valid, without outputs, and its first code cell installs the package where it is missing."""
     notebook = nbformat.read(HTML / STUDENT / f"{name}.ipynb", as_version=4)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from stylemixseg.metrics import bootstrap_mean
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.course import read_course
 
@@ -50,3 +52,18 @@ def test_a_parsers_mask_of_the_reconstruction_is_no_bound() -> None:
         assert sum(oracle > parser for oracle, parser in pairs) > len(pairs) / 3
     chapter = (ROOT / "notebooks" / "10_real_photos.py").read_text()
     assert "bound in practice" not in chapter and not re.search(r"inversion loses bounds", chapter)
+
+
+def test_a_gain_in_psnr_need_not_be_one_in_masks() -> None:
+    """The quiz of chapter 10 and the page for instructors say so of the full run: optimisation against encoder."""
+    with open(ROOT / "book" / "results" / "full" / "table1_photos.csv", encoding="utf-8", newline="") as file:
+        rows = {(row["inversion"], row["photo"]): row for row in csv.DictReader(file)}
+    photos = [photo for inversion, photo in rows if inversion == "encoder"]
+    gains = {
+        column: [[float(rows["projector", p][column]) - float(rows["encoder", p][column])] for p in photos]
+        for column in ("psnr", "saliency.miou")
+    }
+    assert bootstrap_mean(gains["psnr"])[0] > 2
+    low, high = bootstrap_mean(gains["saliency.miou"])
+    assert low < 0 < high
+    assert "the interval of its masks' gain holds 0" in (ROOT / "book" / "quizzes" / "10_real_photos.toml").read_text()
