@@ -112,7 +112,7 @@ def write_course(folder: Path = GENERATED) -> None:
         for unit in session.units:
             count += 1
             numbered.append([str(count), unit.links, str(unit.minutes), str(number), "<br>".join(unit.objectives)])
-    units = table(["unit", "pages", "minutes", "session", "after it, students can"], numbered)
+    units = table(["unit", "pages", "minutes", "session", "objectives"], numbered)
     rows, first = [], 1
     for number, session in enumerate(sessions, start=1):
         last = first + len(session.units) - 1
