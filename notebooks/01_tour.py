@@ -472,7 +472,7 @@ display(
 # ```{exercise}
 # :label: ex-tour-cutoff
 # Set the cutoff to the number of layers, $c = l$, so that *no* layer takes another style. What are the style-mixed
-# images then, and what does K-means cluster?
+# images then, and what does K-means cluster? Write your prediction down before you look at the figure in the solution.
 # ```
 #
 # ```{solution-start} ex-tour-cutoff
@@ -510,23 +510,63 @@ image_grid(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-tour-rule
-# A foreground rule is any function `rule(labels, k)` that returns `k` truth values. Write one that takes only the
-# cluster of the pixel in the middle of the image. When would it do, and when not?
+# A foreground rule is any function of a cluster map and $k$ that returns $k$ truth values, one for each cluster. Write
+# `middle_cluster(labels, k)`, a rule that takes only the cluster of the pixel in the middle of the image. When would
+# it do, and when not?
 # ```
 #
 # ```{solution-start} ex-tour-rule
 # :class: dropdown
 # ```
 #
-# The cell below does it. It would do if the object were one cluster. A person is several: skin, hair, cloth. They
-# need a rule that judges each cluster by its place.
+# The rule would do if the object were one cluster. A person is several: skin, hair, cloth. They need a rule that judges
+# each cluster by its place.
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def middle_cluster(labels, k):
+    """Foreground rule: only the cluster of the middle pixel.
+
+    Args:
+        labels: cluster map (H, W), integers from 0 to k - 1.
+        k: number of clusters.
+
+    Returns:
+        (k,) bool, True for the clusters that are foreground.
+    """
+    height, width = labels.shape
+    return np.arange(k) == labels[height // 2, width // 2]
+
+
+# %% tags=["check"]
+def check_middle_cluster():
+    """Say whether `middle_cluster` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    labels = np.array([[0, 0, 0, 1], [0, 0, 0, 1], [0, 2, 2, 1]])
+    middle = "the middle is at row H // 2 and column W // 2 of labels"
+    expect(
+        "middle_cluster(labels, 3)",
+        middle_cluster(labels, 3),
+        np.array([True, False, False]),
+        hint=f"{middle}; the answer has one truth value per cluster",
+    )
+    labels[1, 2] = 2
+    expect(
+        "middle_cluster(labels, 4) with label 2 in the middle",
+        middle_cluster(labels, 4),
+        np.array([False, False, True, False]),
+        hint=f"{middle}; a cluster without pixels needs a truth value, too",
+    )
+    print("Right. This is a rule that StyleMixSegmenter accepts as it is.")
+
+
+check_middle_cluster()
 
 # %% mystnb={"image": {"alt": "Example images with the mask of the middle cluster only"}, "figure": {"caption": "The cluster of the middle pixel alone.", "name": "fig-tour-middle"}}
-def middle_cluster(labels, k):
-    return np.arange(k) == labels[labels.shape[0] // 2, labels.shape[1] // 2]
-
-
 image_row(
     [
         overlay(image, rule_mask(labels_, P.method.k, middle_cluster))

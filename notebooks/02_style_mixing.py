@@ -479,7 +479,7 @@ display(
 # ```{exercise}
 # :label: ex-mixing-swap
 # `mix_styles(w0, w1, c)` and `mix_styles(w1, w0, c)` use the same two latents. What do you expect of the two images? At
-# which $c$ are they equal?
+# which $c$ are they equal? Predict both before you open the solution.
 # ```
 #
 # ```{solution-start} ex-mixing-swap
@@ -506,21 +506,71 @@ image_row(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-mixing-three
-# Mix *three* latents: coarse layers from a first, middle layers from a second, fine layers from a third. `mix_styles`
-# takes two. How do you get there?
+# Mix *three* latents with two cutoffs. Write `mix_three(coarse, middle, fine, low, high)`: the layers below `low` come
+# from the first latent, those from `low` up to but not including `high` from the second, and the others from the third.
+# `mix_styles` takes two latents. How do you get there with it?
 # ```
 #
 # ```{solution-start} ex-mixing-three
 # :class: dropdown
 # ```
 #
-# Call it twice. First mix the second and the third at the upper cutoff, then the first with the outcome at the lower
-# one.
+# Call it twice. First mix the second and the third latent at the upper cutoff, then the first with the outcome at the
+# lower one. In the other order the second call would overwrite what the first one had chosen.
+
+
+# %% tags=["answer"]
+from stylemixseg.mixing import mix_styles
+
+
+def mix_three(coarse, middle, fine, low, high):
+    """Mix three layered latents.
+
+    Args:
+        coarse: latent (1, num_ws, w_dim) of the layers below `low`.
+        middle: latent of the layers from `low` to `high` - 1.
+        fine: latent of the layers from `high` on.
+        low, high: the two cutoffs, 0 <= low <= high <= num_ws.
+
+    Returns:
+        The mixed latent (1, num_ws, w_dim).
+    """
+    return mix_styles(coarse, mix_styles(middle, fine, high), low)
+
+
+# %% tags=["check"]
+def check_mix_three():
+    """Say whether `mix_three` is right, and what to look at if not."""
+    import torch
+
+    from stylemixseg.feedback import expect
+
+    sources = [torch.full((1, 6, 2), float(value)) for value in (1, 2, 3)]
+    for low, high, rows in (
+        (2, 4, [1, 1, 2, 2, 3, 3]),
+        (0, 5, [2, 2, 2, 2, 2, 3]),
+        (3, 3, [1, 1, 1, 3, 3, 3]),
+    ):
+        mixed = mix_three(*sources, low, high)
+        call = f"mix_three(coarse=1, middle=2, fine=3, low={low}, high={high})"
+        right = torch.tensor(rows).float()[None, :, None].expand(1, 6, 2)
+        expect(
+            call,
+            mixed,
+            right,
+            hint="mix_styles(a, b, c) takes the layers below c from a and "
+            "the others from b; begin with the upper cutoff. The entries "
+            "are 1 in layers of coarse, 2 in those of middle, 3 in fine",
+        )
+    print("Right. Equal cutoffs leave no layer to the middle latent.")
+
+
+check_mix_three()
 
 # %% mystnb={"image": {"alt": "Three source images and a mix of the three"}, "figure": {"caption": "Three images, and the mix with the first one's coarse, the second one's middle and the third one's fine layers.", "name": "fig-three"}}
 low, high = P.method.cutoff, (P.method.cutoff + num_ws) // 2
 sources = [w0, styles[:1], styles[1:2]]
-three = mix_styles(sources[0], mix_styles(sources[1], sources[2], high), low)
+three = mix_three(*sources, low, high)
 image_row(
     [query_image(generator, w, P.method.resolution) for w in (*sources, three)],
     [

@@ -28,7 +28,8 @@
 # **Prerequisites**
 #
 # - [Style mixing](02_style_mixing.ipynb): style-mixed images, shared styles.
-# - The Euclidean distance and the correlation coefficient.
+# - The Euclidean distance and the correlation coefficient. The colour space LAB is explained here; ten minutes more on
+#   it are in its [refresher](../refreshers/lab.md).
 #
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
@@ -677,8 +678,9 @@ display(
 #
 # ```{exercise}
 # :label: ex-summary-order
-# Shuffle the $n$ styles before you build $\mathbf{X}_s$. Does the cluster map change? And if you shuffle the
-# *pixels*?
+# Does the order of the styles matter? Write `shuffle_styles(summary, order)`, which reorders the styles of a finished style
+# summary tensor: style `order[0]` comes first, then `order[1]`, and so on. Predict whether the cluster map changes, and
+# test it. And if you shuffle the *pixels*?
 # ```
 #
 # ```{solution-start} ex-summary-order
@@ -687,16 +689,70 @@ display(
 #
 # Neither does, in principle. Euclidean distances do not depend on the order of the coordinates, and K-means does not
 # look at where a pixel lies. In practice its random start falls on other pixels when pixels are shuffled, so a few
-# labels may differ. The cell below shuffles the styles.
+# labels may differ. The last cell shuffles the styles.
+
+
+# %% tags=["answer"]
+def shuffle_styles(summary, order):
+    """Put the styles of a style summary tensor into another order.
+
+    Args:
+        summary: style summary tensor (H, W, 3n).
+        order: the n numbers of the styles, in their new order.
+
+    Returns:
+        (H, W, 3n), the same numbers; each style's three stay together.
+    """
+    height, width, numbers = summary.shape
+    colours = summary.reshape(height, width, numbers // 3, 3)
+    return colours[:, :, order].reshape(summary.shape)
+
+
+# %% tags=["check"]
+def check_shuffle_styles():
+    """Say whether `shuffle_styles` is right, and what to look at if not."""
+    import numpy as np
+
+    from stylemixseg.feedback import expect
+
+    summary = np.arange(24.0).reshape(2, 2, 6)  # two styles
+    hint = (
+        "numbers 3i to 3i + 2 of a pixel are its colour in style i, so they "
+        "must move together and keep their order"
+    )
+    expect(
+        "shuffle_styles(summary, [0, 1])",
+        shuffle_styles(summary, [0, 1]),
+        summary,
+        hint,
+    )
+    expect(
+        "shuffle_styles(summary, [1, 0])[0, 0], given 0, 1, ..., 5",
+        shuffle_styles(summary, [1, 0])[0, 0],
+        [3.0, 4, 5, 0, 1, 2],
+        hint,
+    )
+    summary = np.random.default_rng(0).random((3, 4, 9))
+    order = [2, 0, 1]
+    right = np.concatenate([summary[..., 3 * i : 3 * i + 3] for i in order], -1)
+    expect(
+        "shuffle_styles(summary, [2, 0, 1])",
+        shuffle_styles(summary, order),
+        right,
+        hint,
+    )
+    print("Right. All distances between pixels are what they were.")
+
+
+check_shuffle_styles()
 
 # %%
 order = np.random.RandomState(1).permutation(n)
-shuffled = kmeans(
-    summary_from_images(stack[order], P.method.color_space), P.method.k
-).labels
+shuffled = kmeans(shuffle_styles(X[0], order), P.method.k).labels
 display(
     Markdown(
-        f"Pixels with the same label after shuffling the styles: {(shuffled == maps['raw'][0]).mean():.2%}."
+        "Pixels with the same label after shuffling the styles: "
+        f"{(shuffled == maps['raw'][0]).mean():.2%}."
     )
 )
 
@@ -707,21 +763,63 @@ display(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-summary-components
-# Do the $3n$ numbers of a pixel hold $3n$ independent facts? Find out how many principal components of $\mathbf{X}_s$
-# carry 95 % of its variance over the pixels.
+# Do the $3n$ numbers of a pixel hold $3n$ independent facts? Write `components_for(summary, share)`, which returns how many
+# principal components of $\mathbf{X}_s$ carry at least that share of its variance over the pixels. How many carry 95 %?
 # ```
 #
 # ```{solution-start} ex-summary-components
 # :class: dropdown
 # ```
 #
-# Far fewer. A scene has a handful of parts, and all pixels of a part move together, so a few components are enough; the
-# cell below shows it. It is the same fact that makes the clustering work.
+# Far fewer than $3n$. A scene has a handful of parts, and all pixels of a part move together, so a few components are
+# enough; the last cell shows it. It is the same fact that makes the clustering work.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def components_for(summary, share):
+    """Number of principal components that carry a share of the variance.
+
+    Args:
+        summary: style summary tensor (H, W, 3n).
+        share: of the variance over the pixels, above 0 and below 1.
+
+    Returns:
+        The smallest number of components whose variances together are at
+        least that share of the whole.
+    """
+    pixels = summary.reshape(-1, summary.shape[-1])
+    variances = np.linalg.eigvalsh(np.cov(pixels, rowvar=False))[::-1]
+    shares = np.cumsum(variances) / variances.sum()
+    return int(np.searchsorted(shares, share)) + 1
+
+
+# %% tags=["check"]
+def check_components_for():
+    """Say whether `components_for` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    draw = np.random.default_rng(0)
+    weights = draw.choice([-1, 1], size=(64, 3)) * [9, 3, 1]
+    summary = (weights @ np.eye(3, 6) + 50).reshape(8, 8, 6)
+    for share, right in ((0.5, 1), (0.95, 2), (0.999, 3)):
+        expect(
+            f"components_for(summary, {share})",
+            components_for(summary, share),
+            right,
+            hint="the variances are the eigenvalues of the covariance of "
+            "the pixels, with the mean pixel taken away; sort them from "
+            "the largest on, and divide their running sum by the whole",
+        )
+    print("Right. Here three directions were drawn with shares 9² : 3² : 1².")
+
+
+check_components_for()
 
 # %%
-flat = X[0].reshape(-1, 3 * n)
-variances = np.linalg.eigvalsh(np.cov(flat, rowvar=False))[::-1]
-needed = int(np.searchsorted(np.cumsum(variances) / variances.sum(), 0.95)) + 1
+needed = components_for(X[0], 0.95)
 recorder.add(
     f"{P.prefix}summary.components95",
     needed,

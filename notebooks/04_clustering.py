@@ -28,7 +28,7 @@
 # **Prerequisites**
 #
 # - [The style summary tensor](03_style_summary_tensor.ipynb): what $\mathbf{X}_s$ holds.
-# - K-means as in a first course of machine learning.
+# - K-means as in a first course of machine learning, or its [refresher](../refreshers/kmeans.md).
 #
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
@@ -763,19 +763,99 @@ display(
 # ## Exercises
 #
 # ```{exercise}
+# :label: ex-clustering-lloyd
+# Write one turn of Lloyd's algorithm yourself: `lloyd_step(points, centroids)` gives every point to the nearest
+# centroid, and then moves every centroid to the mean of its points. A centroid without points stays where it is. Why
+# can neither half of the turn raise $J$?
+# ```
+#
+# ```{solution-start} ex-clustering-lloyd
+# :class: dropdown
+# ```
+#
+# With the centroids fixed, the nearest centroid is the smallest possible term of each point in $J$. With the labels
+# fixed, the mean is the point with the smallest sum of squared distances to the points of a cluster. So $J$ falls or
+# stays, and since there are finitely many ways to label the points, the turns come to rest.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def lloyd_step(points, centroids):
+    """One turn of Lloyd's algorithm.
+
+    Args:
+        points: (P, D), one row per point.
+        centroids: (k, D).
+
+    Returns:
+        labels (P,), the number of the nearest centroid of each point, and
+        the new centroids (k, D), the means of the points with each label.
+    """
+    apart = points[:, None] - centroids  # (P, k, D)
+    labels = (apart**2).sum(2).argmin(1)
+    moved = [
+        points[labels == m].mean(0) if (labels == m).any() else centroid
+        for m, centroid in enumerate(centroids)
+    ]
+    return labels, np.stack(moved)
+
+
+# %% tags=["check"]
+def check_lloyd_step():
+    """Say whether `lloyd_step` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    points = np.array([[0.0, 0], [2, 0], [10, 0], [10, 2]])
+    centroids = np.array([[1.0, 1], [6, 0], [99, 99]])
+    returned = lloyd_step(points, centroids)
+    expect(
+        "the number of things that lloyd_step(points, centroids) returns",
+        len(returned) if isinstance(returned, tuple) else 1,
+        2,
+        hint="return labels, centroids",
+    )
+    labels, moved = returned
+    expect(
+        "the labels of lloyd_step(points, centroids)",
+        labels,
+        [0, 0, 1, 1],
+        hint="squared distances of each point to each centroid have the "
+        "shape (P, k); take the smallest along the second axis",
+    )
+    expect(
+        "the centroids of lloyd_step(points, centroids)",
+        moved,
+        [[1, 0], [10, 1], [99, 99]],
+        hint="the mean is over the points of a cluster, axis 0; the third "
+        "centroid has no point and stays",
+        tolerance=1e-6,
+    )
+    print("Right. Repeat the step until the labels no longer change.")
+
+
+check_lloyd_step()
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise}
 # :label: ex-clustering-one-image
-# Is it the styles that make the clusters, or would K-means on the query's own colours do? Cluster the query
-# image alone, that is with $n = 1$, and compare the maps.
+# Is it the styles that make the clusters, or would K-means on the query's own colours do? Predict where the two maps
+# differ if you cluster the query image alone, that is with $n = 1$.
 # ```
 #
 # ```{solution-start} ex-clustering-one-image
 # :class: dropdown
 # ```
 #
-# The cell below does it. Where the parts of the scene differ in colour already, as in many a portrait, the
-# two maps agree more than one might expect. They differ where two things have one colour in the query, and
-# where light and shadow cut through a thing: in other styles the colours part, or the light is another. So
-# look at more than one image before you judge, and at the pixels that change.
+# Where the parts of the scene differ in colour already, as in many a portrait, the two maps agree more than one might
+# expect. They differ where two things have one colour in the query, and where light and shadow cut through a thing: in
+# other styles the colours part, or the light is another. So look at more than one image before you judge, and at the
+# pixels that change.
 
 # %% mystnb={"image": {"alt": "Query images with the cluster map from the query alone and from all style-mixed images"}, "figure": {"caption": "Cluster maps from the query's own colours and from the summary tensor. White: pixels with another label.", "name": "fig-one-image"}}
 pairs = []
@@ -809,21 +889,62 @@ image_grid(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-clustering-elbow
-# $J$ falls whenever $k$ grows. Plot $J$ against $k$ from 2 to 8. Can you read off the number of semantic
-# segments?
+# $J$ falls whenever $k$ grows. Write `objective(points, labels)`, which computes $J$ of {eq}`eq-objective` for a
+# labelling whose centroids are the means of the clusters. Compute it for $k$ from 2 to 8. Can you read off the number
+# of semantic segments?
 # ```
 #
 # ```{solution-start} ex-clustering-elbow
 # :class: dropdown
 # ```
 #
-# The cell below prints $J$ relative to $k = 2$. It falls fast as long as regions of other paint are
-# separated, and slowly once only shading is left to split. In the toy world the bend is sharp, at the number
-# of paints. On photographs and faces it is soft, and it marks colours and not meaning: hair and skin are two
-# segments of one person.
+# The last cell gives $J$ relative to $k = 2$. It falls fast as long as regions of other paint are separated, and slowly
+# once only shading is left to split. In the toy world the bend is sharp, at the number of paints. On photographs and
+# faces it is soft, and it marks colours and not meaning: hair and skin are two segments of one person.
+
+
+# %% tags=["answer"]
+def objective(points, labels):
+    """K-means' objective J of a labelling with the best centroids.
+
+    Args:
+        points: (P, D), one row per point.
+        labels: (P,), the cluster of each point.
+
+    Returns:
+        The sum over all points of the squared distance to the mean of the
+        point's cluster.
+    """
+    clusters = [points[labels == m] for m in np.unique(labels)]
+    return float(sum(((c - c.mean(0)) ** 2).sum() for c in clusters))
+
+
+# %% tags=["check"]
+def check_objective():
+    """Say whether `objective` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    points = np.array([[0.0, 0], [2, 0], [10, 0], [10, 4]])
+    hint = (
+        "take the mean of each cluster by itself (axis 0), and sum the "
+        "squared differences over points and coordinates; no square root"
+    )
+    for labels, right in (([0, 0, 1, 1], 10), ([0, 1, 2, 3], 0), ([5] * 4, 95)):
+        expect(
+            f"objective(points, {labels})",
+            objective(points, np.array(labels)),
+            right,
+            hint,
+            tolerance=1e-6,
+        )
+    print("Right. One cluster per point gives 0, so J alone cannot choose k.")
+
+
+check_objective()
 
 # %%
-curve = [mean_objective(kmeans(X_s, k)) for k in ks]
+rows = X_s.reshape(-1, X_s.shape[-1])
+curve = [objective(rows, kmeans(X_s, k).labels.ravel()) for k in ks]
 display(
     Markdown(
         table(

@@ -567,19 +567,63 @@ strip(
 #
 # ```{exercise}
 # :label: ex-rules-theta
-# How sensitive is the saliency rule to $\theta_\mathrm{saliency}$? Score thresholds from 0.1 to 0.9 on the
-# comparison images. Over which range does the mean mIoU stay close to its best, and does our threshold, which was
-# chosen on other images, lie in it?
+# Write the left side of equation {eq}`eq-saliency`: `mean_saliency(labels, k, saliency)` returns the mean saliency of
+# each cluster, and 0 for a cluster without pixels. Then ask how sensitive the rule is to $\theta_\mathrm{saliency}$.
+# Score thresholds from 0.1 to 0.9 on the comparison images. Over which range does the mean mIoU stay close to its best,
+# and does our threshold, which was chosen on other images, lie in it?
 # ```
 #
 # ```{solution-start} ex-rules-theta
 # :class: dropdown
 # ```
 #
-# The cell below does it. The curve has a peak, and falls to the scores of the full mask (low thresholds) and
-# the empty mask (high thresholds). How wide the peak is depends on the framing: the more alike the images,
-# the wider. To choose the threshold by this curve and then report the peak as the method's score would be too
-# kind to it.
+# The curve of the last cell has a peak, and falls to the scores of the full mask (low thresholds) and the empty mask
+# (high thresholds). How wide the peak is depends on the framing: the more alike the images, the wider. To choose the
+# threshold by this curve and then report the peak as the method's score would be too kind to it.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def mean_saliency(labels, k, saliency):
+    """Mean saliency of each cluster, the left side of equation 3.
+
+    Args:
+        labels: cluster map (H, W), integers from 0 to k - 1.
+        k: number of clusters.
+        saliency: map S (H, W) with values in 0..1.
+
+    Returns:
+        (k,) float; 0 for a cluster without pixels.
+    """
+    return np.array(
+        [
+            saliency[labels == m].mean() if (labels == m).any() else 0.0
+            for m in range(k)
+        ]
+    )
+
+
+# %% tags=["check"]
+def check_mean_saliency():
+    """Say whether `mean_saliency` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    labels = np.array([[0, 0, 1], [0, 1, 1]])
+    saliency = np.array([[0.0, 0.3, 0.4], [0.3, 1.0, 0.4]])
+    expect(
+        "mean_saliency(labels, 3, saliency)",
+        mean_saliency(labels, 3, saliency),
+        [0.2, 0.6, 0.0],
+        hint="divide by the number of pixels of the cluster, |C_m|, and not "
+        "by that of the image; cluster 2 has no pixel here, so 0",
+        tolerance=1e-6,
+    )
+    print("Right. Clusters with a mean above theta are foreground.")
+
+
+check_mean_saliency()
 
 # %%
 thetas = np.arange(1, 10) / 10
@@ -606,31 +650,70 @@ display(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-rules-size
-# Write a rule that calls the largest cluster background and all others foreground. On which pictures will it
-# fail? Score it.
+# Write a rule `all_but_largest(labels, k)` that calls the largest cluster background and all others foreground. On
+# which pictures will it fail? Predict, then score it.
 # ```
 #
 # ```{solution-start} ex-rules-size
 # :class: dropdown
 # ```
 #
-# The cell below does it. `kmeans` numbers clusters by size, so the largest is cluster 0. The rule fails where
-# the object is close up and fills more of the image than any one region of the background, and where the
-# background falls into several clusters.
+# `kmeans` numbers clusters by size, so there the largest is cluster 0; a rule should not rely on it, because a cluster
+# map may come from elsewhere. The rule fails where the object is close up and fills more of the image than any one
+# region of the background, and where the background falls into several clusters.
 
+
+# %% tags=["answer"]
+def all_but_largest(labels, k):
+    """Foreground rule: every cluster but the one with most pixels.
+
+    Args:
+        labels: cluster map (H, W), integers from 0 to k - 1.
+        k: number of clusters.
+
+    Returns:
+        (k,) bool, True for the clusters that are foreground.
+    """
+    sizes = np.bincount(labels.ravel(), minlength=k)
+    return np.arange(k) != sizes.argmax()
+
+
+# %% tags=["check"]
+def check_all_but_largest():
+    """Say whether `all_but_largest` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    labels = np.array([[0, 1, 1], [2, 1, 1]])
+    hint = (
+        "count the pixels of each cluster (np.bincount with minlength=k): "
+        "the largest need not be cluster 0"
+    )
+    expect(
+        "all_but_largest(labels, 3)",
+        all_but_largest(labels, 3),
+        np.array([True, False, True]),
+        hint,
+    )
+    expect(
+        "all_but_largest(labels, 4)",
+        all_but_largest(labels, 4),
+        np.array([True, False, True, True]),
+        hint + "; the answer has k truth values, also for empty clusters",
+    )
+    print("Right. Now say on which pictures this rule is a bad idea.")
+
+
+check_all_but_largest()
 
 # %%
-def all_but_largest(labels, k):
-    return np.bincount(labels.ravel(), minlength=k).argmax() != np.arange(k)
-
-
 by_size = score_rules(
     cluster_maps, P.method.k, truths, {"size": all_but_largest}
 )["size"]
 low, high = bootstrap_interval(by_size, "miou", "per_image")
 display(
     Markdown(
-        f"All but the largest cluster: mIoU {mean_iou(by_size, 'per_image'):.3f} ({low:.3f} to {high:.3f}, "
+        "All but the largest cluster: mIoU "
+        f"{mean_iou(by_size, 'per_image'):.3f} ({low:.3f} to {high:.3f}, "
         f"{len(by_size)} images)."
     )
 )

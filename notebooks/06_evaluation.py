@@ -30,7 +30,8 @@
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - Means and confidence intervals, as in a first course of statistics.
+# - Means and confidence intervals, as in a first course of statistics. There are refreshers on
+#   [IoU](../refreshers/iou.md) and on [the bootstrap](../refreshers/bootstrap.md).
 #
 # **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
@@ -826,10 +827,89 @@ display(
 # ## Exercises
 #
 # ```{exercise}
+# :label: ex-evaluation-iou
+# Write equation {eq}`eq-iou` yourself: `ious(mask, truth)` returns the foreground IoU, the background IoU and their
+# mean. What should it return for a class that neither of the masks contains?
+# ```
+#
+# ```{solution-start} ex-evaluation-iou
+# :class: dropdown
+# ```
+#
+# The intersection is where both masks are true, the union where at least one is. If neither mask has a pixel of the
+# class, the quotient is 0/0. The package takes 1, because the two masks agree that there is nothing, and so does this
+# function; some programs leave such an image out instead, which gives another mean.
+
+
+# %% tags=["answer"]
+def ious(mask, truth):
+    """Foreground IoU, background IoU and mIoU of a mask.
+
+    Args:
+        mask: predicted mask (H, W) bool.
+        truth: reference mask (H, W) bool.
+
+    Returns:
+        Three numbers in 0..1: IoU of the foreground, IoU of the background,
+        and their mean. The IoU of a class that neither contains is 1.
+    """
+
+    def iou(a, b):
+        union = (a | b).sum()
+        return float((a & b).sum() / union) if union else 1.0
+
+    foreground, background = iou(mask, truth), iou(~mask, ~truth)
+    return foreground, background, (foreground + background) / 2
+
+
+# %% tags=["check"]
+def check_ious():
+    """Say whether `ious` is right, and what to look at if not."""
+    import numpy as np
+
+    from stylemixseg.feedback import expect
+
+    mask = np.array([[True, True, False, False, False]])
+    truth = np.array([[False, True, True, False, False]])
+    hint = (
+        "both masks have one pixel in common and three in their union; the "
+        "background is what is not foreground, ~mask and ~truth"
+    )
+    expect(
+        "ious(mask, truth)",
+        ious(mask, truth),
+        [1 / 3, 0.5, 5 / 12],
+        hint,
+        tolerance=1e-6,
+    )
+    empty = np.zeros((2, 3), bool)
+    expect(
+        "ious(empty, empty)",
+        ious(empty, empty),
+        [1, 1, 1],
+        hint="neither mask has foreground, so the two agree on it: 1",
+    )
+    expect(
+        "ious(empty, full)",
+        ious(empty, ~empty),
+        [0, 0, 0],
+        hint="only one of the two has the class, so they share nothing: 0",
+    )
+    print("Right. An empty mask still gets the background's IoU, halved.")
+
+
+check_ious()
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise}
 # :label: ex-evaluation-blind
-# How much does it matter which fixed mask is the blind baseline? Score two others on all images: one that calls every
-# pixel foreground, and one fixed ellipse in the middle, for example where `gaussian_map(h, w)` exceeds 0.5. What would
-# you conclude from each of them alone?
+# How much does it matter which fixed mask is the blind baseline? Predict how two others score on all images: one that
+# calls every pixel foreground, and one fixed ellipse in the middle, for example where `gaussian_map(h, w)` exceeds 0.5.
+# What would you conclude from each of them alone?
 # ```
 #
 # ```{solution-start} ex-evaluation-blind
@@ -873,20 +953,62 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # ```{exercise}
 # :label: ex-evaluation-random
-# Equation {eq}`eq-coin` computes what a coin gets in the band. Test it: flip one, and measure. Then find the blind mask
-# that gets the highest expected mIoU in the band: with which probability must the coin say *foreground*?
+# Equation {eq}`eq-coin` computes what a fair coin gets in the band. Let the coin say *foreground* with probability $t$
+# instead, and write `coin_ious(f, t)`, which returns its foreground and background IoU where a share $f$ of the band is
+# foreground. Flip the fair coin to test the formula. Which $t$ gets the highest expected mIoU?
 # ```
 #
 # ```{solution-start} ex-evaluation-random
 # :class: dropdown
 # ```
 #
-# The flips agree with the formula. If the coin says *foreground* with probability $t$, the expected counts are $f t$,
-# $(1-f) t$, $f (1-t)$ and $(1-f)(1-t)$, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
-# $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The cell computes their mean over $t$. Always saying
-# *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only a little more: no blind mask gets far
-# above one third, though its two classes may lie far apart. Compare that with the trimap numbers of Table 3, and with
-# those of the full run above.
+# The expected shares of the band are $f t$ true positives, $(1-f) t$ false positives, $f (1-t)$ false negatives and
+# $(1-f)(1-t)$ true negatives, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
+# $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The flips agree with the formula. The last table has the
+# mean of the two over $t$. Always saying *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only
+# a little more: no blind mask gets far above one third, though its two classes may lie far apart. Compare that with the
+# trimap numbers of Table 3, and with those of the full run above.
+
+
+# %% tags=["answer"]
+def coin_ious(f, t):
+    """Expected IoUs of a coin in the trimap band.
+
+    Args:
+        f: share of foreground in the band, above 0 and below 1.
+        t: probability with which the coin says foreground, in 0..1. An
+            array gives an array.
+
+    Returns:
+        Expected IoU of the foreground and of the background.
+    """
+    foreground = f * t / (f + (1 - f) * t)
+    background = (1 - f) * (1 - t) / ((1 - f) + f * (1 - t))
+    return foreground, background
+
+
+# %% tags=["check"]
+def check_coin_ious():
+    """Say whether `coin_ious` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    hint = (
+        "TP = f t, FP = (1 - f) t, FN = f (1 - t), TN = (1 - f) (1 - t); "
+        "the union of the foreground is TP + FP + FN, that of the "
+        "background TN + FP + FN"
+    )
+    for f, t, right in (
+        (0.5, 0.5, [1 / 3, 1 / 3]),
+        (0.6, 1.0, [0.6, 0]),
+        (0.6, 0.5, [0.375, 2 / 7]),
+    ):
+        expect(
+            f"coin_ious({f}, {t})", coin_ious(f, t), right, hint, tolerance=1e-6
+        )
+    print("Right. With t = 1/2 this is the equation of the fair coin.")
+
+
+check_coin_ious()
 
 # %%
 random = np.random.default_rng(0)
@@ -907,8 +1029,7 @@ display(Markdown(table(header, rows)))
 
 # %%
 ts = np.linspace(0, 1, 11)
-fg = f * ts / (f + (1 - f) * ts)
-bg = (1 - f) * (1 - ts) / ((1 - f) + f * (1 - ts))
+fg, bg = coin_ious(f, ts)
 rows = [
     [f"{t:.1f}", *(f"{x:.3f}" for x in item)]
     for t, *item in zip(ts, fg, bg, (fg + bg) / 2)

@@ -31,7 +31,8 @@
 #
 # - [Style mixing](02_style_mixing.ipynb): the cutoff $c$.
 # - [Clustering](04_clustering.ipynb): $k$, RGB and LAB.
-# - [Evaluation](06_evaluation.ipynb): mIoU, the reference, the bootstrap, the oracle assignment.
+# - [Evaluation](06_evaluation.ipynb): mIoU, the reference, the bootstrap ([refresher](../refreshers/bootstrap.md)), the
+#   oracle assignment.
 #
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`), nearly all of it synthesis and clustering.
 # :::
@@ -856,9 +857,11 @@ display(
 #
 # ```{exercise}
 # :label: ex-ablation-paired
-# Is LAB better than RGB on our images, or is it chance? Compare at this profile's $c$ and $k$. Do not compare two
-# intervals: both colour spaces were tried on the *same* images, so take the difference image by image and bootstrap
-# its mean. Do it for the saliency rule and for the oracle.
+# Is LAB better than RGB on our images, or is it chance? Do not compare two intervals: both colour spaces were tried on
+# the *same* images, so take the difference image by image and bootstrap its mean. Write
+# `paired_bootstrap(first, second, draws)`, which returns the mean difference and its 95 % interval, where each row of
+# `draws` holds the numbers of the images of one resampled set. Use it at this profile's $c$ and $k$, for the saliency
+# rule and for the oracle.
 # ```
 #
 # ```{solution-start} ex-ablation-paired
@@ -868,6 +871,59 @@ display(
 # If the interval contains 0, these images do not decide it. The difference under the oracle is about the clusters
 # alone; a rule can turn a small difference into a large one, because a cluster that flips side takes many pixels with
 # it.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def paired_bootstrap(first, second, draws):
+    """Mean difference of two methods on the same images, with interval.
+
+    Args:
+        first, second: scores (N,) of two methods on the same N images.
+        draws: (sets, N) integers, the images of each resampled set.
+
+    Returns:
+        The mean of first - second, and the 2.5 % and 97.5 % quantiles of
+        that mean over the resampled sets.
+    """
+    difference = first - second
+    low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
+    return difference.mean(), low, high
+
+
+# %% tags=["check"]
+def check_paired_bootstrap():
+    """Say whether `paired_bootstrap` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    draws = np.random.default_rng(0).integers(6, size=(500, 6))
+    easy_and_hard = np.array([0.9, 0.2, 0.8, 0.3, 0.7, 0.1])
+    expect(
+        "paired_bootstrap(scores + 0.05, scores, draws)",
+        paired_bootstrap(easy_and_hard + 0.05, easy_and_hard, draws),
+        [0.05, 0.05, 0.05],
+        hint="each set must hold the same images for both methods: then a "
+        "method that is better by 0.05 on every image has an interval "
+        "without width, however hard some images are",
+        tolerance=1e-6,
+    )
+    gains = np.array([0.1, -0.13, 0.07, 0.11, 0.02, 0.05])
+    found = paired_bootstrap(easy_and_hard + gains, easy_and_hard, draws)
+    low, high = np.quantile(gains[draws].mean(1), [0.025, 0.975])
+    expect(
+        "paired_bootstrap(scores + gains, scores, draws)",
+        found,
+        [gains.mean(), low, high],
+        hint="take the mean over the images of each set (axis 1), and then "
+        "the quantiles 0.025 and 0.975 over the sets",
+        tolerance=1e-6,
+    )
+    print("Right. What an image does to both methods alike cancels.")
+
+
+check_paired_bootstrap()
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
@@ -888,18 +944,19 @@ for space in P.table4.color_spaces:
 draws = np.random.default_rng(0).integers(len(maps), size=(2000, len(maps)))
 rows = []
 for rule in GRIDS:
-    difference = miou["lab"][rule] - miou["rgb"][rule]
-    low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
+    mean, low, high = paired_bootstrap(
+        miou["lab"][rule], miou["rgb"][rule], draws
+    )
     recorder.add(
         f"{P.prefix}ablation.{rule}.lab_minus_rgb",
-        difference.mean(),
+        mean,
         n=len(maps),
         interval=(low, high),
     )
     rows.append(
         [
             rule.replace("_", " "),
-            f"{difference.mean():+.3f}",
+            f"{mean:+.3f}",
             f"{low:+.3f} to {high:+.3f}",
             str(len(maps)),
         ]
@@ -917,8 +974,9 @@ display(
 # %% [markdown]
 # ```{exercise}
 # :label: ex-ablation-worst
-# Section 4.6: "The mIOU is generally the worst when c = 4 and c = 12 while holding k constant." For every column of
-# the paper's own table, find the worst and the best cutoff. Would you have written that sentence?
+# Section 4.6: "The mIOU is generally the worst when c = 4 and c = 12 while holding k constant." Write
+# `worst_and_best(grid, cutoffs)`, which finds for every column of a grid the cutoff with the lowest and the one with
+# the highest number. Apply it to the paper's own table. Would you have written that sentence?
 # ```
 #
 # ```{solution-start} ex-ablation-worst
@@ -928,15 +986,47 @@ display(
 # Hold a column and look down it. The lowest cutoff of the table is never its worst; the two highest are. A sentence
 # that fits: a very high $c$ hurts, above all with few clusters.
 
+
+# %% tags=["answer"]
+def worst_and_best(grid, cutoffs):
+    """The worst and the best cutoff of every column of a grid.
+
+    Args:
+        grid: (cutoffs, columns) of mIoU.
+        cutoffs: the cutoff of each row.
+
+    Returns:
+        One pair (worst cutoff, best cutoff) per column.
+    """
+    return [
+        (cutoffs[column.argmin()], cutoffs[column.argmax()])
+        for column in grid.T
+    ]
+
+
+# %% tags=["check"]
+def check_worst_and_best():
+    """Say whether `worst_and_best` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    grid = np.array([[0.5, 0.9], [0.7, 0.8], [0.6, 0.1]])
+    expect(
+        "worst_and_best(grid, (4, 6, 8))",
+        worst_and_best(grid, (4, 6, 8)),
+        [[4, 6], [8, 4]],
+        hint="rows are cutoffs, so compare down a column, axis 0; give the "
+        "cutoff and not the number of the row",
+    )
+    print("Right. Now read the paper's sentence again.")
+
+
+check_worst_and_best()
+
 # %%
 columns = [f"{space.upper()}, k = {k}" for space in SPACES for k in KS]
 rows = [
-    [
-        column,
-        str(CUTOFFS[reported[:, place].argmin()]),
-        str(CUTOFFS[reported[:, place].argmax()]),
-    ]
-    for place, column in enumerate(columns)
+    [column, *map(str, pair)]
+    for column, pair in zip(columns, worst_and_best(reported, CUTOFFS))
 ]
 display(
     Markdown(

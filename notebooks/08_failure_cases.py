@@ -778,16 +778,16 @@ display(
 # ```{exercise}
 # :label: ex-failures-leak
 # `structure_leak` imitates a cutoff that is too low. Does a cutoff that is too low look the same in the
-# intact toy world? Run the scene `portrait` without failures at $c = 3, 4, 5, 6$ and compare the oracle's
-# mIoU.
+# intact toy world? Predict how the oracle's mIoU in the scene `portrait` without failures changes over
+# $c = 3, 4, 5, 6$, then compare.
 # ```
 #
 # ```{solution-start} ex-failures-leak
 # :class: dropdown
 # ```
 #
-# The cell below does it. In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style
-# change some of it: the lower, the coarser what it changes.
+# In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style change some of it: the lower, the
+# coarser what it changes.
 
 # %%
 intact = toy_world("portrait", None)
@@ -808,42 +808,79 @@ display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 # %% [markdown]
 # ```{exercise}
 # :label: ex-failures-bar
-# The count of failures depends on the bar. Count both kinds for bars from 0.5 to 0.9. Does the balance
-# between clustering and foreground failures turn?
+# The count of failures depends on the bar. Write `count_failures(rule_mious, oracle_mious, bar)`, which returns the
+# number of clustering failures and the number of foreground failures as this chapter defines them. Count both kinds for
+# bars from 0.5 to 0.9. Does the balance between the two kinds turn?
 # ```
 #
 # ```{solution-start} ex-failures-bar
 # :class: dropdown
 # ```
 #
-# The cell below does it. A higher bar gives more failures. It can only add clustering failures, because the oracle
-# has to pass it, too, whereas the number of foreground failures can rise or fall. So the balance of the two depends
-# on a number that we chose. The split of the loss into two parts needs no bar, and is the better number.
+# A higher bar gives more failures. It can only add clustering failures, because the oracle has to pass it, too, whereas
+# the number of foreground failures can rise or fall. So the balance of the two depends on a number that we chose. The
+# split of the loss into two parts needs no bar, and is the better number.
+
+
+# %% tags=["answer"]
+def count_failures(rule_mious, oracle_mious, bar):
+    """Count the two kinds of failure.
+
+    Args:
+        rule_mious: mIoU of the rule's mask on each image.
+        oracle_mious: mIoU of the oracle assignment on the same images.
+        bar: an image fails if the rule's mIoU is below it.
+
+    Returns:
+        The number of clustering failures, in which the oracle is below the
+        bar, too, and the number of foreground failures, in which it is not.
+    """
+    failed = [
+        oracle for rule, oracle in zip(rule_mious, oracle_mious) if rule < bar
+    ]
+    clustering = sum(oracle < bar for oracle in failed)
+    return clustering, len(failed) - clustering
+
+
+# %% tags=["check"]
+def check_count_failures():
+    """Say whether `count_failures` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    rule_mious = [0.9, 0.5, 0.4, 0.75, 0.76]
+    oracle_mious = [0.95, 0.9, 0.6, 0.75, 0.74]
+    for bar, right in ((0.75, [1, 1]), (0.8, [3, 1]), (0.3, [0, 0])):
+        expect(
+            f"count_failures(rule_mious, oracle_mious, {bar})",
+            count_failures(rule_mious, oracle_mious, bar),
+            right,
+            hint="only images whose rule is below the bar fail, and equal "
+            "is not below; among them, the oracle below the bar means "
+            "clustering, else foreground",
+        )
+    print("Right. The last image passes by its rule although its oracle fails.")
+
+
+check_count_failures()
 
 # %%
-rows = []
-for bar in (0.5, 0.6, 0.7, 0.8, 0.9):
-    failed = [
-        (a.miou, b.miou)
-        for a, b in zip(scores["saliency"], scores["oracle"])
-        if a.miou < bar
+mious = {
+    name: [item.miou for item in scores[name]]
+    for name in ("saliency", "oracle")
+}
+rows = [
+    [
+        f"{bar}",
+        *map(str, count_failures(mious["saliency"], mious["oracle"], bar)),
     ]
-    of_clustering = sum(oracle_miou < bar for _, oracle_miou in failed)
-    rows.append(
-        [f"{bar}", str(of_clustering), str(len(failed) - of_clustering)]
-    )
-display(
-    Markdown(
-        table(
-            [
-                "bar",
-                "clustering failures",
-                "foreground failures (saliency rule)",
-            ],
-            rows,
-        )
-    )
-)
+    for bar in (0.5, 0.6, 0.7, 0.8, 0.9)
+]
+header = [
+    "bar",
+    "clustering failures",
+    "foreground failures (saliency rule)",
+]
+display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ```{solution-end}

@@ -425,8 +425,9 @@ image_row(
 #
 # ```{exercise}
 # :label: ex-compositing-feather
-# Feather the hard mask: replace it by its mean over a small square around each pixel, and use that as $\alpha$. What
-# gets better, and what gets worse?
+# Feather the hard mask: write `feathered(mask, radius)`, which replaces each pixel by the mean of the mask over a square
+# of side `2 * radius + 1` around it, and use the result as $\alpha$. Beyond the border of the image the mask repeats its
+# outermost pixels. What gets better, and what gets worse?
 # ```
 #
 # ```{solution-start} ex-compositing-feather
@@ -438,17 +439,58 @@ image_row(
 # feathering out on purpose: hard edges show how good the mask is.
 
 
-# %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
+# %% tags=["answer"]
+import numpy as np
+
+
 def feathered(mask, radius):
-    """Mean of a mask over squares of side 2 radius + 1, rows first, then columns; the border repeats itself."""
+    """Mean of a mask over the square around each pixel.
+
+    Args:
+        mask: (H, W) bool.
+        radius: the square has the side 2 * radius + 1.
+
+    Returns:
+        (H, W) float in 0..1. Beyond the border the mask repeats its
+        outermost pixels (np.pad with mode="edge").
+    """
+    side = 2 * radius + 1
     alpha = np.pad(mask.astype(float), radius, mode="edge")
-    for axis in (0, 1):
-        alpha = np.lib.stride_tricks.sliding_window_view(
-            alpha, 2 * radius + 1, axis
-        ).mean(-1)
-    return alpha
+    windows = np.lib.stride_tricks.sliding_window_view(alpha, (side, side))
+    return windows.mean((2, 3))
 
 
+# %% tags=["check"]
+def check_feathered():
+    """Say whether `feathered` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    mask = np.zeros((5, 5), bool)
+    mask[2, 2] = True
+    alpha = np.zeros((5, 5))
+    alpha[1:4, 1:4] = 1 / 9
+    hint = "a square of 3 by 3 pixels has the weight 1/9 each"
+    expect(
+        "feathered(one pixel, 1)",
+        feathered(mask, 1),
+        alpha,
+        hint,
+        tolerance=1e-6,
+    )
+    expect(
+        "feathered(full, 2)",
+        feathered(np.ones((4, 6), bool), 2),
+        np.ones((4, 6)),
+        hint="at the border the mask repeats itself, so a full mask stays "
+        "full; the result has the size of the mask",
+        tolerance=1e-6,
+    )
+    print("Right. Use it as alpha: blend(front, behind, feathered(mask, 2)).")
+
+
+check_feathered()
+
+# %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
 radii = [few, 2 * few, 4 * few]
 image_row(
     [
@@ -469,17 +511,63 @@ image_row(
 # ```{exercise}
 # :label: ex-compositing-difference
 # On which background does an error show most? For a mask and its reference, the pixels in error are fixed; what
-# varies is how far the two images differ there. Measure the mean difference of colour between the query and (a) its
-# style-mixed image, (b) plain green, (c) another query's image, over the pixels where mask and reference disagree.
+# varies is how far the two images differ there. Write `visible_difference(front, behind, wrong)`, the mean absolute
+# difference of two 8-bit images over the pixels where mask and reference disagree. Compute it for the query and (a) its
+# style-mixed image, (b) plain green, (c) another query's image.
 # ```
 #
 # ```{solution-start} ex-compositing-difference
 # :class: dropdown
 # ```
 #
-# The cell gives the mean absolute difference of 8-bit colour values. A number near 0 means that an error there cannot
-# be seen. It does not say whether the background is *plausible*: a second face behind the first looks wrong even where
-# its colours differ little.
+# A number near 0 means that an error there cannot be seen. It does not say whether the background is *plausible*: a
+# second face behind the first looks wrong even where its colours differ little.
+
+
+# %% tags=["answer"]
+def visible_difference(front, behind, wrong):
+    """How far two images differ where a mask is wrong.
+
+    Args:
+        front, behind: images (H, W, 3) uint8.
+        wrong: (H, W) bool, True where mask and reference disagree.
+
+    Returns:
+        Mean absolute difference of the colour values, 0 to 255, over these
+        pixels; 0 where no pixel is wrong.
+    """
+    if not wrong.any():
+        return 0.0
+    return np.abs(front[wrong].astype(float) - behind[wrong]).mean()
+
+
+# %% tags=["check"]
+def check_visible_difference():
+    """Say whether `visible_difference` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    front = np.full((2, 2, 3), 10, np.uint8)
+    behind = np.full((2, 2, 3), 30, np.uint8)
+    wrong = np.array([[True, False], [False, False]])
+    behind[1] = 200
+    expect(
+        "visible_difference(10 everywhere, 30 where it counts, wrong)",
+        visible_difference(front, behind, wrong),
+        20,
+        hint="10 - 30 in uint8 is 236, because 8-bit numbers wrap around: "
+        "convert to float first; and only pixels in `wrong` count",
+        tolerance=1e-6,
+    )
+    expect(
+        "visible_difference(front, behind, no pixel wrong)",
+        visible_difference(front, behind, np.zeros((2, 2), bool)),
+        0,
+        hint="the mean of no pixels is not a number: return 0 there",
+    )
+    print("Right.")
+
+
+check_visible_difference()
 
 # %%
 wrong = cut.mask != truths[chosen]
@@ -489,26 +577,15 @@ backgrounds = {
     "plain green": PLAIN,
     "another query": other_image,
 }
-rows = []
-for name, background in backgrounds.items():
-    difference = np.abs(cut.image[wrong].astype(float) - background[wrong])
-    rows.append(
-        [
-            name,
-            f"{difference.mean():.1f}" if wrong.any() else "no pixel is wrong",
-        ]
-    )
-display(
-    Markdown(
-        table(
-            [
-                f"background ({wrong.mean():.1%} of pixels are wrong)",
-                "mean difference, 0 to 255",
-            ],
-            rows,
-        )
-    )
-)
+rows = [
+    [name, f"{visible_difference(cut.image, background, wrong):.1f}"]
+    for name, background in backgrounds.items()
+]
+header = [
+    f"background ({wrong.mean():.1%} of pixels are wrong)",
+    "mean difference, 0 to 255",
+]
+display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ```{solution-end}

@@ -1264,8 +1264,9 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 #
 # ```{exercise}
 # :label: ex-photos-frame
-# What does the frame matter? Invert the astronaut in three other frames: 30 % larger, moved down by a fifth of its
-# side, and leaning by 25 degrees. Predict first which one hurts most.
+# What does the frame matter? The vector from a frame's middle to the middle of its right side is its *axis*. Write
+# `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
+# frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
 # ```
 #
 # ```{solution-start} ex-photos-frame
@@ -1276,19 +1277,64 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # that it knows put eyes, mouth and outline elsewhere. An encoder was not trained on such pictures either. Do not judge
 # by PSNR, because eyes and mouth are few of the pixels that it averages over. Look at the faces.
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def turned(axis, degrees):
+    """Turn a vector in the image.
+
+    Args:
+        axis: (x, y), with y downwards as in images.
+        degrees: positive numbers turn from x towards y.
+
+    Returns:
+        (x, y) of the turned vector; its length stays.
+    """
+    x, y = axis
+    angle = np.deg2rad(degrees)
+    return (
+        x * np.cos(angle) - y * np.sin(angle),
+        x * np.sin(angle) + y * np.cos(angle),
+    )
+
+
+# %% tags=["check"]
+def check_turned():
+    """Say whether `turned` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    hint = (
+        "x' = x cos a - y sin a and y' = x sin a + y cos a, and NumPy's "
+        "functions want the angle in radians (np.deg2rad)"
+    )
+    for axis, degrees, right in (
+        ((2, 0), 90, [0, 2]),
+        ((0, 3), 90, [-3, 0]),
+        ((1, 1), 0, [1, 1]),
+        ((2, 0), 60, [1, 3**0.5]),
+    ):
+        expect(
+            f"turned({axis}, {degrees})",
+            turned(axis, degrees),
+            right,
+            hint,
+            tolerance=1e-6,
+        )
+    print("Right. The y axis points down, so a positive angle looks clockwise.")
+
+
+check_turned()
+
 # %%
 x, y = frame.centre
 a, b = frame.axis
-angle = np.deg2rad(25)
-leaning = (
-    a * np.cos(angle) - b * np.sin(angle),
-    a * np.sin(angle) + b * np.cos(angle),
-)
 frames = {
     "FFHQ's": frame,
     "larger": replace(frame, axis=(1.3 * a, 1.3 * b)),
     "moved": replace(frame, centre=(x, y + frame.side / 5)),
-    "leaning": replace(frame, axis=leaning),
+    "leaning": replace(frame, axis=turned(frame.axis, 25)),
 }
 looks = {name: item.crop(astronaut, crop_side) for name, item in frames.items()}
 inverted = {
@@ -1312,7 +1358,7 @@ image_grid(
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
 # a little until it paints this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
-# it is. Tune for a few steps. What gets better? Does the mask, too? Why might it not?
+# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
 # ```
 #
 # ```{solution-start} ex-photos-pivot
@@ -1350,8 +1396,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"PSNR {qualities[best].psnr_256:.1f} dB before and {tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} "
-        f"steps. The masks before and after agree with mIoU {same:.3f}."
+        f"PSNR {qualities[best].psnr_256:.1f} dB before and "
+        f"{tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} steps. "
+        f"The masks before and after agree with mIoU {same:.3f}."
     )
 )
 

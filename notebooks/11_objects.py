@@ -711,17 +711,17 @@ display(Markdown(table(header, rows)))
 #
 # ```{exercise}
 # :label: ex-objects-k
-# In a box that holds two things before a background, $k = 2$ is too small. Segment the first room's objects with
-# $k = 3$ in each box. Does the mean IoU rise?
+# In a box that holds two things before a background, $k = 2$ is too small. Predict what $k = 3$ and $k = 4$ in each box
+# do to the mean IoU of the first room's objects, and say why.
 # ```
 #
 # ```{solution-start} ex-objects-k
 # :class: dropdown
 # ```
 #
-# The cell below does it. With one object a box, a third cluster cuts the object or its surroundings in two. The corner
-# rule still takes what does not hold half of the corners, so a second background cluster that reaches no corner ends in
-# the mask. It can help only where something else stands in the box.
+# With one object per box, a third cluster cuts the object or its surroundings in two. The corner rule still takes what
+# does not hold half of the corners, so a second background cluster that reaches no corner ends in the mask. It can help
+# only where something else stands in the box.
 
 # %%
 from dataclasses import replace
@@ -739,7 +739,8 @@ for clusters in (2, 3, 4):
         f"toy.exercise.k{clusters}.iou", mean, n=len(of_k["instances"])
     )
     print(
-        f"k = {clusters}: mean IoU {mean:.3f} over {len(of_k['instances'])} objects of one room"
+        f"k = {clusters}: mean IoU {mean:.3f} over "
+        f"{len(of_k['instances'])} objects of one room"
     )
 
 # %% [markdown]
@@ -749,17 +750,68 @@ for clusters in (2, 3, 4):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-objects-overlap
-# Of two equally confident boxes the smaller gets the pixels that both masks claim. Suppose that it went to the
-# larger. Try it in rooms where things stand in front of one another, and say who loses.
+# Of two equally confident boxes the smaller gets the pixels that both masks claim. Write `instance_map(masks, areas)`,
+# which lays the masks of several objects over one another by this rule: `areas` are those of their boxes. Suppose that
+# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose?
 # ```
 #
 # ```{solution-start} ex-objects-overlap
 # :class: dropdown
 # ```
 #
-# The cell below gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
+# The last cell gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
 # large one's mask can hold both, since two clusters must serve three things, and now it keeps the small one's pixels.
 # "The smaller wins" is no law either: a large thing can hide a part of a small one.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def instance_map(masks, areas):
+    """Lay masks over one another so that the smaller box wins.
+
+    Args:
+        masks: list of masks (H, W) bool, one per object.
+        areas: area of the box of each object.
+
+    Returns:
+        (H, W) int: the number of the object at each pixel, counted from 1
+        in the order of `masks`; 0 where there is none.
+    """
+    numbers = np.zeros(masks[0].shape, int)
+    for i in np.argsort(areas)[::-1]:  # the largest first, below the others
+        numbers[masks[i]] = i + 1
+    return numbers
+
+
+# %% tags=["check"]
+def check_instance_map():
+    """Say whether `instance_map` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    small = np.array([[False, True, True, False]])
+    large = np.array([[True, True, False, False]])
+    hint = (
+        "write the largest box first, so that smaller ones overwrite it; "
+        "object i has the number i + 1, whatever its size"
+    )
+    expect(
+        "instance_map([small, large], [4, 9])",
+        instance_map([small, large], [4, 9]),
+        [[2, 1, 1, 0]],
+        hint,
+    )
+    expect(
+        "instance_map([large, small], [9, 4])",
+        instance_map([large, small], [9, 4]),
+        [[1, 2, 2, 0]],
+        hint,
+    )
+    print("Right. The order of the list names the objects and decides nothing.")
+
+
+check_instance_map()
 
 # %%
 from stylemixseg.generators.toyworld.world import FAILURE_MODES
@@ -790,16 +842,60 @@ for rule, values in wins.items():
 # %% [markdown]
 # ```{exercise}
 # :label: ex-objects-shift
-# Move the box of a room's largest thing to the right, by a tenth of its width, a third, a half. How does the mask's IoU
-# fall, and which number bounds it?
+# Move the box of a room's largest thing to the right, by a tenth of its width, a third, a half. Which number bounds the
+# IoU of the mask? Write `share_inside(known, box)`, the share of a thing's pixels that lie inside a box, and compare it
+# with the IoU of the mask.
 # ```
 #
 # ```{solution-start} ex-objects-shift
 # :class: dropdown
 # ```
 #
-# See the cell below. A mask cannot leave its box (with its margin), so the share of the thing that is still inside bounds
-# the IoU. Up to there the masking forgives the detector: the corners still show the surroundings.
+# A mask cannot leave its box (with its margin), so the share of the thing that is still inside bounds the IoU. Up to
+# there the masking forgives the detector: the corners still show the surroundings.
+
+
+# %% tags=["answer"]
+def share_inside(known, box):
+    """Share of a thing's pixels that lie inside a box.
+
+    Args:
+        known: true mask (H, W) bool of the thing, not empty.
+        box: (x0, y0, x1, y1) in whole pixels; x counts columns, and the
+            pixels at x1 and y1 are outside.
+
+    Returns:
+        A number in 0..1. No mask inside the box has a higher IoU.
+    """
+    x0, y0, x1, y1 = box
+    return known[y0:y1, x0:x1].sum() / known.sum()
+
+
+# %% tags=["check"]
+def check_share_inside():
+    """Say whether `share_inside` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    known = np.zeros((4, 8), bool)
+    known[1:3, 2:6] = True  # 2 rows, 4 columns
+    for box, right in (
+        ((2, 1, 6, 3), 1.0),
+        ((4, 0, 8, 4), 0.5),
+        ((0, 0, 8, 2), 0.5),
+        ((6, 0, 8, 4), 0.0),
+    ):
+        expect(
+            f"share_inside(known, {box})",
+            share_inside(known, box),
+            right,
+            hint="arrays are indexed rows first: known[y0:y1, x0:x1]; divide "
+            "by the thing's own pixels, not by those of the box",
+            tolerance=1e-6,
+        )
+    print("Right. The union is never smaller than the thing itself.")
+
+
+check_share_inside()
 
 # %%
 target = max(true_boxes(truth), key=lambda item: item.area)
@@ -811,13 +907,14 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
         [replace(target, box=(x0 + step, y0, x1 + step, y1))], room.shape[:2]
     )
     shifted = segment_boxes(summary, moved, [target.label], room)
-    inside = (
-        known[shifted.objects[0].rows, shifted.objects[0].columns].sum()
-        / known.sum()
+    rows, columns = shifted.objects[0].rows, shifted.objects[0].columns
+    inside = share_inside(
+        known, (columns.start, rows.start, columns.stop, rows.stop)
     )
     mask = shifted.instance > 0
     print(
-        f"{target.label} moved by {share:.0%}: IoU {confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside"
+        f"{target.label} moved by {share:.0%}: IoU "
+        f"{confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside"
     )
 
 # %% [markdown]

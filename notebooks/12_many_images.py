@@ -30,7 +30,7 @@
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences.
+# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences ([refresher](../refreshers/bootstrap.md)).
 #
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`).
 # :::
@@ -543,7 +543,7 @@ display(Markdown(said))
 # ```{exercise}
 # :label: ex-many-styles
 # The judge was fitted for one set of styles. What happens if you draw other styles (another `style_seed`) and use it
-# all the same? Predict first, then compute how many pixels of an example change sides.
+# all the same? Predict how many pixels of an example change sides before you open the solution.
 # ```
 #
 # ```{solution-start} ex-many-styles
@@ -571,8 +571,10 @@ print(f"{(wrong != right).mean():.0%} of the pixels change sides")
 # %% [markdown]
 # ```{exercise}
 # :label: ex-many-prior
-# How much of a mask comes from the place alone? Replace the network's score by zero, so that only the location prior is
-# left, and compare its mask with the judge's on the four examples.
+# A location prior is the log-odds of foreground at each place. Write `location_prior(masks)`, which computes it from
+# aligned masks: at each pixel, count the masks that are foreground there and those that are background, add one to
+# both counts so that neither is 0, and take the logarithm of their quotient. Then ask how much of a mask comes from the
+# place alone: compare the mask of the judge's prior with the judge's own masks on the four examples.
 # ```
 #
 # ```{solution-start} ex-many-prior
@@ -581,6 +583,46 @@ print(f"{(wrong != right).mean():.0%} of the pixels change sides")
 #
 # The mask of the prior is the same for every image: it is the mean mask of
 # [the chapter on evaluation](06_evaluation.ipynb) without a reference. What differs from it was seen in the image.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def location_prior(masks):
+    """Log-odds of foreground at each place, from aligned masks.
+
+    Args:
+        masks: (N, H, W) bool.
+
+    Returns:
+        (H, W) float: log of (foreground count + 1) / (background count + 1).
+    """
+    foreground = masks.sum(0)
+    background = len(masks) - foreground
+    return np.log((foreground + 1) / (background + 1))
+
+
+# %% tags=["check"]
+def check_location_prior():
+    """Say whether `location_prior` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    masks = np.zeros((4, 1, 3), bool)
+    masks[:, 0, 0] = True  # always foreground
+    masks[:2, 0, 1] = True  # in two of four
+    expect(
+        "location_prior(masks)",
+        location_prior(masks),
+        [[np.log(5), 0, -np.log(5)]],
+        hint="count over the masks, axis 0; 4 foreground and 0 background "
+        "give log(5 / 1); where both are as frequent, the log-odds are 0",
+        tolerance=1e-6,
+    )
+    print("Right. Above 0 the place says foreground, below 0 background.")
+
+
+check_location_prior()
 
 # %%
 place_only = resized(judge.prior, example_masks[0].shape) > 0

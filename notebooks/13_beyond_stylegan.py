@@ -599,9 +599,9 @@ display(Markdown(table(header, rows)))
 #
 # ```{exercise}
 # :label: ex-beyond-kept
-# How strictly must a source paint by things? Raise `kept` of the recoloured source, the share of the picture that is
-# mixed into each variant: 0.3, 0.6, 0.8, 0.9, 1. When do the clusters stop following the regions? What are the variants
-# at 1?
+# How strictly must a source paint by things? Suppose that you raise `kept` of the recoloured source, the share of the
+# picture that is mixed into each variant: 0.3, 0.6, 0.8, 0.9, 1. Predict when the clusters stop following the regions.
+# What are the variants at 1?
 # ```
 #
 # ```{solution-start} ex-beyond-kept
@@ -629,9 +629,10 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-beyond-unshared
-# Write a source like `Recoloured` whose colours depend on the query as well, so that each image is painted in styles of
-# its own. What must its `shares_styles` say? Does one image's cluster map become worse? And what can no longer be done
-# with two images? Try to give its segmenter a discriminant.
+# Write `own_variants(image, regions, n)`, which paints the regions of an image like `Recoloured` with `kept = 0`, but in
+# colours that depend on the image as well, so that each image is painted in styles of its own. Seed the colours of
+# variant $j$ with `np.random.default_rng([j, int(image.sum())])`. What must the `shares_styles` of such a source say?
+# Does one image's cluster map become worse? And what can no longer be done with two images?
 # ```
 #
 # ```{solution-start} ex-beyond-unshared
@@ -643,6 +644,81 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # clustering of several images together, and no discriminant that was learnt from other images. The segmenter refuses
 # one, and says why.
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def own_variants(image, regions, n):
+    """Variants of an image in colours that depend on the image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        regions: (H, W) int, the number of each pixel's region, from 0 on.
+        n: number of variants.
+
+    Returns:
+        (n, H, W, 3) uint8. In variant j every region has one colour, drawn
+        from np.random.default_rng([j, int(image.sum())]) by
+        integers(256, size=(number of regions, 3)).
+    """
+    variants = []
+    for j in range(n):
+        draw = np.random.default_rng([j, int(image.sum())])
+        colours = draw.integers(256, size=(regions.max() + 1, 3))
+        variants.append(colours[regions])
+    return np.array(variants, np.uint8)
+
+
+# %% tags=["check"]
+def check_own_variants():
+    """Say whether `own_variants` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    regions = np.array([[0, 0, 1], [2, 2, 1]])
+    dark, bright = (np.full((2, 3, 3), v, np.uint8) for v in (10, 200))
+    found = own_variants(dark, regions, 4)
+    expect(
+        "the shape of own_variants(image, regions, 4)",
+        None if found is None else np.shape(found),
+        [4, 2, 3, 3],
+        hint="one image (H, W, 3) per variant: colours[regions] gives one",
+    )
+    flat = all(
+        len(np.unique(variant[regions == m], axis=0)) == 1
+        for variant in found
+        for m in range(3)
+    )
+    expect(
+        "one colour per region and variant",
+        flat,
+        True,
+        hint="index the colours by the region's number",
+    )
+    other = own_variants(bright, regions, 4)
+    expect(
+        "whether another image gets other colours",
+        not np.array_equal(found, other),
+        True,
+        hint="the seed is [j, int(image.sum())], so it changes with the image",
+    )
+    expect(
+        "whether variant 0 and variant 1 differ",
+        not np.array_equal(found[0], found[1]),
+        True,
+        hint="draw new colours for every j",
+    )
+    expect(
+        "own_variants(image, regions, 4), called twice",
+        own_variants(dark, regions, 4),
+        found,
+        hint="equal images must give equal variants: seed the generator",
+    )
+    print("Right. Entry j of X_s means another style in every image.")
+
+
+check_own_variants()
+
 # %%
 from stylemixseg.joint.discriminant import StyleDiscriminant
 
@@ -653,11 +729,7 @@ class OwnColours(Recoloured):
     name, shares_styles = "colours of its own", False
 
     def iter_variants(self, query):
-        image, regions = query
-        for j in range(self.n):
-            draw = np.random.default_rng([j, int(image.sum())])
-            colours = draw.integers(256, size=(len(CLASS_NAMES), 3))
-            yield colours[regions].astype(np.uint8)[None]
+        yield own_variants(*query, self.n)
 
 
 for _, image, known in scenes:

@@ -345,8 +345,8 @@ figure
 # ```{exercise}
 # :label: ex-data-broken
 # Take the first pairs and break their masks in two ways. *Random*: in each image another block of an eighth of its area
-# is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Both break about as many
-# pixels. Predict first: which of the two networks is worse on the test images? Then train both.
+# is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Predict first: which of the two
+# networks is worse on the test images? Then write `invert_blocks(masks, draw)` for the first way, and train both.
 # ```
 #
 # ```{solution-start} ex-data-broken
@@ -357,16 +357,82 @@ figure
 # The network that learnt from moved masks moves its own. (With so few pairs and steps as here, random errors harm too:
 # there is too little to average over.)
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def invert_blocks(masks, draw):
+    """Invert one block of each mask, at a place drawn at random.
+
+    Args:
+        masks: (N, S, S) uint8 with values 0 and 255.
+        draw: a random generator of NumPy.
+
+    Returns:
+        (N, S, S) uint8, a copy. A block has S // 2 rows and S // 4 columns;
+        its upper left corner is draw.integers(S // 2, size=2), row first.
+    """
+    broken, side = masks.copy(), masks.shape[1]
+    for mask in broken:
+        y, x = draw.integers(side // 2, size=2)
+        part = mask[y : y + side // 2, x : x + side // 4]
+        part[:] = 255 - part
+    return broken
+
+
+# %% tags=["check"]
+def check_invert_blocks():
+    """Say whether `invert_blocks` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    masks = np.zeros((6, 16, 16), np.uint8)
+    masks[:, 4:12, 4:12] = 255
+    given = masks.copy()
+    broken = invert_blocks(masks, np.random.default_rng(0))
+    expect(
+        "the shape of invert_blocks(masks, draw)",
+        None if broken is None else np.shape(broken),
+        [6, 16, 16],
+        hint="one broken mask per mask",
+    )
+    expect(
+        "masks after the call",
+        masks,
+        given,
+        hint="work on a copy: masks.copy()",
+    )
+    changed = broken != given
+    expect(
+        "share of pixels of each mask that were inverted",
+        changed.mean((1, 2)),
+        [0.125] * 6,
+        hint="a block of S // 2 by S // 4 pixels is an eighth of the area; "
+        "inside it 0 becomes 255 and 255 becomes 0",
+        tolerance=1e-6,
+    )
+    draw = np.random.default_rng(0)
+    corners = [draw.integers(8, size=2).tolist() for _ in masks]
+    expect(
+        "upper left corner of each block",
+        [np.argwhere(item)[0].tolist() for item in changed],
+        corners,
+        hint="draw a new place for every mask, y before x",
+    )
+    print("Right. No two images are broken at the same place, save by chance.")
+
+
+check_invert_blocks()
+
 # %% tags=["hide-output"]
 clean = pairs_of_set(pairs_folder, PAIRS_AT, masks="hard")
-draw = np.random.default_rng(0)
-blocks, side = clean.masks.clone(), clean.masks.shape[1]
-for mask in blocks:
-    y, x = draw.integers(side // 2, size=2)
-    part = mask[y : y + side // 2, x : x + side // 4]
-    part.copy_(255 - part)
-moved = torch.roll(clean.masks, side // 16, dims=2)
-versions = {"as they are": clean.masks, "random": blocks, "systematic": moved}
+blocks = invert_blocks(clean.masks.numpy(), np.random.default_rng(0))
+moved = torch.roll(clean.masks, clean.masks.shape[1] // 16, dims=2)
+versions = {
+    "as they are": clean.masks,
+    "random": torch.from_numpy(blocks),
+    "systematic": moved,
+}
 rows = []
 for words, masks in versions.items():
     broken = float((masks != clean.masks).float().mean())

@@ -403,10 +403,89 @@ display(Markdown(table(header, rows)))
 # ## Exercises
 #
 # ```{exercise}
+# :label: ex-ways-vote
+# DatasetGAN's networks vote on the label of each pixel. Write `vote(labels, classes)`, which returns the label with
+# most votes at each pixel and the share of the networks that gave it. Of two labels with equally many votes the smaller
+# one wins. What does a low share tell, and what does a high one not tell?
+# ```
+#
+# ```{solution-start} ex-ways-vote
+# :class: dropdown
+# ```
+#
+# A low share says that the label is uncertain: networks that started from other random weights read the features in
+# different ways. A high share does not say that the label is right. All networks learnt from the same labels, so what
+# these get wrong in the same way, all networks repeat.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def vote(labels, classes):
+    """The label with most votes at each pixel, and its share.
+
+    Args:
+        labels: (members, H, W) int, the label maps of the networks.
+        classes: number of classes; labels run from 0 to classes - 1.
+
+    Returns:
+        The winner (H, W) int, and the share (H, W) of the members that
+        voted for it. The smaller label wins a tie.
+    """
+    votes = np.stack([(labels == name).sum(0) for name in range(classes)])
+    return votes.argmax(0), votes.max(0) / len(labels)
+
+
+# %% tags=["check"]
+def check_vote():
+    """Say whether `vote` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    labels = np.array([[[2, 1, 0]], [[2, 1, 2]], [[2, 0, 1]], [[2, 1, 2]]])
+    returned = vote(labels, 3)
+    expect(
+        "the number of things that vote(labels, 3) returns",
+        len(returned) if isinstance(returned, tuple) else 1,
+        2,
+        hint="return the winner and the share",
+    )
+    winner, share = returned
+    expect(
+        "the winner of vote(labels, 3)",
+        winner,
+        [[2, 1, 2]],
+        hint="count the members per class, axis 0 of labels, and take the "
+        "class with the largest count; the mean of labels is no vote",
+    )
+    expect(
+        "the share of vote(labels, 3)",
+        share,
+        [[1, 0.75, 0.5]],
+        hint="divide the winner's votes by the number of members",
+        tolerance=1e-6,
+    )
+    tied, _ = vote(np.array([[[2]], [[1]]]), 3)
+    expect(
+        "the winner of a tie between 1 and 2",
+        tied,
+        [[1]],
+        hint="argmax takes the first of equal counts",
+    )
+    print("Right. Names of classes have no order, so they cannot be averaged.")
+
+
+check_vote()
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ```{exercise}
 # :label: ex-ways-labels
-# How many labels does DatasetGAN need? Fit it with 4 and with 8 labelled images, and compare the share of pixels on
-# which the two agree, on the first example image. (In the profile `smoke`, whose world has no feature maps, read the
-# error that you get.)
+# How many labels does DatasetGAN need? Predict on what share of the pixels of the first example image two fits agree,
+# one with 4 and one with 8 labelled images. (The profile `smoke` has a world without feature maps. There the solution
+# shows the error that says so.)
 # ```
 #
 # ```{solution-start} ex-ways-labels
