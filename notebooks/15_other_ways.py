@@ -43,7 +43,6 @@ results = None
 # %% tags=["hide-input"]
 from itertools import islice
 
-import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.results import load_run, measurements
@@ -233,7 +232,7 @@ YARDSTICKS = ("colours", "box_cut", "prior", "mean_mask")
 def with_mask(image, mask):
     """A small mask over its image, its pixels repeated."""
     step = len(image) // len(mask)
-    return overlay(image, np.kron(mask, np.ones((step, step))) > 0)
+    return overlay(image, mask.repeat(step, 0).repeat(step, 1))
 
 
 def drawn(names):
