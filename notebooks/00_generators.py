@@ -770,8 +770,8 @@ print(f"one loss: {one_loss:.5f}   non-saturating: {two_losses:.5f}")
 # %% [markdown]
 # ```{exercise}
 # :label: ex-generators-psi
-# You draw 100 latents with $\psi = 0.5$. By which factor is their variance around $\bar{\mathbf{w}}$ smaller than at
-# $\psi = 1$? Predict it from {eq}`eq-generators-truncation`, then measure it.
+# Write `truncate(w, mean, psi)` after {eq}`eq-generators-truncation`. You draw 100 latents with $\psi = 0.5$. By which
+# factor is their variance around $\bar{\mathbf{w}}$ smaller than at $\psi = 1$? Predict it, then measure it.
 # ```
 #
 # ```{solution-start} ex-generators-psi
@@ -782,10 +782,52 @@ print(f"one loss: {one_loss:.5f}   non-saturating: {two_losses:.5f}")
 # $\psi^2 = 0.25$: the spread is halved, and the variance is a quarter. This holds in $\mathbf{w}$. In the images it
 # need not hold, because $G_s$ is not linear.
 
+
+# %% tags=["answer"]
+def truncate(w, mean, psi):
+    """Truncate latents.
+
+    Args:
+        w: tensor (N, w_dim), the latents.
+        mean: tensor (w_dim,), the mean latent.
+        psi: number in 0..1.
+
+    Returns:
+        Tensor (N, w_dim).
+    """
+    return mean + psi * (w - mean)
+
+
+# %% tags=["check"]
+def check_truncate():
+    """Say whether `truncate` is right, and what to look at if not."""
+    import torch
+
+    from stylemixseg.feedback import expect
+
+    w = torch.tensor([[3.0, 5.0], [1.0, -1.0]])
+    mean = torch.tensor([1.0, 1.0])
+    for psi, right, hint in (
+        (0.0, [[1, 1], [1, 1]], "at psi = 0 every latent becomes the mean"),
+        (1.0, w, "at psi = 1 nothing changes"),
+        (
+            0.5,
+            [[2, 3], [1, 0]],
+            "psi multiplies the difference from the mean, not the latent",
+        ),
+    ):
+        call = f"truncate(w, mean=[1, 1], psi={psi})"
+        expect(call, truncate(w, mean, psi), right, hint, tolerance=1e-6)
+    print("Right. Every latent moves on a straight line to the mean.")
+
+
+check_truncate()
+
 # %%
 many_z = seeded_z(range(100), generator.z_dim)
+many_w = generator.mapping(many_z)[:, 0]
 variance = {
-    psi: (generator.mapping(many_z, psi)[:, 0] - generator.w_avg)
+    psi: (truncate(many_w, generator.w_avg, psi) - generator.w_avg)
     .square()
     .mean()
     for psi in (0.5, 1.0)
@@ -831,7 +873,7 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # ```{exercise}
 # :label: ex-generators-reach
 # A convolution of 3 by 3 carries information at most one cell further. How far, as a share of the image's side, can
-# the layers from $c$ on carry it all together? Use `sides` and compute it for every $c$. Then test it: change the
+# the layers from $c$ on carry it all together? Write `reach(layer_sides, cutoff)`. Then test it: change the
 # features of one cell before layer $c$ of `network`, and find how far away the image changes.
 # ```
 #
@@ -848,12 +890,39 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # than the sum says. And the sum is only a limit: trained networks need not use it.
 
 
-# %%
+# %% tags=["answer"]
 def reach(layer_sides, cutoff):
-    """Share of the image's side that layers from the cutoff on can cross."""
+    """How far the layers from a cutoff on can carry information.
+
+    Args:
+        layer_sides: list of int, cells per side of each layer's grid.
+        cutoff: number of the first layer that counts.
+
+    Returns:
+        The distance as a share of the image's side.
+    """
     return sum(1 / side for side in layer_sides[cutoff:])
 
 
+# %% tags=["check"]
+def check_reach():
+    """Say whether `reach` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    for cutoff, right, hint in (
+        (2, 1 / 8 + 1 / 16, "each layer from the cutoff on adds one cell"),
+        (3, 1 / 16, "the layer with the number of the cutoff counts, too"),
+        (4, 0, "at the number of layers no layer is left"),
+    ):
+        call = f"reach([4, 8, 8, 16], {cutoff})"
+        expect(call, reach([4, 8, 8, 16], cutoff), right, hint, tolerance=1e-9)
+    print("Right. One cell of a grid with s cells per side is 1 / s.")
+
+
+check_reach()
+
+
+# %%
 def measured_reach(cutoff):
     """The same, seen in the image of `network` when one cell changes."""
     latent = network.mapping(seeded_z(0, network.z_dim))

@@ -21,6 +21,8 @@ EXERCISES = {exercise.label: exercise for exercises in CHAPTERS.values() for exe
 
 # Mistakes that students make: exercise, what of the solution they write otherwise, and a part of the hint they get.
 WRONG = [
+    ("ex-generators-psi", "mean + psi * (w - mean)", "psi * w", "at psi = 0 every latent becomes the mean"),
+    ("ex-generators-reach", "layer_sides[cutoff:]", "layer_sides[cutoff + 1:]", "one cell"),
     ("ex-tour-rule", "height // 2, width // 2", "0, 0", "the middle is at row H // 2"),
     ("ex-tour-rule", "np.arange(k) == ", "", "one truth value per cluster"),
     ("ex-mixing-three", "(coarse, mix_styles(middle, fine, high), low)", "(mix_styles(coarse, middle, high), fine, low)",
