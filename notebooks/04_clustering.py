@@ -21,8 +21,8 @@
 #
 # - State what K-means minimises, and run it on the pixels of a style summary tensor (equation 2 of the paper).
 # - See what the number of clusters $k$ does.
-# - Know two defaults of the library faiss that a user does not notice: it sub-samples, and it starts once, at random.
-#   Measure both effects.
+# - Know two defaults of the library faiss that a user does not notice, and measure the effect of each: it sub-samples,
+#   and it starts only once, at random.
 # - Get finer parts with a larger $k$, and a soft mask from the distances.
 # - Compare the colour spaces LAB and RGB in pictures.
 #
@@ -206,8 +206,8 @@ image_grid(
 # The paper uses the K-means of faiss {cite}`johnson2019`, and so do we. It is fast, but its defaults were made for
 # searching millions of vectors. It works in these steps:
 #
-# 1. It keeps at most `max_points_per_centroid` points per centroid, 256 by default, and draws them at random. With
-#    $k = 3$ these are 768 pixels of an image of a million. No message says so.
+# 1. It keeps at most `max_points_per_centroid` points per centroid, 256 by default, and draws them at random without a
+#    message. With $k = 3$ these are 768 pixels of an image of a million.
 # 2. The first centroids are $k$ of these points, drawn at random.
 # 3. It runs 25 iterations of Lloyd's algorithm, whether they have converged or not.
 # 4. With `nredo` above 1 it repeats steps 2 and 3 and keeps the run with the smallest $J$ *on the sub-sample*.

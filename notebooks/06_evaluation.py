@@ -159,8 +159,9 @@ image_row(
 #
 # One image says little, so IoU is averaged over many. There are two common methods:
 #
-# - **Mean over images**: compute one IoU per image, then take their mean. Every image has the same weight.
-# - **Dataset-level**: sum TP, FP, FN and TN over all images, then compute one IoU. Every pixel has the same weight.
+# - **Mean over images**: compute one IoU per image, then take their mean, so that every image has the same weight.
+# - **Dataset-level**: sum TP, FP, FN and TN over all images, then compute one IoU, so that every pixel has the same
+#   weight.
 #
 # The two give different numbers. As an example, take two made-up images of 100 by 100 pixels: in one the object is
 # large and segmented well, in the other it is small and segmented badly.

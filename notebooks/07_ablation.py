@@ -502,7 +502,7 @@ for w in latents:
     ):
         two[title].append(kmeans(summary_from_images(pixels, space), 2).labels)
 
-# %% mystnb={"image": {"alt": "Rows of faces, each with its two clusters from RGB, the mask made from them, the two clusters from brightness alone, and the two clusters from LAB with their mask"}, "figure": {"caption": "k = 2. The two clusters from RGB, the mask that the saliency rule makes of them, the two clusters from brightness alone, and the same from LAB. An undimmed image without an outline means that both clusters exceeded the threshold, so everything is called foreground.", "name": "fig-two-clusters"}}
+# %% mystnb={"image": {"alt": "Rows of faces, each with its two clusters from RGB, the mask made from them, the two clusters from brightness alone, and the two clusters from LAB with their mask"}, "figure": {"caption": "For k = 2, from left to right: the query, the two clusters from RGB, the mask that the saliency rule makes of them, the two clusters from brightness alone, and the same from LAB. An undimmed image without an outline means that both clusters exceeded the threshold, so everything is called foreground.", "name": "fig-two-clusters"}}
 saliency = RULES["saliency"]
 image_grid(
     [
