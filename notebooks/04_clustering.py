@@ -29,7 +29,7 @@
 # **Prerequisites**
 #
 # - [The style summary tensor](03_style_summary_tensor.ipynb): what $\mathbf{X}_s$ holds.
-# - K-means, as taught in a first course of machine learning.
+# - K-means as in a first course of machine learning.
 #
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less if another chapter has already stored its
 # style-mixed images.
