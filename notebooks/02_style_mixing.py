@@ -14,14 +14,14 @@
 # %% [markdown]
 # # Style mixing
 #
-# One image's layout, another image's colours: how the layers of a generator make this possible.
+# How the layers of a generator make it possible to combine the layout of one image with the colours of another.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Mix two latents at a cutoff $c$, and state the formula (section 3.1 of the paper).
 # - Say which layer works on which grid, and see what each grid holds.
-# - Follow a mixed image from the style image to the query as $c$ grows, and measure the way.
+# - Follow a mixed image from the style image to the query as $c$ grows, and measure its distance from both.
 # - Say why the styles are drawn once and shared by all queries.
 # - See what truncation does to styles.
 #
@@ -29,7 +29,8 @@
 #
 # - [The tour](01_tour.ipynb): the latents $\mathbf{z}$ and $\mathbf{w}$, truncation.
 #
-# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less if another chapter has already stored its
+# style-mixed images.
 # :::
 
 # %% tags=["parameters", "remove-cell"]
@@ -63,8 +64,8 @@ P, generator, recorder, folder = start_chapter(
 # Style mixing began as a regulariser of StyleGAN {cite}`karras2019`: some training images were made from two latents,
 # so that adjacent layers could not rely on sharing one. The paper {cite}`feng2023` uses it on the finished generator.
 #
-# Take two layered latents, $\mathbf{w}_0$ and $\mathbf{w}_1$. Each has $l$ rows, one for each layer of the synthesis
-# network $G_s$. Choose a *cutoff* $c \in \{0, \dots, l\}$, and put together
+# Take two layered latents, $\mathbf{w}_0$ and $\mathbf{w}_1$. Each has $l$ rows, one per layer of the synthesis network
+# $G_s$. Choose a *cutoff* $c \in \{0, \dots, l\}$, and put together
 #
 # ```{math}
 # :label: eq-mixing
@@ -93,7 +94,7 @@ X_0, X_1, X_01 = (
     query_image(generator, w, P.method.resolution) for w in (w0, w1, w01)
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell a layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Three images beside bars of two colours: the query with a bar of one colour, the style image with a bar of the other, and the mix, whose bar changes colour at the cutoff"}, "figure": {"caption": "Style mixing, after Figure 4 of the paper. Each bar is a layered latent, one cell per layer, the first layer at the bottom. The mix has the structure latent's rows (blue) below c and the style latent's rows (orange) from c on.", "name": "fig-mixing"}}
 figure, axes = plt.subplots(
     1, 6, figsize=(7, 2.1), width_ratios=[1, 6] * 3, layout="constrained"
 )
@@ -125,10 +126,10 @@ figure
 # %% [markdown]
 # ## From one end to the other
 #
-# What does $c$ do? At $c = 0$ no row of the query is left, so the outcome is the style image. At $c = l$ every row is
-# the query's. Both must hold exactly, for latents and for pixels. We check that, with one style for each example
-# query. The pixels also come by a second way: `style_mixed_images` runs the layers below $c$ only once for all styles
-# of a query, and so saves time.
+# What does $c$ do? At $c = 0$ no row of the query is left, so the result is the style image. At $c = l$ every row is
+# the query's, so the result is the query. Both must hold exactly, for latents and for pixels, and we check this with
+# one style for each example query. We also compute the pixels by a second method, which must agree with the first:
+# `style_mixed_images` runs the layers below $c$ only once for all styles of a query, and so saves time.
 
 # %% tags=["remove-output"]
 # query i with style i: no image takes part twice
@@ -173,7 +174,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "Rows of images; in each row the picture turns step by step from the style image on the left into the query on the right, first in layout and last in colour"}, "figure": {"caption": "Changing c, as in Figure 5 of the paper. Left: the style image. Right: the query. The layout becomes the query's early, the colours become the query's late.", "name": "fig-cutoffs"}}
+# %% mystnb={"image": {"alt": "Rows of images; in each row the image turns step by step from the style image on the left into the query on the right, first in layout and last in colour"}, "figure": {"caption": "Changing c, as in Figure 5 of the paper, from the style image on the left to the query on the right. As c grows, the layout becomes the query's early, whereas the colours become the query's late.", "name": "fig-cutoffs"}}
 shown = sorted({0, *P.table4.cutoffs, num_ws})
 image_grid(
     [[images[c] for c in shown] for images in mixed],
@@ -181,12 +182,12 @@ image_grid(
 )
 
 # %% [markdown]
-# Read a row from right to left, as we come from the query. First the colours change and the scene stays. Then, with
-# a smaller $c$, details and shapes change, and at last it is another scene. The method needs the range where the scene
-# stays and the colours change.
+# Read a row from right to left, that is, beginning with the query. First the colours change while the scene stays. With
+# a smaller $c$, details and shapes change as well, and in the end the scene is another one. The method needs the range
+# in which the scene stays and the colours change.
 #
-# Move the slider to see it for the first pair. It shows the query, the style-mixed image at the chosen $c$, and the
-# style image. It steps by two layers, since two layers share a grid (see below).
+# Move the slider to see this for the first pair. It shows the query, the style-mixed image at the chosen $c$, and the
+# style image. It moves in steps of two layers, because two layers share a grid (see below).
 
 # %% tags=["hide-input"]
 side = min(256, check_resolution(P.method.resolution, generator.resolution))
@@ -211,9 +212,9 @@ picture_slider(
 # %% [markdown]
 # ## How far, in numbers
 #
-# How far is the style-mixed image from the query, and how far from the style image? A simple distance will do: the mean
-# absolute difference of the pixels, over the three channels, in the 256 levels of an 8-bit image. This measurement is
-# ours, not the paper's.
+# How far is the style-mixed image from the query, and how far from the style image? As a simple distance we take the
+# mean absolute difference of the pixels, over the three channels, in the 256 levels of an 8-bit image. This measurement
+# is ours and not the paper's.
 
 
 # %%
@@ -248,7 +249,7 @@ for c in cutoffs:
         note="mean absolute, levels",
     )
 
-# %% mystnb={"image": {"alt": "Two curves over the cutoff: the distance from the query falls to zero, the distance from the style image grows from zero"}, "figure": {"caption": "Mean absolute pixel difference of the style-mixed image from the query and from the style image. Bars go from the smallest to the largest pair: they show the spread, not an interval.", "name": "fig-distance"}}
+# %% mystnb={"image": {"alt": "Two curves over the cutoff: the distance from the query falls to zero, the distance from the style image grows from zero"}, "figure": {"caption": "Mean absolute pixel difference of the style-mixed image from the query and from the style image. The bars reach from the smallest to the largest value of the pairs, so they show the spread and are not confidence intervals.", "name": "fig-distance"}}
 lines(
     list(cutoffs),
     {
@@ -280,24 +281,24 @@ display(
 )
 
 # %% [markdown]
-# A distance of pixels mostly sees colour. It cannot say whether the scene is the same. Where one must stop is a
-# question about masks, and the [ablation](07_ablation.ipynb) answers it.
+# The difference of pixels measures mostly colour, so it cannot say whether the scene is still the same. Which cutoff
+# gives good masks is therefore a question of its own, and the [ablation](07_ablation.ipynb) answers it.
 #
 # ## Which layers hold what
 #
-# A StyleGAN2 {cite}`karras2020` begins with a grid of 4 by 4 cells. Layer 0 works on it. Then the grid doubles, and two
-# layers work on each new size. So layer $j$ works on a grid with
+# A StyleGAN2 {cite}`karras2020` begins with a grid of 4 by 4 cells, on which layer 0 works. Then the grid doubles its
+# size again and again, and two layers work at each new size. Layer $j$ therefore works on a grid with
 #
 # ```{math}
 # :label: eq-layer-side
 # \min\bigl(R,\; 4 \cdot 2^{\lceil j / 2 \rceil}\bigr)
 # ```
 #
-# cells a side, where $R$ is the side of the image. MobileStyleGAN {cite}`belousov2021`, the book's face generator,
-# reads its latent in the same order. Its last layer works on half the size, and gives 4 numbers for each colour
-# there, the coefficients of a wavelet, from which the full image follows. So it has two layers fewer than a StyleGAN2
-# of its size, and a cutoff $c$ means the same in both. The toy world has no grids: it counts its layers as a
-# StyleGAN2 of its size would.
+# cells per side, where $R$ is the side of the image. MobileStyleGAN {cite}`belousov2021`, the book's face generator,
+# reads its latent in the same order. Its last layer works at half the size of the image and gives 4 numbers for each
+# colour there, the coefficients of a wavelet transform, from which the full image follows. It therefore has two layers
+# fewer than a StyleGAN2 of its size, and a cutoff $c$ means the same in both. The toy world has no grids, so it counts
+# its layers as a StyleGAN2 of its size would.
 
 
 # %%
@@ -332,8 +333,9 @@ display(
 )
 
 # %% [markdown]
-# What does each grid hold? We can ask the generator: exchange the rows of *one* grid only, leave all others, and look.
-# This is our own experiment. It differs from mixing at a cutoff, where all later layers change as well.
+# What does each grid control? To find out, we exchange the rows of *one* grid only, leave all others as they are, and
+# look at the image. This is our own experiment. It differs from mixing at a cutoff, because there all later layers
+# change as well.
 
 # %%
 exchanged = {}
@@ -348,7 +350,7 @@ change = {
 }
 brightest = max(np.quantile(values, 0.99) for values in change.values())
 
-# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "One grid's layers exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all, with a square root so that small changes show). Coarse grids move and reshape things; finer ones recolour them.", "name": "fig-grids"}}
+# %% mystnb={"image": {"alt": "A row of versions of one image, each with one grid's layers exchanged, and below each a map that is bright where the image changed"}, "figure": {"caption": "Top: the layers of one grid exchanged at a time, from coarse to fine. Bottom: where the image changed (white is much; one scale for all, with a square root so that small changes show). Coarse grids move and reshape objects, whereas finer ones recolour them.", "name": "fig-grids"}}
 image_grid(
     [
         list(exchanged.values()),
@@ -379,8 +381,9 @@ display(
 # %% [markdown]
 # ## Many styles
 #
-# One style-mixed image tells little: two things may look alike in it by chance. So the method draws $n$ style latents
-# $\mathbf{w}_1, \dots, \mathbf{w}_n$, and makes $n$ images of each query. This is the heart of the paper, its Figure 2.
+# One style-mixed image tells little, because two objects may look alike in it by chance. The method therefore draws $n$
+# style latents $\mathbf{w}_1, \dots, \mathbf{w}_n$, and makes $n$ images of each query. This is the central idea of the
+# paper, shown in its Figure 2.
 
 # %% tags=["remove-output"]
 queries = latents[:3]
@@ -391,7 +394,7 @@ style_images = [
     for w in styles[:columns].split(1)
 ]
 
-# %% mystnb={"image": {"alt": "A top row of style images; below, one row for each query, whose layout stays along the row while its colours follow the column's style"}, "figure": {"caption": "Shared styles. Top row: the style images. Below: each query (left) in each style. Along a row things stay where they are. Down a column the colours are those of one style.", "name": "fig-shared-styles"}}
+# %% mystnb={"image": {"alt": "A top row of style images; below, one row for each query, whose layout stays along the row while its colours follow the column's style"}, "figure": {"caption": "Shared styles. Top row: the style images. Below: each query (left) in each style. Along a row the layout stays the same; down a column the colours are those of one style.", "name": "fig-shared-styles"}}
 image_grid(
     [
         [None, *style_images],
@@ -404,19 +407,19 @@ image_grid(
 )
 
 # %% [markdown]
-# Follow one thing along its row. All its pixels change together. Another thing changes too, but in its own way. The
-# paper's words: pixels "vary consistently within the same semantic segment but differently across them".
+# Follow one object along its row: all its pixels change together. Another object changes as well, but differently. In
+# the paper's words, pixels "vary consistently within the same semantic segment but differently across them".
 #
 # ### Why the styles are drawn once
 #
-# We draw the $n$ styles once, from a fixed seed, and use them for every query. The paper does not say what it does. Our
-# reasons:
+# We draw the $n$ styles once, from a fixed seed, and use them for every query. The paper does not say whether it does
+# the same. We have three reasons:
 #
-# - *A run can be repeated.* Generator, $n$ and seed fix all style-mixed images.
-# - *Images can be compared.* The colour of a pixel in style $i$ then means the same in all images. With new styles for
-#   each query, the numbers of two images would have nothing in common.
-# - *A change of $n$ changes nothing else.* The first styles of a larger draw are those of a smaller one
-#   (up to rounding):
+# - *A run can be repeated*, because the generator, $n$ and the seed determine all styles.
+# - *Images can be compared*, because the colour of a pixel in style $i$ then means the same in all images. With new
+#   styles for each query, the numbers of two images would have nothing in common.
+# - *A change of $n$ changes nothing else*, because the first styles of a larger draw are those of a smaller one (up to
+#   rounding):
 
 # %%
 assert torch.allclose(
@@ -424,13 +427,14 @@ assert torch.allclose(
 )
 
 # %% [markdown]
-# The draw-back is that a poor set of styles is poor for all queries at once. Another seed of the styles shows whether
-# that matters.
+# The drawback is that an unfavourable set of styles affects all queries at once. Whether this matters can be seen by
+# repeating a run with another seed of the styles.
 #
 # ## Truncated styles
 #
-# Queries are drawn with truncation, since it gives usual pictures. Should the styles be, too? Truncation pulls all of
-# them towards one mean style, so they differ less. Less difference means less to tell things apart by.
+# The queries are drawn with truncation, because it makes the images look more natural. Should the styles be truncated,
+# too? Truncation pulls all of them towards one mean style, so they differ less from one another. The less they differ,
+# the harder it is to tell regions apart.
 
 # %% tags=["remove-output"]
 mild = draw_style_latents(
@@ -439,7 +443,7 @@ mild = draw_style_latents(
 mild_stack = cached_stack(generator, w0, mild, P.method.plan)
 wild_stack = stacks[0][:columns]  # the same z with psi = 1
 
-# %% mystnb={"image": {"alt": "Two rows of versions of one image: the upper row in varied colours, the lower row in calmer and more similar ones"}, "figure": {"caption": "The same styles at psi = 1 (top) and psi = 0.5 (bottom). Below all images draw closer to one mean style.", "name": "fig-style-truncation"}}
+# %% mystnb={"image": {"alt": "Two rows of versions of one image: the upper row in varied colours, the lower row in calmer and more similar ones"}, "figure": {"caption": "The same styles at psi = 1 (top) and psi = 0.5 (bottom). In the lower row all images are closer to one mean style.", "name": "fig-style-truncation"}}
 image_grid(
     [list(wild_stack), list(mild_stack)], row_titles=["psi = 1.0", "psi = 0.5"]
 )
@@ -471,8 +475,8 @@ display(
 )
 
 # %% [markdown]
-# We therefore draw styles with $\psi = 1$, whatever the queries have. A style may look odd; only its colours matter
-# here. The paper does not state its $\psi$.
+# We therefore draw styles with $\psi = 1$, whatever truncation the queries have. A style image may then look unnatural,
+# but this does no harm, because the method uses only its colours. The paper does not state its $\psi$.
 #
 # ## Exercises
 #
@@ -590,8 +594,8 @@ image_row(
 #
 # - The style-mixed image $\mathbf{X}_{01}$ has rows $0 \dots c-1$ of the structure latent and the other rows of the
 #   style latent. $c = 0$ gives the style image, $c = l$ the query, exactly.
-# - Layers work on grids that grow from 4 by 4. Coarse grids hold the layout, finer ones the colours.
-# - At a middle cutoff the scene is the query's, and much of the difference in colour is still there.
+# - The layers work on grids that grow from 4 by 4 cells. Coarse grids control the layout, finer ones the colours.
+# - At a middle cutoff the scene is the query's, and much of the difference in colour remains.
 # - The styles are drawn once, with $\psi = 1$, and shared by all queries.
 
 # %% tags=["remove-cell"]

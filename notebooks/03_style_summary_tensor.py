@@ -14,16 +14,17 @@
 # %% [markdown]
 # # The style summary tensor
 #
-# Each pixel's colours in all styles, side by side: the numbers that tell things apart.
+# The style summary tensor lists the colours of each pixel in all styles. These are the numbers by which the method
+# tells regions apart.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Build the style summary tensor $\mathbf{X}_s$ by hand, and say what each of its numbers is.
-# - See and measure that pixels of one part vary together, and pixels of different parts do not.
+# - See and measure that pixels of one part vary together, whereas pixels of different parts do not.
 # - Say what the colour space LAB is, and convert to it.
-# - Tell the paper's word *correlation* from what it computes, and compare the two.
-# - Estimate the memory that $\mathbf{X}_s$ takes, and follow the agreement as $n$ grows.
+# - Distinguish the paper's word *correlation* from what the paper computes, and compare the two.
+# - Estimate the memory that $\mathbf{X}_s$ takes, and see how the agreement with the reference changes as $n$ grows.
 #
 # **Prerequisites**
 #
@@ -31,7 +32,8 @@
 # - The Euclidean distance and the correlation coefficient. The colour space LAB is explained here; ten minutes more on
 #   it are in its [refresher](../refreshers/lab.md).
 #
-# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less if another chapter has already stored its
+# style-mixed images.
 # :::
 
 # %% tags=["parameters", "remove-cell"]
@@ -122,8 +124,8 @@ diagrams.pixel_to_row(
 )
 
 # %% [markdown]
-# No number was changed. They stand in another order: numbers $3i$ to $3i + 2$ of a pixel are its colour in image $i$
-# (we count from 0). The package does the same and scales RGB to 0..100.
+# No number was changed, only the order: numbers $3i$ to $3i + 2$ of a pixel are its colour in image $i$ (we count from
+# 0). The package does the same, and also scales RGB to 0..100.
 
 # %%
 from stylemixseg.summary import summary_from_images
@@ -137,13 +139,14 @@ assert np.allclose(
 )
 
 # %% [markdown]
-# So a pixel has become a point in a space of $3n$ dimensions. Where it lies in the image is not among its coordinates.
+# Each pixel has thus become a point in a space of $3n$ dimensions. Its position in the image is not among its
+# coordinates.
 #
 # ## Pixel barcodes
 #
-# Now look at single pixels. We take the largest parts that the reference knows in this image, three at most, and in
-# each part two pixels some way apart, both well inside. The reference only chooses *where we look*. The method never
-# sees it.
+# Now we look at single pixels. We take the largest parts that the reference distinguishes in this image, three at most,
+# and in each part two pixels that lie some distance apart, both well inside the part. The reference serves only to
+# choose *where we look*; the method never sees it.
 
 # %%
 from stylemixseg.metrics import trimap_band
@@ -219,12 +222,13 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# In a single column two parts may well have one colour. Over all columns they hardly can. That is why many styles help.
+# In a single column two parts may well have the same colour, but they hardly can in all columns. This is why many
+# styles help.
 #
-# Two pixels of one part are not equal either: light falls on one side, a part may have stripes, and a reference may
-# call two things by one name. What counts is that differences within a part are small beside those between parts. To
-# measure that, draw many pairs of pixels at random from each example image. Sort them by whether the reference puts
-# both into one part, and compare.
+# Two pixels of one part are not equal either, because light falls on one side, a part may have stripes, and a reference
+# may use one name for two objects. What matters is that the differences within a part are small compared with those
+# between parts. To measure this, we draw many pairs of pixels at random from each example image, sort them by whether
+# the reference puts both into one part, and compare the two groups.
 
 # %%
 PAIRS = 4000
@@ -319,24 +323,25 @@ display(
 )
 
 # %% [markdown]
-# The two groups differ clearly, and they overlap. A clustering can therefore work, and it cannot be perfect.
+# The two groups differ clearly, but they overlap. A clustering can therefore work, but it cannot be perfect.
 #
 # ## RGB and LAB
 #
-# The distance between two pixels depends on how colours become numbers. In *RGB*, the three numbers say how much red,
-# green and blue light there is. Equal steps in RGB do not look equally large. And when light falls on a thing, all
-# three numbers grow at once.
+# The distance between two pixels depends on how colours are represented by numbers. In *RGB*, the three numbers say how
+# much red, green and blue light there is. This has two drawbacks: equal steps in RGB do not look equally large, and
+# when light falls on an object, all three numbers grow at once.
 #
-# *CIE LAB* was made so that equal distances look about equally different. $L^*$ is the lightness, from 0 (black) to 100
-# (white). $a^*$ goes from green to red, $b^*$ from blue to yellow; both are 0 for grey. The way from RGB has three
-# steps:
+# *CIE LAB* was designed so that equal distances look about equally different. $L^*$ is the lightness, from 0 (black) to
+# 100 (white). $a^*$ goes from green to red, $b^*$ from blue to yellow; both are 0 for grey. The conversion from RGB has
+# three steps:
 #
 # 1. Undo the gamma curve of the file, so that numbers are proportional to light.
 # 2. A 3 by 3 matrix gives the CIE coordinates $X, Y, Z$. Divide by those of white (D65, daylight): $x, y, z$.
 # 3. With $f(t) = \sqrt[3]{t}$ (and a straight line near 0), $L^* = 116 f(y) - 16$, $a^* = 500\,(f(x) - f(y))$,
 #    $b^* = 200\,(f(y) - f(z))$.
 #
-# The cube root is what imitates the eye. We write it down once, to check the package's conversion.
+# The cube root imitates how the eye responds to light. We write the conversion out once, in order to check the
+# package's.
 
 # %%
 from stylemixseg.colors import to_color_space
@@ -376,7 +381,7 @@ if find_spec("skimage"):
     checked += f" From scikit-image's `rgb2lab`: {difference:.1e}."
 display(Markdown(checked))
 
-# %% mystnb={"image": {"alt": "An image and its three LAB channels as grey pictures: one shows light and shadow, the two others show the colours with little shading"}, "figure": {"caption": "A query and its LAB channels (a* and b*: mid-grey is 0). Light and shadow go mostly into L*. The hue goes into a* and b*.", "name": "fig-lab"}}
+# %% mystnb={"image": {"alt": "An image and its three LAB channels as grey images: one shows light and shadow, the two others show the colours with little shading"}, "figure": {"caption": "A query and its LAB channels (a* and b*: mid-grey is 0). Light and shadow appear mostly in L*, whereas the hue appears in a* and b*.", "name": "fig-lab"}}
 image_row(
     [
         images[0],
@@ -387,24 +392,26 @@ image_row(
 )
 
 # %% [markdown]
-# Both have their place in the paper. Section 4.6 finds that RGB clusters follow highlights, that is, spots where a
-# surface mirrors the light, and that LAB is better (Table 4). [Clustering](04_clustering.ipynb) shows both in
-# pictures, and the [ablation](07_ablation.ipynb) measures them. K-means does not care about the scale of all numbers
-# together, so 0..100 for RGB changes nothing but makes the two comparable.
+# The paper compares both colour spaces. Section 4.6 finds that RGB clusters follow highlights, that is, spots where a
+# surface mirrors the light, and that LAB is better (Table 4). [Clustering](04_clustering.ipynb) shows the clusters of
+# both, and the [ablation](07_ablation.ipynb) measures them. K-means finds the same clusters if all numbers are
+# multiplied by one factor, so scaling RGB to 0..100 changes no result; it only makes the distances in the two spaces
+# comparable.
 #
 # ## Correlation, in words and in code
 #
-# The paper says "correlation" throughout: "the correlation of a set of pixels belonging to the same semantic segment
-# do not change". But equation 2 runs K-means on the colours themselves, and K-means compares by Euclidean distance.
-# The two are not the same:
+# The paper says "correlation" throughout: "the correlation of a set of pixels belonging to the same semantic segment do
+# not change". However, equation 2 runs K-means on the colours themselves, and K-means compares points by Euclidean
+# distance, which is not the same as correlation. Three versions show the difference:
 #
-# - *raw*: the colours, as the paper computes. Two pixels are near when their colours are near in every style.
-# - *centred*: take each channel's mean over the $n$ images away from each pixel. What is left is how its colour
-#   *changes*. A shadow that all styles share no longer counts.
+# - *raw*: the colours, as the paper computes. Two pixels are near if their colours are near in every style.
+# - *centred*: from the colours of each pixel, subtract the mean of each channel over the $n$ images. What remains is
+#   how its colour *changes*, so a shadow that all styles share no longer counts.
 # - *centred, length 1*: divide by the length as well. Half the squared distance is then one minus the correlation, so
 #   this is what the paper's word says.
 #
-# The last two are **our own experiment**. Everything else stays as it is: the same images, $k$, rules and reference.
+# The last two are **our own experiment**, in which everything else stays the same: the images, $k$, the rules and the
+# reference.
 
 # %% tags=["remove-output"]
 from stylemixseg.clustering import kmeans
@@ -444,7 +451,7 @@ scores = {
     for name, labels in maps.items()
 }
 
-# %% mystnb={"image": {"alt": "Rows of query images with three cluster maps each: from raw colours, from centred colours, and from centred colours of length one"}, "figure": {"caption": "Cluster maps from raw colours (the paper's way), from colour changes, and from colour changes of length 1. Colours are by size and do not carry over from map to map.", "name": "fig-centred"}}
+# %% mystnb={"image": {"alt": "Rows of query images with three cluster maps each: from raw colours, from centred colours, and from centred colours of length one"}, "figure": {"caption": "Cluster maps from raw colours (the paper's method), from colour changes, and from colour changes of length 1. Colours number the clusters by size, so they do not correspond between maps.", "name": "fig-centred"}}
 image_grid(
     [
         [image, *(clusters_to_color(maps[name][i]) for name in variants)]
@@ -482,14 +489,14 @@ display(
 )
 
 # %% [markdown]
-# So few images cannot rank the three. They can show that it is a choice, and what it changes. Centred maps may cut
-# one thing along its light side and its shadow side: the direction of the light is a part of the style, so the two
-# sides change each in its own way, though their mean colours are alike. Raw colours keep the mean colour as a second
-# clue. We stay with them, as the paper does.
+# So few images cannot rank the three versions, but they show that there is a choice, and what it changes. Centred maps
+# may divide one object into its lit side and its shadow side: the direction of the light is a part of the style, so the
+# two sides change differently, although their mean colours are alike. Raw colours keep the mean colour as a second cue,
+# and therefore we use them, as the paper does.
 #
 # ## Memory
 #
-# $\mathbf{X}_s$ holds $3n$ numbers of 4 bytes at each pixel. That grows with the square of the resolution.
+# $\mathbf{X}_s$ holds $3n$ numbers of 4 bytes at each pixel, so its size grows with the square of the resolution.
 
 # %% tags=["hide-input"]
 sides = (128, 256, 512, 1024)
@@ -514,11 +521,11 @@ display(
 # %% [markdown]
 # The paper works at 1024 pixels with $n = 50$ and reports 4 GB of GPU memory for the whole method (section 4.1).
 #
-# The numbers need not all be in memory at once. `style_summary` keeps the style-mixed images as bytes, a quarter of the
-# memory, and works out the colours of those pixels that K-means asks for; the clusters are the same. The *plan* says how
-# the images are made: the cutoff, the colour space, and the resolution, to which each image is averaged down as it comes.
-# A mask at 256 pixels has coarser edges;
-# [compositing](09_compositing.ipynb) shows them.
+# The numbers need not all be in memory at once. `style_summary` keeps the style-mixed images as bytes, which takes a
+# quarter of the memory, and computes the colours of only those pixels that K-means asks for; the clusters are the same.
+# The *plan* says how the images are made: the cutoff, the colour space, and the resolution, to which each image is
+# averaged down as soon as it is generated. A low resolution saves memory, too, but a mask at 256 pixels has coarser
+# edges; [compositing](09_compositing.ipynb) shows them.
 
 # %%
 from stylemixseg.mixing import style_mixed_images
@@ -533,8 +540,8 @@ print(f"{as_bytes.images.nbytes:,} bytes in place of {at_hand.nbytes:,}")
 # %% [markdown]
 # ### With the query or without
 #
-# Should $\mathbf{X}_0$ itself be among the images? The paper does not say. `include_query=True` appends it; we leave
-# it out. One more image in $n$ can hardly matter. Does it?
+# Should $\mathbf{X}_0$ itself be among the images? The paper does not say. `include_query=True` appends it, whereas by
+# default it is left out. One more image among $n$ should hardly matter, and the table below shows whether it does.
 
 # %% tags=["hide-input"]
 with_query = [
@@ -575,9 +582,10 @@ display(
 # %% [markdown]
 # ## How many styles?
 #
-# The paper sets $n = 50$ and gives no reason. Each style costs a synthesis, so it is worth knowing what it brings.
-# First the pairs of pixels from above. Take a pair within one part and a pair from different parts: how often is the
-# first one nearer? By chance that would be one half. We use the first $n'$ styles, for growing $n'$ up to $n$.
+# The paper sets $n = 50$ and gives no reason. Each style costs one synthesis, so it is worth knowing how much it
+# contributes. We begin with the pairs of pixels from above. Take a pair within one part and a pair from different
+# parts: how often are the two pixels of the first pair nearer to each other? By chance this would be one half. We use
+# the first $n'$ styles, for growing $n'$ up to $n$.
 
 
 # %%
@@ -604,7 +612,7 @@ for place, m in enumerate(sizes):
         n=len(X),
     )
 
-# %% mystnb={"image": {"alt": "A curve over the number of styles, with bars for the spread over images: how often a pair of pixels within a part is nearer than a pair between parts"}, "figure": {"caption": "How often two pixels of one part are nearer to one another than two pixels of different parts, with the first n' styles. Bars go from the worst to the best image.", "name": "fig-nearer-n"}}
+# %% mystnb={"image": {"alt": "A curve over the number of styles, with bars for the spread over images: how often a pair of pixels within a part is nearer than a pair between parts"}, "figure": {"caption": "How often two pixels of one part are nearer to one another than two pixels of different parts, with the first n' styles. The bars reach from the worst to the best image.", "name": "fig-nearer-n"}}
 lines(
     sizes,
     {"one part nearer": nearer.mean(0)},
@@ -614,9 +622,10 @@ lines(
 )
 
 # %% [markdown]
-# Such a share says little about the pairs that decide, those of two parts that look alike. So look at masks. We
-# cluster with $n'$ styles and score the clusters with the oracle. Which styles they are matters when they are few, so
-# we repeat it with up to three sets of $n'$ different styles, and take the mean for each image.
+# This share says little about the pairs that decide, which are those of two parts that look alike. We therefore look at
+# masks as well: we cluster with $n'$ styles and score the clusters with the oracle. If the styles are few, it matters
+# which ones they are, so we repeat this with up to three sets of $n'$ different styles, and take the mean for each
+# image.
 
 # %% tags=["remove-output"]
 agreed = np.empty((len(X), len(sizes)))  # (images, sizes): mIoU of the oracle
@@ -649,7 +658,7 @@ for place, m in enumerate(sizes):
         note=f"{set_counts[place]} sets of styles",
     )
 
-# %% mystnb={"image": {"alt": "A curve of the agreement with the reference over the number of styles, with bars for the spread over images"}, "figure": {"caption": "Agreement of the clusters with the reference (mIoU of the oracle) for growing numbers of styles. Bars go from the worst to the best image.", "name": "fig-miou-n"}}
+# %% mystnb={"image": {"alt": "A curve of the agreement with the reference over the number of styles, with bars for the spread over images"}, "figure": {"caption": "Agreement of the clusters with the reference (mIoU of the oracle) for growing numbers of styles. The bars reach from the worst to the best image.", "name": "fig-miou-n"}}
 lines(
     sizes,
     {"oracle": agreed.mean(0)},
@@ -671,8 +680,9 @@ display(
 )
 
 # %% [markdown]
-# The first few styles bring most of what there is to gain; later ones add little. That is for these few images and
-# with the best choice of clusters, which forgives much. The paper's 50 are on the safe side.
+# The first few styles bring most of the gain, and later ones add little. This holds for these few images and for the
+# oracle, which is more forgiving than a rule because it looks at the reference. The paper's 50 styles are on the
+# safe side.
 #
 # ## Exercises
 #
@@ -835,11 +845,12 @@ display(Markdown(f"{needed} of {3 * n} components carry 95 % of the variance."))
 # ## Summary
 #
 # - $\mathbf{X}_s$ holds, for each pixel, its colours in the $n$ style-mixed images: $3n$ numbers.
-# - Pixels of one part have similar rows; those of different parts differ in many styles. The groups overlap.
-# - LAB separates lightness from colour, and makes distances fit what we see.
-# - The paper speaks of correlation and computes Euclidean distances of colours. Centring and scaling give the
-#   correlation.
-# - $\mathbf{X}_s$ can be streamed. It takes $12n$ bytes a pixel.
+# - Pixels of one part have similar rows, whereas those of different parts differ in many styles. The two groups
+#   overlap.
+# - LAB separates lightness from colour, and its distances agree better with what we see.
+# - The paper speaks of correlation but computes Euclidean distances of colours. Centring and scaling to length 1 give
+#   the correlation.
+# - $\mathbf{X}_s$ takes $12n$ bytes per pixel, but it need not be in memory as a whole.
 
 # %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -21,7 +21,8 @@
 #
 # - State what K-means minimises, and run it on the pixels of a style summary tensor (equation 2 of the paper).
 # - See what the number of clusters $k$ does.
-# - Know what the library faiss does without saying so: it sub-samples, and it starts at random. Measure both effects.
+# - Know two defaults of the library faiss that a user does not notice, and measure the effect of each: it sub-samples,
+#   and it starts only once, at random.
 # - Get finer parts with a larger $k$, and a soft mask from the distances.
 # - Compare the colour spaces LAB and RGB in pictures.
 #
@@ -30,7 +31,8 @@
 # - [The style summary tensor](03_style_summary_tensor.ipynb): what $\mathbf{X}_s$ holds.
 # - K-means as in a first course of machine learning, or its [refresher](../refreshers/kmeans.md).
 #
-# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less if another chapter has already stored its
+# style-mixed images.
 # :::
 
 # %% tags=["parameters", "remove-cell"]
@@ -82,11 +84,11 @@ P, generator, recorder, folder = start_chapter(
 # J = \sum_p \lVert \mathbf{x}_p - \boldsymbol{\mu}_{\mathbf{Y}'_p} \rVert^2 .
 # ```
 #
-# The usual way is *Lloyd's algorithm*. It takes turns: give every pixel to the nearest centroid; move every
-# centroid to the mean of its pixels. Neither step can raise $J$, so it settles. It knows nothing of where a
-# pixel lies in the image, nor of the other images.
+# The usual method is *Lloyd's algorithm*, which alternates two steps: assign every pixel to the nearest centroid, then
+# move every centroid to the mean of its pixels. Neither step can increase $J$, so the algorithm converges. It uses
+# neither the position of a pixel in the image nor the other images.
 #
-# The labels are the *cluster map* $\mathbf{Y}'$. Ours count from 0, and 0 is always the largest cluster.
+# The labels form the *cluster map* $\mathbf{Y}'$. We count from 0, and cluster 0 is always the largest.
 
 # %% tags=["remove-output"]
 from stylemixseg.mixing import draw_style_latents, query_image
@@ -134,8 +136,8 @@ image_row(
 )
 
 # %% [markdown]
-# A centroid is a list of $n$ colours, one for each style. Seen as a strip of colours it shows why the
-# clusters separate: the strips differ in many styles, even where they look alike in some.
+# A centroid is a list of $n$ colours, one for each style. Drawn as a strip of colours, it shows why the clusters
+# separate: the strips differ in many styles, even if they look alike in some.
 
 # %%
 # (k, n, 3)
@@ -161,12 +163,13 @@ figure
 # %% [markdown]
 # ## The number of clusters
 #
-# The paper uses $k=3$ for faces in section 4.1, says "we selected $k=4$" in section 4.6, and uses $k=2$
-# inside boxes round one object. Move the slider: with each step a region splits. A small $k$ joins parts of
-# the object with the background. A large one splits along shading, which does no harm by itself, but leaves
-# more decisions to the foreground rule.
+# The paper uses $k=3$ for faces in section 4.1, says "we selected $k=4$" in section 4.6, and uses $k=2$ inside boxes
+# around one object. Move the slider: with each step a region splits. A small $k$ joins parts of the object with the
+# background. A large $k$ also splits regions along shading, which does no harm by itself but leaves more decisions to
+# the foreground rule.
 #
-# The slider works on this page without Python. It chooses one of pictures that were made beforehand.
+# The slider works on this page without Python, because it only selects one of several images that were computed
+# beforehand.
 
 # %%
 ks = range(2, 9)
@@ -188,9 +191,9 @@ picture_slider(
 )
 
 # %% [markdown]
-# The same as a still picture, for print:
+# Here is the same as a still image, for print:
 
-# %% mystnb={"image": {"alt": "Seven cluster maps of one image, from two clusters to eight; each has finer regions than the one before"}, "figure": {"caption": "Cluster maps of one image for growing k. Colours are by size and do not carry over from one map to the next.", "name": "fig-ks"}}
+# %% mystnb={"image": {"alt": "Seven cluster maps of one image, from two clusters to eight; each has finer regions than the one before"}, "figure": {"caption": "Cluster maps of one image for growing k. Colours number the clusters by size, so they do not correspond between maps.", "name": "fig-ks"}}
 maps_of_ks = [clusters_to_color(labels) for labels in by_k]
 image_grid(
     [[images[0], *maps_of_ks[:3]], maps_of_ks[3:]],
@@ -200,25 +203,25 @@ image_grid(
 # %% [markdown]
 # ## What faiss does
 #
-# The paper uses the K-means of faiss {cite}`johnson2019`, and so do we. It is fast, and its defaults are made
-# for searching millions of vectors. What it does, in order:
+# The paper uses the K-means of faiss {cite}`johnson2019`, and so do we. It is fast, but its defaults were made for
+# searching millions of vectors. It works in these steps:
 #
-# 1. It keeps at most `max_points_per_centroid` points for each centroid, 256 unless told otherwise. With $k = 3$ that
-#    is 768 pixels of an image of a million. Which ones is drawn at random. It says nothing about it.
+# 1. It keeps at most `max_points_per_centroid` points per centroid, 256 by default, and draws them at random without a
+#    message. With $k = 3$ these are 768 pixels of an image of a million.
 # 2. The first centroids are $k$ of these points, drawn at random.
-# 3. It runs 25 Lloyd iterations, whether they have settled or not.
+# 3. It runs 25 iterations of Lloyd's algorithm, whether they have converged or not.
 # 4. With `nredo` above 1 it repeats steps 2 and 3 and keeps the run with the smallest $J$ *on the sub-sample*.
 #
-# After that every pixel is given to its nearest centroid. The paper states neither the number of points, nor
-# of restarts, nor the seed. So two questions are ours to answer: what does sub-sampling cost, and how good is
-# one random start?
+# After that, every pixel is assigned to its nearest centroid. The paper states neither the number of points, nor the
+# number of restarts, nor the seed. We therefore have to answer two questions ourselves: what does sub-sampling cost,
+# and how good is one random start?
 #
 # ### Sub-sampling
 #
-# We train on 256, 1024, 2048 and 8192 points a cluster and on all pixels, from several seeds, and look at
-# three things. First, $J$ over *all* pixels, against the best that training on all of them reached. Second,
-# how far the cluster maps of two seeds agree: the share of equal labels, after the labels of one are renamed
-# for the best match. Third, the time.
+# We train on 256, 1024, 2048 and 8192 points per cluster and on all pixels, from several seeds, and look at three
+# things. The first is $J$ over *all* pixels, compared with the best that training on all of them reached. The second is
+# how far the cluster maps of two seeds agree, that is, the share of equal labels after the labels of one map are
+# renamed for the best match. The third is the time.
 
 
 # %%
@@ -328,7 +331,7 @@ display(
     )
 )
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "Two curves over the number of training points: the error of the objective falls, the time grows"}, "figure": {"caption": "Excess of the objective over all pixels (blue: small dots are single runs, large ones their median; logarithmic above 1 %), and seconds a run (red), by the number of training points a cluster.", "name": "fig-subsampling"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Two curves over the number of training points: the error of the objective falls, the time grows"}, "figure": {"caption": "Excess of the objective over all pixels (blue: small dots are single runs, large ones their median; logarithmic above 1 %), and seconds per run (red), by the number of training points per cluster.", "name": "fig-subsampling"}}
 figure, axis = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 places = np.arange(len(limits))
 for place, name in zip(places, limits):
@@ -384,14 +387,14 @@ display(
 )
 
 # %% [markdown]
-# A small excess is no large matter by itself. But it is noise that a reader of a paper cannot see, and it
-# falls on the pixels at the borders between clusters, where a mask is judged.
+# A small excess matters little by itself. However, it is noise that a reader of a paper cannot see, and it affects the
+# pixels at the borders between clusters, on which the precision of a mask depends.
 #
 # ### One random start
 #
-# Lloyd's algorithm ends in *a* minimum of $J$, and which one depends on the start. If two of the first
-# centroids fall into one region, another region may stay without one. So we compare one start with ten, over
-# many seeds. Each run's $J$ is divided by the lowest that any run reached on that image: 1 is the best known.
+# Lloyd's algorithm ends in a *local* minimum of $J$, and which one depends on the start. If two of the first centroids
+# lie in one region, another region may remain without one. We therefore compare one start with ten, over many seeds.
+# The $J$ of each run is divided by the lowest that any run reached on that image, so 1 is the best known.
 
 # %% tags=["remove-output"]
 START_SEEDS = range(10)
@@ -495,13 +498,14 @@ display(
 # %% [markdown]
 # ### What a bad start does to a mask
 #
-# To see what this means for a mask we need exact truth. The *toy world* has it: a small generator that draws
-# scenes with a dozen layers, six for structure and six for paint, and knows every pixel's object. It was not
-# learnt from photos, so its numbers say how the algorithm behaves, and never how good it is on faces.
+# To see what this means for a mask, we need a reference that is exact. The *toy world* has one: it is a small generator
+# that draws scenes with a dozen layers, six for structure and six for colour, so it knows to which object every pixel
+# belongs. It was not trained on photos, so its numbers say how the algorithm behaves, and never how good it is on
+# faces.
 #
-# The score is that of the *oracle assignment*: each cluster goes to the side on which most of its pixels lie.
-# With these clusters no foreground rule can get more pixels right, so it judges the clusters alone. mIoU is 1
-# for a perfect mask (the [evaluation chapter](06_evaluation.ipynb) defines it).
+# The score is that of the *oracle assignment*, which looks at the true mask: each cluster is assigned to the side on
+# which most of its pixels lie. With these clusters no foreground rule can get more pixels right, so this score judges
+# the clusters alone. mIoU is 1 for a perfect mask (the [evaluation chapter](06_evaluation.ipynb) defines it).
 
 # %% tags=["remove-output"]
 from stylemixseg.generators.zoo import load_generator
@@ -593,7 +597,7 @@ image_row(
 # %% [markdown]
 # ### Our defaults
 #
-# `kmeans` has `restarts=10` and `max_points_per_cluster=2048`. What do ten starts buy, by the table above?
+# `kmeans` has `restarts=10` and `max_points_per_cluster=2048`. What do ten starts bring, according to the table above?
 
 # %% tags=["hide-input"]
 sentences = []
@@ -608,17 +612,18 @@ for k in dict(settings):
 display(Markdown(" ".join(sentences)))
 
 # %% [markdown]
-# So ten restarts take away the very bad runs. They do not promise the best one: where some runs still lie above the
-# mark, the best minimum is one that few starts find, and one seed in several misses it. If a mask looks wrong, try
-# another `kmeans_seed` or more restarts before you blame the method. The cost is ten times that of a run that is
-# short. 2048 points a cluster remove most of the sub-sampling noise, and cost far less than all pixels. Together they
-# take a small part of the time that a learnt generator takes for the style-mixed images. Both are our choice; the
-# paper states neither. To have faiss as it comes, write `kmeans(X_s, k, restarts=1, max_points_per_cluster=256)`.
+# Ten restarts thus remove the very bad runs, but they do not guarantee the best one. Where some runs still lie above
+# this limit, few starts find the best minimum, so one seed in several misses it. If a mask looks wrong, try another
+# `kmeans_seed` or more restarts before you blame the method. Ten restarts take ten times as long as one run, but one
+# run is short. 2048 points per cluster remove most of the sub-sampling noise, and cost far less than all pixels.
+# Together they take a small part of the time that a trained generator needs for the style-mixed images. Both values are
+# our choice, because the paper states neither. To use faiss with its own defaults, write
+# `kmeans(X_s, k, restarts=1, max_points_per_cluster=256)`.
 #
 # ## Finer parts: a larger k
 #
-# Figure 1 of the paper shows eyes and mouths of faces, from $k = 8$ and the saliency rule (section 4.1). It
-# shows them, but never measures them. What does $k = 8$ give here?
+# Figure 1 of the paper shows eyes and mouths of faces, found with $k = 8$ and the saliency rule (section 4.1), but the
+# paper does not measure them. What does $k = 8$ give here?
 
 # %% mystnb={"image": {"alt": "Rows of query images with their cluster maps for a small number of clusters and for eight clusters"}, "figure": {"caption": "Queries with cluster maps at the profile's k (middle) and at k = 8 (right). The new clusters are partly parts of the object, partly shading and parts of the background.", "name": "fig-fine"}}
 fine = [kmeans(summary, 8) for summary in summaries[:3]]
@@ -635,12 +640,12 @@ image_grid(
 )
 
 # %% [markdown]
-# Much of the budget of eight goes to the background and to shading. K-means spends clusters where they lower
-# $J$ most: on large regions with much variance. Small parts, such as eyes, hardly count. Section 3.3 has the
-# answer to that, for objects in scenes: apply the method *inside a box*. No new image is needed, since a crop
-# of $\mathbf{X}_s$ is the summary tensor of the crop. We take a box round the middle of each image.
+# Many of the eight clusters go to the background and to shading, because K-means places clusters where they lower $J$
+# most, which is on large regions with much variance. Small parts, such as eyes, hardly change $J$. Section 3.3 has a
+# remedy, which it uses for objects in scenes: apply the method *inside a box*. This needs no new image, because a crop
+# of $\mathbf{X}_s$ is the summary tensor of the crop. We take a box around the middle of each image.
 
-# %% mystnb={"image": {"alt": "The middle of three images with cluster maps of eight clusters, once computed on the whole image and once inside the box only"}, "figure": {"caption": "A box round the middle: the picture, the map of the whole image with k = 8, and the map of the box alone with k = 8. Inside the box all eight clusters are spent on what it holds.", "name": "fig-box"}}
+# %% mystnb={"image": {"alt": "The middle of three images with cluster maps of eight clusters, once computed on the whole image and once inside the box only"}, "figure": {"caption": "A box around the middle: the image, the map of the whole image with k = 8, and the map of the box alone with k = 8. In the last one, all eight clusters describe what is inside the box.", "name": "fig-box"}}
 top, bottom, left, right = (
     int(0.36 * height),
     int(0.84 * height),
@@ -661,26 +666,27 @@ image_grid(
 )
 
 # %% [markdown]
-# Which of these clusters is an eye is again a question for a foreground rule, now with a map that peaks at
-# the eyes. The [next chapter](05_foreground_rules.ipynb) gives one.
+# Which of these clusters is an eye must again be decided by a foreground rule, now with a saliency map that has its
+# peaks at the eyes. The [next chapter](05_foreground_rules.ipynb) gives one.
 #
 # ## A soft mask from the distances
 #
-# K-means gives hard labels, but it knows more: how near each pixel is to each centroid. Let $r_\mathrm{fg}$
-# be the distance to the nearest foreground centroid, and $r_\mathrm{bg}$ to the nearest background one. Then
+# K-means gives hard labels, but it knows more than these, because it computes how near each pixel is to each centroid.
+# Let $r_\mathrm{fg}$ be the distance to the nearest foreground centroid, and $r_\mathrm{bg}$ the distance to the
+# nearest background one. Then
 #
 # ```{math}
 # :label: eq-confidence
 # q = \frac{r_\mathrm{bg}}{r_\mathrm{fg} + r_\mathrm{bg}}
 # ```
 #
-# is 1 on a foreground centroid, 0 on a background one, and one half where the two are equally far. We call it
-# the *confidence*. It is our addition; the paper uses hard masks only. It is no probability, since nothing
+# is 1 on a foreground centroid, 0 on a background one, and one half where the two are equally far. We call it the
+# *confidence*. It is our addition, whereas the paper uses hard masks only. It is not a probability, because nothing
 # calibrates it.
 #
-# To call clusters foreground we use the corner rule that the next chapter explains.
+# To decide which clusters are foreground, we use the corner rule, which the next chapter explains.
 
-# %% mystnb={"image": {"alt": "For two images: the query, its mask with an outline, the soft mask in greys, and the object blended over a plain colour with the soft mask"}, "figure": {"caption": "Query, hard mask, confidence (white is foreground), and the object on a plain ground with the confidence as alpha. Mid-grey pixels are those that K-means nearly gave to the other side. The query's background shines through in the last column, since a background pixel is seldom exactly on its centroid.", "name": "fig-confidence"}}
+# %% mystnb={"image": {"alt": "For two images: the query, its mask with an outline, the soft mask in greys, and the object blended over a plain colour with the soft mask"}, "figure": {"caption": "Query, hard mask, confidence (white is foreground), and the object on a plain background with the confidence as opacity (alpha). Mid-grey pixels are those that K-means nearly assigned to the other side. The query's background shines through in the last column, since a background pixel is seldom exactly on its centroid.", "name": "fig-confidence"}}
 from stylemixseg.foreground import foreground_clusters
 from stylemixseg.segmenter import confidence
 
@@ -719,12 +725,12 @@ display(
 # %% [markdown]
 # ## LAB and RGB
 #
-# Distances between colours depend on the colour space. In RGB a highlight moves all three channels at once,
-# so brightness dominates. *LAB* has one axis for lightness and two for colour, and is built so that equal
-# distances look about equally different. Section 4.6 finds that RGB clusters follow highlights, and that LAB
-# helps. A look:
+# Distances between colours depend on the colour space. In RGB a highlight changes all three channels at once, so
+# brightness dominates. *LAB* has one axis for lightness and two for colour, and is designed so that equal distances
+# look about equally different. Section 4.6 of the paper finds that RGB clusters follow highlights, and that LAB helps.
+# Here are both on the example queries:
 
-# %% mystnb={"image": {"alt": "Rows of query images with the cluster map from LAB, the cluster map from RGB, and a picture that marks where the two differ"}, "figure": {"caption": "Cluster maps from the same style-mixed images in LAB and in RGB, with RGB's colours matched to LAB's. White: pixels with another label.", "name": "fig-lab-rgb"}}
+# %% mystnb={"image": {"alt": "Rows of query images with the cluster map from LAB, the cluster map from RGB, and an image that marks where the two differ"}, "figure": {"caption": "Cluster maps from the same style-mixed images in LAB and in RGB, with the colours of RGB's clusters matched to LAB's. White marks pixels whose labels differ.", "name": "fig-lab-rgb"}}
 rows, equal = [], []
 for image, stack in zip(images, stacks):
     lab, rgb = (
@@ -961,13 +967,16 @@ display(
 # %% [markdown]
 # ## Summary
 #
-# - K-means on the $3n$ colours of each pixel gives the cluster map $\mathbf{Y}'$. It sees neither place nor meaning.
-# - faiss trains on 256 pixels a cluster from one random start unless told otherwise. The first costs some precision.
-#   The second, now and then, costs the whole mask. Restarts are cheap and take away the worst runs, not every bad one.
-# - A larger $k$ gives finer parts, but K-means spends clusters on large varied regions. A box round the part helps.
-# - The distances give a soft mask for free, uncalibrated.
-# - LAB and RGB give mostly, but not wholly, the same map at this $k$. With two clusters they can part completely, as the
-#   [ablation](07_ablation.ipynb) shows.
+# - K-means on the $3n$ colour values of each pixel gives the cluster map $\mathbf{Y}'$. It knows neither the position
+#   of a pixel nor the meaning of a region.
+# - By default, faiss trains on 256 pixels per cluster from one random start. The sub-sampling costs some precision,
+#   whereas the single start occasionally spoils the whole mask. Restarts are cheap and remove the worst runs, though
+#   not every bad one.
+# - A larger $k$ gives finer parts, but K-means uses its clusters for large regions with much variance. A box around the
+#   part helps, because all clusters then describe what is inside it.
+# - The distances give a soft mask at no extra cost, but it is not calibrated.
+# - LAB and RGB give mostly, but not wholly, the same map at this $k$. With two clusters the maps can differ completely,
+#   as the [ablation](07_ablation.ipynb) shows.
 
 # %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

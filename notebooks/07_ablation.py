@@ -24,7 +24,7 @@
 # - See in cluster maps what too low and too high a cutoff $c$, and too few and too many clusters $k$, do.
 # - Turn sentences of a paper into tests, and run them on its own numbers and on ours.
 # - Separate what the clustering loses from what the foreground rule loses.
-# - Name where our grid departs from the paper's, and look for the cause in pictures and in numbers.
+# - Name where our grid differs from the paper's, and look for the cause in images and in numbers.
 # - Choose $c$ and $k$ for a generator that has no reference.
 #
 # **Prerequisites**
@@ -92,9 +92,9 @@ P, generator, recorder, folder = start_chapter(
 # cutoff $c$, the number of clusters $k$, and the colour space of the style summary tensor. Table 4 gives the mIoU of
 # all combinations on 500 synthetic faces.
 #
-# The next cell runs the grid at the size of this profile. It is what the command `stylemixseg reproduce table4` does.
-# For every query and cutoff the style-mixed images are synthesised once, then clustered in every colour space and for
-# every $k$. Foreground rules and scores cost next to nothing after that.
+# The next cell runs the grid at the size of this profile, as the command `stylemixseg reproduce table4` does. For every
+# query and cutoff the style-mixed images are synthesised once, then clustered in every colour space and for every $k$.
+# After that, the foreground rules and the scores take hardly any time.
 
 # %% tags=["remove-output"]
 result_file = run_ablation(P, folder, generator)
@@ -116,7 +116,8 @@ display(
 # %% [markdown]
 # ## Looking before counting
 #
-# One query under all settings. First, what the cutoff does to a style-mixed image and to the clusters.
+# We begin with one query under all settings. The first figure shows what the cutoff does to a style-mixed image and to
+# the clusters.
 
 # %% tags=["remove-output"]
 from stylemixseg.mixing import draw_style_latents
@@ -131,7 +132,7 @@ by_cutoff = dict(
     )
 )
 
-# %% mystnb={"image": {"alt": "A grid of pictures: each row is a cutoff c, with one style-mixed image and then the cluster maps of the same query for growing k"}, "figure": {"caption": "One style-mixed image and the cluster maps for each cutoff c (rows) and number of clusters k (columns). Down the rows the style-mixed image comes nearer to the query: at the lowest c even its structure may differ, at the highest little but the query's own colours is left to tell clusters apart. Along a row, few clusters may join a part of the object with the background, and many cut both into pieces.", "name": "fig-cutoff-and-k"}}
+# %% mystnb={"image": {"alt": "A grid of images: each row is a cutoff c, with one style-mixed image and then the cluster maps of the same query for growing k"}, "figure": {"caption": "One style-mixed image and the cluster maps for each cutoff c (rows) and number of clusters k (columns). Down the rows the style-mixed image comes nearer to the query: at the lowest c even its structure may differ, whereas at the highest c little but the query's own colours is left to separate the clusters. Along a row, few clusters may join a part of the object with the background, whereas many cut both into pieces.", "name": "fig-cutoff-and-k"}}
 from stylemixseg.mixing import style_mixed_images
 from stylemixseg.settings import MixPlan
 
@@ -153,8 +154,8 @@ image_grid(
 )
 
 # %% [markdown]
-# The same as masks. Move the slider: it changes $c$. On the left is the mask under the saliency rule, in the middle
-# the one under the corner minority rule, and on the right are the clusters that both start from.
+# The next figure shows the masks, and its slider changes $c$. On the left is the mask under the saliency rule, in the
+# middle the one under the corner minority rule, and on the right are the clusters from which both are made.
 
 # %% tags=["hide-input"]
 picture_slider(
@@ -191,8 +192,8 @@ picture_slider(
 # %% [markdown]
 # ## Table 4, as the paper reports it
 #
-# A heatmap shows a table of numbers by colour. First the paper's own. Its rule is saliency, as always on faces
-# (section 4.1).
+# A heatmap shows a table of numbers by colour. The first one has the paper's own numbers. Its rule is saliency, as
+# always on faces (section 4.1).
 
 # %% tags=["hide-input"]
 paper = paper_values()
@@ -233,8 +234,8 @@ shown(reported, "paper reported (Table 4)", SPACES, CUTOFFS, KS)
 # %% [markdown]
 # ## Table 4, as measured here
 #
-# The same rule on our generator, against our reference, on fewer images. The next three heatmaps share one
-# colour scale.
+# The next heatmap is for the same rule on our generator, against our reference, on fewer images. It shares one colour
+# scale with the two that follow.
 
 # %% tags=["hide-input"]
 ours = {name: item.value for name, item in found.items()}
@@ -265,7 +266,7 @@ shown(
 
 # %% [markdown]
 # Corner minority is the paper's rule inside boxes. Here it runs on whole images and looks at the two top corners. The
-# paper has no such table, so there is nothing to set it beside.
+# paper has no such table, so there is nothing to compare it with.
 
 # %% mystnb={"image": {"alt": "Heatmap of the mIoU measured here with the corner minority rule, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, corner minority rule on the same cluster maps.", "name": "fig-table4-corner"}}
 shown(
@@ -278,11 +279,11 @@ shown(
 )
 
 # %% [markdown]
-# Last, the oracle assignment: each cluster goes to the side of the reference that most of its pixels lie on. It is no
-# method, but about the limit of any rule on these clusters. It gets the most pixels right, and not exactly the
-# highest mIoU, so a rule may pass it by a little in a cell.
+# The last heatmap is for the oracle assignment, which assigns each cluster to the side of the reference on which most
+# of its pixels lie. It is not a method, but about the limit of any rule on these clusters. Since it gets the most
+# pixels right, and not exactly the highest mIoU, a rule may exceed it by a little in a cell.
 
-# %% mystnb={"image": {"alt": "Heatmap of the mIoU with the oracle assignment of clusters, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, oracle assignment of the same clusters. It gains from more clusters, up to chance in K-means, because smaller pieces fit the reference better. What a cell has here and lacks above was lost by the rule, and not by the clustering.", "name": "fig-table4-oracle"}}
+# %% mystnb={"image": {"alt": "Heatmap of the mIoU with the oracle assignment of clusters, by cutoff, colour space and k"}, "figure": {"caption": "Measured here, oracle assignment of the same clusters. It gains from more clusters, apart from chance in K-means, because smaller pieces fit the reference better. What a cell has here in excess of the same cell above is the loss of the rule, and not of the clustering.", "name": "fig-table4-oracle"}}
 shown(
     grids["oracle"],
     "measured here, oracle assignment",
@@ -293,9 +294,9 @@ shown(
 )
 
 # %% [markdown]
-# The three grids in one table: their means over all cells, and their best cells. Nobody may choose settings by the
-# best cell and then report it as the result, because the same images would choose and judge. Settings in this project
-# were chosen on other images (*development* seeds).
+# The next table summarises the three grids by their means over all cells and their best cells. One must not choose
+# settings by the best cell and then report it as the result, because the same images would choose and judge. Settings
+# in this project were chosen on other images (*development* seeds).
 
 # %% tags=["hide-input"]
 rows = []
@@ -336,8 +337,9 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # ### What the rule loses
 #
-# Along the cutoff, at this profile's $k$ and colour space. The bars are 95 % intervals over images. All three curves
-# share the same images and clusters, so the gap between two curves is surer than their bars suggest.
+# The next figure follows the cutoff, at this profile's $k$ and colour space. The bars are 95 % intervals over images.
+# All three curves share the same images and clusters, so the gap between two curves is more certain than their bars
+# suggest.
 
 # %% mystnb={"image": {"alt": "Curves of mIoU over the cutoff c for the saliency rule, the corner minority rule and the oracle, with interval bars"}, "figure": {"caption": "mIoU by cutoff for the two rules and for the oracle on the same clusters. The distance from the oracle curve to a rule's curve is what that rule loses; the distance from the oracle to 1 is what the clustering loses.", "name": "fig-rule-loses"}}
 names = {
@@ -391,14 +393,15 @@ header = ["mIoU lost by", "mean of all cells", "range over cells", "images"]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# The rules' rows are the oracle minus the rule; the last row is 1 minus the oracle. Where a rule's loss is the larger
-# one, the clusters know more than the mask shows, and a better way to pick clusters is worth more than better
-# clusters. [The chapter on failures](08_failure_cases.ipynb) looks at single images where this happens.
+# In the rows of the rules, the loss is the oracle's score minus the rule's; in the last row it is 1 minus the oracle's.
+# Where a rule's loss is the larger one, the clusters contain more than the mask shows, so a better way to choose among
+# them is worth more than better clusters. [The chapter on failures](08_failure_cases.ipynb) looks at single images
+# where this happens.
 #
 # ## Where our grid departs from the paper's
 #
-# The setting is not the paper's, so single values may differ. But whole patterns differ as well, and a reproduction
-# must name them. The next table compares the two grids over the cells that both have (saliency rule).
+# Our setting is not the paper's, so single values may differ. However, whole patterns differ as well, and a
+# reproduction must name these. The next table compares the two grids over the cells that both have (saliency rule).
 
 # %% tags=["hide-input"]
 full_files = [folder / "full" / name for name in ("table1.json", "table4.json")]
@@ -465,12 +468,12 @@ else:
 display(Markdown(said))
 
 # %% [markdown]
-# Three divergences, then: two clusters in RGB, the best cutoff, and many clusters. Where does each come from?
+# There are thus three differences: two clusters in RGB, the best cutoff, and many clusters. What is the cause of each?
 #
 # ### Two clusters in RGB: light and dark
 #
-# Look at the clusters. For each example query we make the maps for $k = 2$ in RGB and in LAB, and one more, from
-# *brightness alone*: every style-mixed image is turned to grey before it is clustered.
+# We look at the clusters first. For each example query we make the maps for $k = 2$ in RGB and in LAB, and one more
+# from *brightness alone*, for which every style-mixed image is turned to grey before it is clustered.
 
 # %% tags=["remove-output"]
 from stylemixseg.clustering import kmeans
@@ -500,7 +503,7 @@ for w in latents:
     ):
         two[title].append(kmeans(summary_from_images(pixels, space), 2).labels)
 
-# %% mystnb={"image": {"alt": "Rows of faces, each with its two clusters from RGB, the mask made from them, the two clusters from brightness alone, and the two clusters from LAB with their mask"}, "figure": {"caption": "k = 2. The two clusters from RGB, the mask that the saliency rule makes of them, the two clusters from brightness alone, and the same from LAB. An undimmed image without an outline means that both clusters passed, so everything is called foreground.", "name": "fig-two-clusters"}}
+# %% mystnb={"image": {"alt": "Rows of faces, each with its two clusters from RGB, the mask made from them, the two clusters from brightness alone, and the two clusters from LAB with their mask"}, "figure": {"caption": "For k = 2, from left to right: the query, the two clusters from RGB, the mask that the saliency rule makes of them, the two clusters from brightness alone, and the same from LAB. An undimmed image without an outline means that both clusters exceeded the threshold, so everything is called foreground.", "name": "fig-two-clusters"}}
 saliency = RULES["saliency"]
 image_grid(
     [
@@ -574,24 +577,25 @@ display(
 )
 
 # %% [markdown]
-# On faces this explains the low number, in two steps.
+# On faces this explains the low number, in two steps:
 #
 # - *The clustering.* In RGB the two clusters are light and dark. Skin is light in nearly every style and hair is dark,
-#   so the cut runs through the person: the face goes with a light background, or the hair with a dark one. LAB gives
-#   lightness one axis of three, and more often cuts between person and background. So even the oracle is low for RGB.
-# - *The rule.* Each of two such clusters holds something near the middle, so the mean saliency of both exceeds a
-#   threshold that was chosen at another $k$, and everything is called foreground. A higher threshold would be better
-#   for $k = 2$, but it could not reach more than about the oracle.
+#   so the border between the clusters runs through the person: the face is joined with a light background, or the hair
+#   with a dark one. LAB gives lightness one axis of three, and more often separates the person from the background.
+#   This is why even the oracle is low for RGB.
+# - *The rule.* Each of two such clusters has pixels near the middle, so the mean saliency of both exceeds a threshold
+#   that was chosen at another $k$, and everything is called foreground. A higher threshold would be better for $k = 2$,
+#   but it could not reach more than about the oracle.
 #
-# This does not explain the *paper's* number. Its RGB cell is about as good as its LAB cell, and above our oracle, so the
-# clusters themselves must have been better there. Whether that is due to its generator (in which skin and hair may
-# change brightness more freely), to the scaling of colours, or to K-means, we do not know: neither the code nor the
-# checkpoint was at hand. The paper itself says that RGB clusters follow highlights, which is what we see, only
-# more so.
+# This does not explain the *paper's* number. Its RGB cell is about as good as its LAB cell, and above our oracle, so
+# the clusters themselves must have been better there. Whether this is due to its generator (in which skin and hair may
+# change brightness more freely), to the scaling of colours, or to K-means, we do not know, because neither the code nor
+# the checkpoint was available. The paper itself says that RGB clusters follow highlights, which is what we see here, to
+# a greater extent.
 #
 # ### The best cutoff: how much colour is left
 #
-# A cutoff must leave the scene as it is and change its colours. Measure both, for the query of the pictures above: how
+# A cutoff must leave the scene as it is and change its colours. We measure both, for the query of the images above: how
 # far the *reference's* mask of a style-mixed image agrees with that of the query (the scene), and how far a pixel's
 # colour varies over the styles.
 
@@ -640,18 +644,18 @@ header = [
 display(Markdown(f"{len(few)} styles, one query.\n\n" + table(header, rows)))
 
 # %% [markdown]
-# In our face generator the outline holds even at the lowest cutoff of the table, to within a few hundredths, whereas
-# the colours vary much less at each higher one. So here a low cutoff gives up little and gains variety, and that is why
-# the rows with a low $c$ are good. Figure 2 of the paper shows ample variety at $c = 8$. That its generator decides
-# colours in later layers than ours would explain the shift; without its checkpoint we cannot test it.
+# In our face generator the outline stays the same even at the lowest cutoff of the table, to within a few hundredths,
+# whereas the colours vary much less at each higher one. A low cutoff therefore gives up little here and gains variety,
+# which is why the rows with a low $c$ are good. Figure 2 of the paper shows ample variety at $c = 8$. If its generator
+# decides colours in later layers than ours, this would explain the shift, but without its checkpoint we cannot test it.
 #
-# Our own runs use $c = 6$ all the same. It was chosen between the paper's two best rows, 6 and 8, on development
-# images; 4 was not a candidate. To change it now, because of the grid above, would be to choose on the images that are
-# reported.
+# Our own runs nevertheless use $c = 6$. It was chosen between the paper's two best rows, 6 and 8, on development
+# images; 4 was not a candidate. If we changed it now because of the grid above, we would choose it on the images that
+# are reported.
 #
 # ### Many clusters
 #
-# The oracle tells why ten clusters do better here than four. The table gives means over the colour spaces.
+# The oracle shows why ten clusters do better here than four. The table gives means over the colour spaces.
 
 # %% tags=["hide-input"]
 few_k, many_k = P.method.k, max(P.table4.ks)
@@ -674,32 +678,33 @@ header = ["c"] + [
 display(Markdown(f"{P.table4.queries} images.\n\n" + table(header, rows)))
 
 # %% [markdown]
-# With a high cutoff the styles change little, and few clusters join parts of the person with the background: the
-# oracle falls. Small clusters seldom hold both, so with many clusters it stays high, and the saliency rule keeps most
-# of that. At the lowest cutoffs, where the colours vary most, many clusters bring the rule nothing or harm it.
+# With a high cutoff the styles change little, so few clusters join parts of the person with the background, and the
+# oracle falls. Small clusters seldom contain both, so with many clusters the oracle stays high, and the saliency rule
+# keeps most of that. At the lowest cutoffs, where the colours vary most, many clusters bring the rule nothing or harm
+# it.
 #
 # The paper's table has the same pattern, only at higher cutoffs: there, too, $k = 10$ is the worst or the middle one as
-# long as $c$ is at most 8, and the best of the three at 12 and 14. So in the *order* of the rows the second and the
-# third divergence are one: our grid looks like the paper's, moved to lower cutoffs, which is what a generator does that
-# decides colours in earlier layers. An average over fixed cutoffs, such as 6 and 8, then falls on different sides of the
-# change. The *level* is not explained by that: ten clusters do better here than in the paper at every cutoff. A lower
-# threshold, which keeps hair and clothes where they are clusters of their own, is one possible reason. The paper states
-# neither its threshold nor the width of its saliency map, so this stays open.
+# long as $c$ is at most 8, and the best of the three at 12 and 14. In the *order* of the rows, the second and the third
+# difference are therefore one: our grid looks like the paper's, moved to lower cutoffs, as one expects of a generator
+# that decides colours in earlier layers. An average over fixed cutoffs, such as 6 and 8, then falls on different sides
+# of the change. The *level* is not explained by this, because ten clusters do better here than in the paper at every
+# cutoff. A lower threshold, which keeps hair and clothes where they are clusters of their own, is one possible reason.
+# The paper states neither its threshold nor the width of its saliency map, so this stays open.
 #
 # ## Choosing without a reference (ours)
 #
-# All of this needed a reference. Whoever has a generator of cars, or of cells under a microscope, has none. Can $c$ and
-# $k$ be chosen all the same? Split the $n$ styles at random into two halves, and let each half cluster the image by
-# itself. The halves share nothing but the structure of the image.
+# All of this needed a reference, but for a generator of cars, or of cells under a microscope, there is none. Can $c$
+# and $k$ still be chosen? Split the $n$ styles at random into two halves, and cluster the image with each half by
+# itself. The halves have nothing in common but the structure of the image.
 #
 # - **k by agreement.** If the structure decides what belongs together, both halves find the same clusters. The adjusted
-#   Rand index {cite}`hubert1985` says how well two cluster maps agree: 1 if they are equal, 0 on average by chance. To
-#   choose $k$ by stability is an old idea {cite}`lange2004`.
-# - **c by explained movement.** Agreement alone cannot choose $c$: at the highest cutoff all styles look nearly alike, so
-#   any half of them gives the same clusters, and these are the colours of a single image. The method needs movement:
-#   pixels must change their colours from style to style. So we ask how much of the colours' movement under one half of
-#   the styles is explained by the clusters of the other half. A high cutoff leaves little movement. A cutoff that is too
-#   low moves the structure too, and the clusters of other styles cannot explain that.
+#   Rand index {cite}`hubert1985` says how well two cluster maps agree: 1 if they are equal, 0 on average by chance.
+#   Choosing $k$ by such stability is a known idea {cite}`lange2004`.
+# - **c by explained movement.** Agreement alone cannot choose $c$: at the highest cutoff all styles look nearly alike,
+#   so any half of them gives the same clusters, and these follow the colours of a single image. The method needs pixels
+#   whose colours change from style to style; we call these changes *movement*. We therefore ask how much of the
+#   movement under one half of the styles is explained by the clusters of the other half. A high cutoff leaves little
+#   movement. A cutoff that is too low moves the structure too, and the clusters of other styles cannot explain that.
 #
 # `stylemixseg choose-settings --generator FILE` does both for any generator. For the faces of this book it was compared
 # with the reference on development faces (`data_scripts/choose_by_stability.py`):
@@ -753,8 +758,8 @@ display(Markdown(said))
 
 # %% [markdown]
 # Read the table from left to right. The best agreement of a row is highest at the last cutoff, where the masks are
-# worst, so agreement alone would mislead. The explained movement falls with the cutoff. The last two columns say what
-# the choice costs against a choice that had seen the reference.
+# worst, so agreement alone would mislead. The explained movement falls with the cutoff. The last two columns say how
+# much this choice loses against a choice that had seen the reference.
 #
 # Two things limit this result. The chosen cutoff is the lowest that was tried, so these faces do not show that a lower
 # one would be worse; only the toy world does, whose structure is known to lie in the first six layers, and where the
@@ -764,13 +769,13 @@ display(Markdown(said))
 #
 # ## Does the text follow from the table?
 #
-# Section 4.6 draws conclusions in words. Here each is written as a test on numbers. Where the text is vague
+# Section 4.6 draws conclusions in words. Here each of them is written as a test on numbers. Where the text is vague
 # ("generally", "low"), the statement says how we read it. The tests run on the numbers that the paper printed, and on
-# ours. The paper prints one number per cell, so its own column compares plain values. Of our numbers we know the score
-# of every image. All settings were tried on the same images, so we draw these images anew 2,000 times, with
+# ours. The paper prints one number per cell, so its own column compares plain values, whereas of our numbers we know
+# the score of every image. All settings were tried on the same images, so we draw these images anew 2,000 times, with
 # replacement, and test the claim on each set. The verdict is *true* where the claim holds in at least 97.5 % of the
-# sets, *false* where it holds in at most 2.5 %, and *cannot tell* in between: so few images do not decide it. It is
-# *not measured* where a number, or the scores of its images, are missing.
+# sets, *false* where it holds in at most 2.5 %, and *cannot tell* in between, because so few images do not decide it.
+# It is *not measured* where a number, or the scores of its images, are missing.
 
 # %% tags=["hide-input"]
 table1_file = folder / P.name / "table1.json"
@@ -806,7 +811,7 @@ rows = [
 display(Markdown(table(["claim", "where", *verdicts], rows)))
 
 # %% [markdown]
-# And the numbers that each verdict rests on:
+# The next table gives the numbers on which each verdict rests:
 
 # %% tags=["hide-input"]
 rows = [
@@ -842,16 +847,16 @@ display(
 )
 
 # %% [markdown]
-# Things to notice in the paper's table and text:
+# Four points to notice in the paper's table and text:
 #
-# - Section 4.1 says $k = 3$ for faces. Section 4.6 says "we selected $k = 4$". Table 4 has 2, 4 and 10.
-# - The text speaks of $c$ "from 4 to 12", the table goes to 14. No $c$ is given for Table 1; Figure 2 says 8.
-# - The colour spaces differ by little on average. Whether that is more than chance cannot be said without intervals.
-#   The first exercise asks it of our numbers.
-# - A false verdict does not make a paper bad. It says that a sentence is stronger than its table.
+# - Section 4.1 says $k = 3$ for faces, whereas section 4.6 says "we selected $k = 4$". Table 4 has 2, 4 and 10.
+# - The text speaks of $c$ "from 4 to 12", whereas the table goes to 14. No $c$ is given for Table 1; Figure 2 says 8.
+# - The colour spaces differ by little on average. Whether this is more than chance cannot be said without intervals, so
+#   the first exercise asks the same of our numbers.
+# - A verdict of *false* does not make a paper bad. It says that a sentence claims more than its table shows.
 #
-# Our own numbers come with another generator, another reference and fewer images. Where they disagree with the paper,
-# that is a fact about this setting; it refutes nothing about theirs.
+# Our own numbers come from another generator, another reference and fewer images. Where they disagree with the paper,
+# this is a fact about our setting, and it does not refute the paper's results.
 #
 # ## Exercises
 #
@@ -1041,14 +1046,14 @@ display(
 # %% [markdown]
 # ## Summary
 #
-# - The cutoff must lie where structure stays and style changes. A lower one changes the structure, a higher one leaves
-#   little that varies. Where that is depends on the generator, so it has to be measured.
-# - Few clusters merge object and background, above all in RGB, where they follow brightness; many leave more to decide
-#   for the rule.
-# - Our grid differs from the paper's in its best cutoff, in RGB with two clusters and in the rank of ten clusters. What
-#   happens here can be seen; why it did not happen there, we cannot say without its generator.
-# - The oracle grid tells how good the clusters are, apart from the rule. The gap below it belongs to the rule.
-# - Claims in words can be tested on the very table that they describe. Not every one passes.
+# - The cutoff must lie where structure stays and style changes. A lower one changes the structure, whereas a higher one
+#   leaves little that varies. The right place depends on the generator, so it has to be measured.
+# - Few clusters merge object and background, above all in RGB, where they follow brightness, whereas many clusters
+#   leave more decisions to the rule.
+# - Our grid differs from the paper's in its best cutoff, in RGB with two clusters and in the rank of ten clusters. We
+#   can see what happens here, but without the paper's generator we cannot say why it did not happen there.
+# - The oracle grid tells how good the clusters are, apart from the rule. The gap below it is due to the rule.
+# - Claims in words can be tested on the very table that they describe, and not every one passes.
 # - Compare settings on the same images pair by pair, and choose settings on images that are not used to report.
 #
 # Next: [what the method does wrong](08_failure_cases.ipynb), then [compositing](09_compositing.ipynb).
