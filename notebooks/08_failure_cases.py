@@ -14,14 +14,15 @@
 # %% [markdown]
 # # Failure cases
 #
-# When the method fails, which step failed, which assumption broke, and what can be tried?
+# When the method fails, we want to know which step failed, which assumption was broken, and what can be tried. This
+# chapter measures all three.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Tell a clustering failure from a foreground failure, by measurement.
 # - See what too small a $k$ does (Figure 7 of the paper).
-# - Look at the worst images of the evaluation, with the reason for each.
+# - Look at the worst images of the evaluation, and give the reason for each.
 # - Break each assumption of the method on purpose in the toy world, and measure what it costs and what helps.
 # - Go from a symptom to its cause.
 #
@@ -77,15 +78,15 @@ P, generator, recorder, folder = start_chapter(
 # %% [markdown]
 # ## Two ways to fail
 #
-# Section 5 of the paper {cite}`feng2023` names two:
+# Section 5 of the paper {cite}`feng2023` names two kinds of failure:
 #
-# 1. *Clustering failure.* Object and background share a cluster. No rule can repair that. It happens when a) style
-#    mixing does not keep the structure, or b) pixels of one segment do not change colour together, or those of two
-#    segments do.
-# 2. *Foreground failure.* The clusters are good, but the rule takes one for the wrong side.
+# 1. *Clustering failure.* Object and background share a cluster. No rule can repair that, because a rule takes or
+#    leaves a cluster as a whole. It happens when a) style mixing does not keep the structure, or b) pixels of one
+#    segment do not change colour together, or those of two segments do.
+# 2. *Foreground failure.* The clusters are good, but the rule puts one of them on the wrong side.
 #
-# We can tell them apart with the *oracle*: give each cluster to the side on which most of its pixels lie in
-# the reference. Then what the method loses splits into two parts, exactly:
+# We can tell them apart with the *oracle*, which gives each cluster to the side on which most of its pixels lie in the
+# reference. Then the loss of the method is exactly the sum of two parts:
 #
 # ```{math}
 # :label: eq-loss
@@ -94,9 +95,10 @@ P, generator, recorder, folder = start_chapter(
 # + \underbrace{\mathrm{mIoU}_\mathrm{oracle} - \mathrm{mIoU}_\mathrm{rule}}_{\text{rule}} .
 # ```
 #
-# Two warnings. The oracle decides by majority, which gets the most pixels right. In mIoU another assignment
-# can be better where a cluster is badly mixed, so on single images the second part may be below 0. And errors
-# of the reference count as the clustering's here. The cluster maps are those of the evaluation, from disk.
+# Two warnings belong to this equation. First, the oracle decides by majority, which gets the most pixels right; but
+# where a cluster holds much of both sides, another assignment can have a higher mIoU, so on single images the second
+# part may be below 0. Second, errors of the reference are counted as errors of the clustering. The cluster maps are
+# those of the evaluation, read from disk.
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
@@ -112,9 +114,9 @@ def labels_for(k):
 # %% [markdown]
 # ## Too small a k: Figure 7
 #
-# With $k = 2$ there are two clusters for a whole picture. K-means makes the cut where it lowers its objective
-# most, and that need not be the object's outline: it can also run through the object, or through the background.
-# Here are the images that lose most from it, by the oracle.
+# With $k = 2$ there are only two clusters for a whole picture. K-means divides the pixels where this lowers its
+# objective most. The border need not follow the object's outline: it can also run through the object, or through the
+# background. Here are the images that lose most from this, measured by the oracle.
 
 # %%
 by_k = {k: score_rules(labels_for(k), k, truths) for k in sorted(P.table4.ks)}
@@ -207,18 +209,18 @@ display(
 )
 
 # %% [markdown]
-# Read the oracle's column first. More clusters mostly cut regions finer, so a larger $k$ seldom harms the oracle.
-# The last two columns say what the rules make of these clusters. With more clusters a rule has more decisions to
-# take, and each can be wrong. Which $k$ is best for a rule therefore depends on two things: how much the oracle
-# still gains from one $k$ to the next, and how much more the rule loses. On our faces the loss grows for both
-# rules between 4 and 10 clusters, and much more for corner minority. (These are the settings of this chapter; the
-# [ablation](07_ablation.ipynb) has other cutoffs and RGB.)
+# Read the oracle's column first. More clusters mostly divide regions into smaller ones, so a larger $k$ seldom harms
+# the oracle. The last two columns show how much each rule loses on these clusters: with more clusters a rule has more
+# decisions to make, and each of them can be wrong. Which $k$ is best for a rule therefore depends on two things: how
+# much the oracle still gains from one $k$ to the next, and how much more the rule loses. On our faces the loss grows
+# for both rules between 4 and 10 clusters, and much more for corner minority. (These are the settings of this chapter;
+# the [ablation](07_ablation.ipynb) has other cutoffs and RGB.)
 #
 # ## The worst images of the evaluation
 #
-# Now every image gets a verdict. An image *fails* if its mIoU under the rule is below a bar. The bar is ours,
-# and arbitrary. A failed image is a clustering failure if the oracle is below the bar too, and a foreground
-# failure otherwise.
+# Now we classify every image. An image *fails* if its mIoU under the rule is below a threshold, which we call the bar.
+# We chose the bar ourselves, and another value would be as reasonable. A failed image is a clustering failure if the
+# oracle is below the bar too, because then no rule could have saved it; otherwise it is a foreground failure.
 
 # %%
 BAR = 0.75
@@ -290,7 +292,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "The images with the lowest mIoU under the saliency rule: query, cluster map, mask, and a comparison with the reference"}, "figure": {"caption": "The worst images under the saliency rule, worst first. In the comparison blue is right, orange is too much, pink is too little. The table below gives the reason for each.", "name": "fig-worst"}}
+# %% mystnb={"image": {"alt": "The images with the lowest mIoU under the saliency rule: query, cluster map, mask, and a comparison with the reference"}, "figure": {"caption": "The worst images under the saliency rule, worst first. In the comparison, blue pixels are right, orange ones are in the mask by mistake, and pink ones are missing from it. The table below gives the reason for each image.", "name": "fig-worst"}}
 worst = np.argsort([item.miou for item in scores["saliency"]])[:4]
 chosen = [labels_for(P.method.k)[i] for i in worst]
 masks = [rule_mask(labels, P.method.k, RULES["saliency"]) for labels in chosen]
@@ -370,25 +372,26 @@ display(
 )
 
 # %% [markdown]
-# The paper writes of foreground failures that "we have not seen this in any of our experimental results"
-# (section 3.4). The table above has our count, under our settings and our bar.
+# The paper writes of foreground failures that "we have not seen this in any of our experimental results" (section
+# 3.4). The table above shows how many we count with our settings and our bar.
 #
 # ## Failures on demand
 #
-# On faces one sees a failure and guesses at its cause. In the *toy world* we can cause it. Each of its
-# failure modes is one switch that breaks one assumption; all else stays as it is, and the truth is exact.
+# On faces we see a failure and can only guess its cause. In the *toy world* we can cause a failure on purpose, because
+# each of its failure modes is one switch that breaks one assumption while everything else stays as it is. The true
+# mask is known exactly, so the damage can be measured.
 #
 # | switch | what it does | which assumption breaks |
 # |---|---|---|
-# | `shared_paint` | sofa and wall are always painted alike | different segments vary differently (3.2; 5, clustering b) |
+# | `shared_paint` | sofa and wall always have the same colour | different segments vary differently (3.2; 5, clustering b) |
 # | `highlights` | strong highlights on everything, moving with the light | pixels of one segment change together (4.6) |
-# | `corner_object` | plants hang in the top corners, painted as the subject | corners are background (3.2, 3.4; 5, foreground) |
+# | `corner_object` | plants hang in the top corners, in the colours of the subject | corners are background (3.2, 3.4; 5, foreground) |
 # | `structure_leak` | sizes and places follow the style a little | style mixing keeps the structure (5, clustering a) |
-# | `occlusion` | things stand before one another | a box holds one object before its background (3.3) |
+# | `occlusion` | things stand in front of one another | a box holds one object and its background (3.3) |
 #
-# There are three scenes: `portrait` (one thing close up), `single` (one whole thing), `room` (many things).
-# The rule is corner minority, with the top corners for portraits and all four elsewhere, and the mask is to
-# hold all things. Each mode is compared with the same scene and seeds without it.
+# There are three scenes: `portrait` (one thing close up), `single` (one whole thing), `room` (many things). The rule
+# is corner minority, with the top corners for portraits and all four elsewhere, and the true mask contains all things
+# of the scene. Each mode is compared with the same scene and the same seeds without it.
 
 # %%
 from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule
@@ -515,10 +518,10 @@ display(
 )
 
 # %% [markdown]
-# Where the oracle falls as far as the rule, the clustering failed. Where only the rule falls, the foreground failed:
-# `corner_object` is the clear case. Where the rule falls further than the oracle, as with highlights in the portrait,
-# both failed. And not every mode hurts every scene: occlusion costs nothing in the room, which has ten clusters. Now
-# each mode in pictures, on the image that it hurts most.
+# Where the oracle falls as far as the rule, the clustering failed. Where only the rule falls, it is a foreground
+# failure; `corner_object` is the clearest example. Where the rule falls further than the oracle, as with highlights in
+# the portrait, both failed. But not every mode hurts every scene: occlusion costs nothing in the room, because ten
+# clusters are enough for its things. The next figures show each mode on the image that it hurts most.
 
 
 # %% tags=["hide-input"]
@@ -560,26 +563,26 @@ def show_mode(mode, scene="portrait"):
 # %% [markdown]
 # ### Shared paint
 #
-# Sofa and wall get one paint in every style. Then their pixels agree in all $3n$ coordinates but for shading,
-# and only shading is left to part them. On faces the same would happen with hair and a wall behind it, if the
+# Sofa and wall get the same colour in every style. Then their pixels agree in all $3n$ coordinates except for shading,
+# so shading alone could separate them. On faces the same would happen with hair and the wall behind it, if the
 # generator gave both the same colour in most styles.
 
-# %% mystnb={"image": {"alt": "A toy portrait with and without shared paint: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Shared paint: the object takes the colour of one of the walls in every style, and joins its cluster. In all comparisons blue is right, orange too much, pink too little.", "name": "fig-shared-paint"}}
+# %% mystnb={"image": {"alt": "A toy portrait with and without shared paint: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Shared paint: the object takes the colour of one of the walls in every style, so it joins the wall's cluster. In all comparisons, blue pixels are right, orange ones are in the mask by mistake, and pink ones are missing from it.", "name": "fig-shared-paint"}}
 show_mode("shared_paint")
 
 # %% [markdown]
 # ### Highlights
 #
-# Strong highlights change with the light, on all surfaces at once. Then the bright pixels of one surface change
-# with the bright pixels of another, and differ from the dark pixels of their own. Look in the cluster map for
-# borders that follow the light and not the object.
+# Strong highlights change with the light, on all surfaces at once. Therefore the bright pixels of one surface change
+# together with the bright pixels of another, and differently from the dark pixels of their own surface. Look in the
+# cluster map for borders that follow the light and not the object.
 
-# %% mystnb={"image": {"alt": "A toy portrait with and without strong highlights: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Highlights: the cluster map cuts a surface where it shines.", "name": "fig-highlights"}}
+# %% mystnb={"image": {"alt": "A toy portrait with and without strong highlights: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Highlights: the cluster map divides a surface where it shines, because the bright pixels change with the light.", "name": "fig-highlights"}}
 show_mode("highlights")
 
 # %% [markdown]
-# Section 4.6 says that clusters in RGB follow highlights more than in LAB, and that LAB "addresses this
-# problem". The toy world can test that, mode on and off, colour space by colour space.
+# Section 4.6 says that clusters in RGB follow highlights more than in LAB, and that LAB "addresses this problem". The
+# toy world can test this: we run each scene with and without highlights, once in RGB and once in LAB.
 
 # %% tags=["remove-output"]
 spaces = {
@@ -655,17 +658,18 @@ display(
 # %% [markdown]
 # ### An object in the corner
 #
-# Plants hang in the top corners, and the subject is a plant as well, so all share a cluster. The corner rule
-# calls that cluster background. The clusters are fine: the oracle says so.
+# Plants hang in the top corners, and the subject is a plant as well, so all of them share a cluster. The corner rule
+# calls that cluster background, because it fills corners. The clusters themselves are good, as the high oracle in the
+# table above shows.
 
-# %% mystnb={"image": {"alt": "A toy plant with and without further plants hanging in the top corners: query, style mix, cluster map and comparison"}, "figure": {"caption": "An object in the corners: the rule takes the walls for the object and the object for background.", "name": "fig-corner-object"}}
+# %% mystnb={"image": {"alt": "A toy plant with and without further plants hanging in the top corners: query, style mix, cluster map and comparison"}, "figure": {"caption": "An object in the corners: the rule takes the walls for the object, and the object for the background.", "name": "fig-corner-object"}}
 show_mode("corner_object")
 
 # %% [markdown]
 # ### Structure that leaks
 #
-# Sizes and places follow the style a little, so the outline moves from one style-mixed image to the next. A
-# pixel near the outline is object in some of them and background in others. With a learnt generator we expect the
+# Sizes and places follow the style a little, so the outline moves from one style-mixed image to the next. So a pixel
+# near the outline shows the object in some of them and the background in others. With a learnt generator we expect the
 # same from a cutoff $c$ that is too low; the exercise below tries a low cutoff in the toy world itself.
 
 # %% mystnb={"image": {"alt": "A toy portrait with and without leaking structure: the style mix has another outline than the query, and the cluster map has a rim"}, "figure": {"caption": "Leaking structure: the style mix no longer has the query's outline, and the errors lie along it.", "name": "fig-structure-leak"}}
@@ -674,17 +678,18 @@ show_mode("structure_leak")
 # %% [markdown]
 # ### Occlusion
 #
-# A second thing stands before the first. There are now more paints than clusters, so two regions must share a
-# cluster, and K-means decides which two. If only one of the two things were wanted, the rule could not tell which.
+# A second thing stands in front of the first. There are now more differently coloured regions than clusters, so two
+# regions must share a cluster, and K-means decides which two. And if only one of the two things were wanted, the rule
+# could not tell which one, because neither fills the corners.
 
-# %% mystnb={"image": {"alt": "A toy scene with and without a lamp before the object: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Occlusion: a second thing stands in front, and there are too few clusters for all paints.", "name": "fig-occlusion"}}
+# %% mystnb={"image": {"alt": "A toy scene with and without a lamp before the object: query, style mix, cluster map and comparison with the truth"}, "figure": {"caption": "Occlusion: a second thing stands in front, and there are too few clusters for all regions of different colour.", "name": "fig-occlusion"}}
 show_mode("occlusion", "single")
 
 # %% [markdown]
 # ## What helps
 #
-# For each mode one remedy that its cause suggests, on the scene `portrait` (`occlusion`: `single`). We picked
-# them by their cause, and report them whether they help or not.
+# For each mode we try one remedy, on the scene `portrait` (for `occlusion` on `single`). We chose each remedy because
+# of the cause of the failure, and the table shows it whether it helps or not.
 
 # %% tags=["remove-output"]
 from stylemixseg.foreground import Saliency
@@ -755,23 +760,24 @@ display(
 )
 
 # %% [markdown]
-# A remedy for the clustering shows in the oracle, one for the rule in the rule's column. Where the oracle
-# rises and the rule does not follow, the finer clusters are there but the rule takes some for the wrong side.
+# A remedy for the clustering raises the oracle, whereas a remedy for the rule changes the rule's column only. Where
+# the oracle rises and the rule does not follow, the clusters have become better, but the rule puts some of them on the
+# wrong side.
 #
 # ## From symptom to cause
 #
 # | what you see | likely cause | what to try |
 # |---|---|---|
 # | One cluster covers parts of object and background | $k$ too small, or a bad random start | raise $k$; keep `restarts=10` |
-# | The same, at every $k$ | the two are painted alike in most styles | more styles ($n$), another `style_seed`; a box round the object (3.3); a large $k$, which may part them by shading |
-# | Clusters follow shine or shadow | the light varies more than the paint | LAB; a higher $k$ and a rule that joins pieces |
+# | The same, at every $k$ | the two have the same colour in most styles | more styles ($n$), another `style_seed`; a box round the object (3.3); a large $k$, which may separate them by shading |
+# | Clusters follow shine or shadow | the light varies more than the colours of the things | LAB; a higher $k$ and a rule that joins pieces |
 # | A rim along the outline, blurred cluster borders | structure changes between style mixes | a higher cutoff $c$ |
 # | Cluster map of smooth patches that ignore the object | style mixes hardly differ | a lower $c$; `style_truncation` 1.0 |
-# | Shoulders or clothes are missing | the rule saw them in the bottom corners | corner minority on the top corners; saliency |
+# | Shoulders or clothes are missing | they fill the bottom corners, so the rule calls them background | corner minority on the top corners; saliency |
 # | A piece of background in the middle is in the mask | its cluster passes the rule | raise $\theta_\mathrm{saliency}$; a saliency map of your own |
-# | `EmptyMaskWarning`, `FullMaskWarning` | one threshold for pictures of another kind | look at `rule.scores(labels, k)` and set the threshold between them |
+# | `EmptyMaskWarning`, `FullMaskWarning` | the threshold was chosen for pictures of another kind | look at `rule.scores(labels, k)` and set the threshold between them |
 # | The mask is right, but the score is low | the reference is wrong, or defines the object otherwise | look at the reference |
-# | Other maps at each run | sub-sampling and random starts | fix the seed; more points a cluster ([Clustering](04_clustering.ipynb)) |
+# | Another cluster map at each run | sub-sampling and random starts | fix the seed; more points per cluster ([Clustering](04_clustering.ipynb)) |
 #
 # ## Exercises
 #
@@ -889,14 +895,16 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # ## Summary
 #
-# - The oracle assignment splits every loss into the clustering's part and the rule's part.
-# - Too small a $k$ joins object and background. A larger one seldom harms the oracle, but it makes the rule's work
-#   harder.
-# - Each assumption of the paper can be broken on purpose: paint that is shared, highlights, objects in the corners,
-#   structure that moves, things in front of one another. Each leaves its own trace in the cluster map.
+# - The oracle assignment splits every loss into a part that is due to the clustering and a part that is due to the
+#   rule.
+# - Too small a $k$ joins object and background. A larger one seldom harms the oracle, but it makes the rule's task
+#   harder, because there are more decisions to make.
+# - Each assumption of the paper can be broken on purpose: by a colour that object and wall share, by highlights, by
+#   objects in the corners, by structure that moves, by things in front of one another. Each leaves its own trace in
+#   the cluster map, so the map tells the cause.
 # - Some failures have a remedy in the settings: a higher cutoff where structure moves, another rule where an object is
-#   in the corners, more clusters where things overlap. More clusters give back a part of what shared paint takes, and
-#   least of what highlights take.
+#   in the corners, more clusters where things overlap. More clusters give back a part of what shared paint costs, and
+#   only little of what highlights cost.
 
 # %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

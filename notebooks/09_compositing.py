@@ -14,14 +14,15 @@
 # %% [markdown]
 # # Compositing
 #
-# Cut an object out with its mask and set it on another background: the use that shows every error.
+# In this chapter we cut an object out with its mask and put it on another background. Of all uses of a mask this one
+# shows its errors best, because every wrong pixel becomes visible.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Compose two images with a hard mask as alpha channel, as Figure 8 of the paper does.
 # - Look at the boundary in detail, as Figure 6 does.
-# - Recognise from a composition how its mask is wrong.
+# - Recognise from a composition in which way its mask is wrong.
 # - Compare the hard mask with a soft one, and save a cutout as a PNG with transparency.
 #
 # **Prerequisites**
@@ -79,13 +80,13 @@ P, generator, recorder, folder = start_chapter(
 # \mathbf{C} = \alpha \mathbf{F} + (1 - \alpha) \mathbf{B}.
 # ```
 #
-# The paper takes the mask itself as $\alpha$, so that it is 0 or 1 and every pixel comes from one image or from the
-# other. There is no *feathering*, which means a gradual change across the boundary, and no blur (section 4.5). That
-# is a severe test, because nothing hides a wrong boundary.
+# The paper takes the mask itself as $\alpha$, so $\alpha$ is 0 or 1, and every pixel comes either from one image or
+# from the other. There is no *feathering*, which means a gradual change across the boundary, and no blur (section
+# 4.5). This is a severe test of a mask, because nothing hides a wrong boundary.
 #
-# We segment a few queries first. Clustering runs at the profile's resolution; the mask is enlarged to the image's
-# size by repeating pixels, which invents nothing. The rule is corner minority; [the chapter on
-# rules](05_foreground_rules.ipynb) compares it with saliency.
+# We segment a few queries first. Clustering runs at the profile's resolution; the mask is enlarged to the image's size
+# by repeating pixels, so no detail is added that the clustering did not find. The rule is corner minority; [the
+# chapter on rules](05_foreground_rules.ipynb) compares it with saliency.
 
 # %%
 from stylemixseg.foreground import CornerMinority
@@ -127,7 +128,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "The queries, each with the outline of its mask in orange and the background darkened"}, "figure": {"caption": "The queries and their masks. Whatever lies in the dark is about to be replaced; errors that you see here come back below.", "name": "fig-composite-masks"}}
+# %% mystnb={"image": {"alt": "The queries, each with the outline of its mask in orange and the background darkened"}, "figure": {"caption": "The queries and their masks. Everything in the dark part will be replaced, so errors that you see here appear again in the compositions below.", "name": "fig-composite-masks"}}
 image_row(
     [overlay(cut.image, cut.mask) for cut in cuts],
     [f"seed {seed}" for seed in P.queries.examples],
@@ -137,7 +138,8 @@ image_row(
 # ## On a style-mixed background
 #
 # A style-mixed image shows the query's scene in other colours. Both images have the same structure, so one mask fits
-# both: the query can stand on the style-mixed background, and the style-mixed object on the query's (Figure 8).
+# both. Therefore the query's object can be put on the style-mixed background, and the style-mixed object on the
+# query's background (Figure 8).
 
 # %%
 from stylemixseg.mixing import style_mixed_images
@@ -173,14 +175,16 @@ image_grid(
 )
 
 # %% [markdown]
-# This background is easy in one respect: it has the same structure. Where the mask cuts too much away, the
-# style-mixed image fills the hole with the same part in other colours. You see a change of colour, not a hole.
+# This background is easy in one respect, because it has the same structure as the query. Where the mask cuts too much
+# away, the style-mixed image fills the gap with the same part in other colours, so you see a change of colour and not
+# a hole.
 #
 # ## On other queries' images
 #
-# Any other image is harder. Its own object is in it too, and shows wherever the new one does not cover it.
+# Any other image is a harder background, because its own object is in it too and can be seen wherever the new object
+# does not cover it.
 
-# %% mystnb={"image": {"alt": "A square of pictures in which the object of each row stands on the image of each column"}, "figure": {"caption": "The row's object on the column's image. On the diagonal nothing changes. Elsewhere the column's own object may look out from behind: a composition needs a background that is free, or an object large enough to cover it.", "name": "fig-other-background"}}
+# %% mystnb={"image": {"alt": "A square of pictures in which the object of each row stands on the image of each column"}, "figure": {"caption": "The row's object on the column's image. On the diagonal nothing changes, because front and back are the same image. Elsewhere parts of the column's own object may be visible behind the new one: a composition needs an empty background, or an object that is large enough to cover what is there.", "name": "fig-other-background"}}
 image_grid(
     [
         [composite(front.image, behind.image, front.mask) for behind in cuts]
@@ -193,9 +197,10 @@ image_grid(
 # %% [markdown]
 # ## The boundary in detail
 #
-# A small picture hides its boundary. The paper zooms in (Figure 6), and so do we: four windows for each query, placed
-# by rule and not by taste. The first is at the highest point of the boundary that leaves room for it, and each
-# further one is as far from the others as it can be. The background is plain, so that every wrong pixel shows.
+# In a small picture the boundary can hardly be seen, so the paper enlarges it (Figure 6), and we do the same. Each
+# query gets four windows, which are placed by a fixed rule so that we cannot choose the good ones: the first is at the
+# highest point of the boundary that leaves room for a window, and each further one is as far from the others as
+# possible. The background has a single colour, so that every wrong pixel can be seen.
 
 # %%
 PLAIN = np.full_like(cuts[0].image, (70, 160, 90))
@@ -218,13 +223,13 @@ image_grid(
 )
 
 # %% [markdown]
-# Hair is the hard part. A pixel at the edge of hair shows hair and background at once, and a binary mask has to call
-# it one of the two.
+# Hair is difficult, because a pixel at the edge of hair shows hair and background at once, and a binary mask has to
+# decide for one of the two.
 #
 # ## How an error in the mask shows
 #
-# To learn what errors look like, we take the reference as a good mask and damage it on purpose in four ways: grown,
-# shrunk, shifted sideways, and with a patch missing.
+# To learn what errors look like, we take the reference as a good mask and damage it on purpose in four ways: we grow
+# it, shrink it, shift it sideways, and remove a patch from it.
 
 # %%
 from stylemixseg.metrics import trimap_band
@@ -260,7 +265,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "Compositions of one object with the reference mask and with four damaged masks: on a plain background, on the style-mixed one, and in detail"}, "figure": {"caption": "What each damage looks like on plain green (top), on the style-mixed image (middle), and in a detail of it (bottom). Grown: a rim of the old background. Shrunk: the edge is eaten away, and on the style-mixed image its own object looks out there. Shifted: a rim on one side and a loss on the other. A missing patch shows the other image inside the object.", "name": "fig-damage"}}
+# %% mystnb={"image": {"alt": "Compositions of one object with the reference mask and with four damaged masks: on a plain background, on the style-mixed one, and in detail"}, "figure": {"caption": "What each damage looks like on plain green (top), on the style-mixed image (middle), and in a detail of it (bottom). A grown mask brings a rim of the old background with it. A shrunk one cuts the edge of the object away, so that on the style-mixed image the edge of that image's own object is visible there. A shifted one has a rim on one side and a loss on the other. A missing patch shows the other image inside the object.", "name": "fig-damage"}}
 window = boundary_windows(good, count=2, side=side // 4)[1]
 image_grid(
     [
@@ -284,9 +289,9 @@ display(
 )
 
 # %% [markdown]
-# Compare the two columns with the pictures. A thin rim costs little mIoU over the whole image, although it is easy to
-# see in a composition; near the boundary it costs much. The trimap IoU in Table 3 of the paper looks at the boundary
-# only, in the same way (there it scores networks that were trained on the masks).
+# Compare the two columns with the pictures. A thin rim costs little mIoU over the whole image, because it has few
+# pixels, although it is easy to see in a composition; near the boundary it costs much. The trimap IoU in Table 3 of
+# the paper looks at the boundary only, in the same way (there it scores networks that were trained on the masks).
 #
 # Now the real masks against the reference:
 
@@ -316,7 +321,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "The maps of agreement and errors of the masks, above the compositions on the style-mixed background"}, "figure": {"caption": "Top: the mask against the reference (blue: both; orange: too much; pink: too little). Bottom: the same mask at work. Find each coloured region again below.", "name": "fig-errors-at-work"}}
+# %% mystnb={"image": {"alt": "The maps of agreement and errors of the masks, above the compositions on the style-mixed background"}, "figure": {"caption": "Top: the mask against the reference (blue: in both; orange: in the mask only; pink: in the reference only). Bottom: the composition with the same mask. Find each orange and pink region of the top row in the composition below it.", "name": "fig-errors-at-work"}}
 image_grid(
     [
         [agreement_map(cut.mask, truth) for cut, truth in zip(cuts, truths)],
@@ -331,23 +336,23 @@ image_grid(
 # %% [markdown]
 # ## A soft mask (ours, not the paper's)
 #
-# The paper uses the hard mask only. K-means gives more: how far a pixel lies from the centroids of each side. The
-# package turns that into a *confidence* $q$ of each pixel,
+# The paper uses the hard mask only. But K-means also tells how far a pixel lies from the centroids of each side, and
+# the package turns these distances into a *confidence* $q$ of each pixel,
 #
 # ```{math}
 # :label: eq-confidence-alpha
 # q = \frac{r_\mathrm{bg}}{r_\mathrm{fg} + r_\mathrm{bg}},
 # ```
 #
-# with $r_\mathrm{fg}$ and $r_\mathrm{bg}$ the distances to the nearest foreground and background centroid. It is
-# above one half inside the mask. It was not made to be an alpha channel: few pixels reach 0 or 1, so as it is,
-# everything becomes a little transparent. Stretching it around one half keeps the boundary soft and the rest solid:
+# with $r_\mathrm{fg}$ and $r_\mathrm{bg}$ the distances to the nearest foreground and background centroid. It is above
+# one half inside the mask. As it is, it makes a poor alpha channel: few pixels reach 0 or 1, so everything becomes a
+# little transparent. We therefore stretch it around one half, which keeps the boundary soft and makes the rest opaque:
 #
 # ```{math}
 # \alpha = \min\left(1, \max\left(0, \tfrac{1}{2} + g \left(q - \tfrac{1}{2}\right)\right)\right).
 # ```
 #
-# The gain $g$ is a choice; at a very high one we are back at the hard mask.
+# The gain $g$ is a choice; at a very high gain we have the hard mask again.
 
 # %%
 GAINS = (1, 2, 4, 8, 32)
@@ -358,7 +363,7 @@ alphas = {
     gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS
 }
 
-# %% mystnb={"image": {"alt": "Soft alpha masks for growing gain, and the composition with each, ending with the hard mask"}, "figure": {"caption": "The stretched confidence as alpha (top) and the composition with it on plain green (bottom). At gain 1 the green may shine through everywhere. With a higher gain the object becomes solid. The last column is the hard mask of the paper.", "name": "fig-soft-alpha"}}
+# %% mystnb={"image": {"alt": "Soft alpha masks for growing gain, and the composition with each, ending with the hard mask"}, "figure": {"caption": "The stretched confidence as alpha (top) and the composition with it on plain green (bottom). At gain 1 the green may be visible through the whole object. With a higher gain the object becomes opaque. The last column is the hard mask of the paper.", "name": "fig-soft-alpha"}}
 softened = [blend(cut.image, PLAIN, alpha) for alpha in alphas.values()]
 hard = composite(cut.image, PLAIN, cut.mask)
 image_grid(
@@ -367,7 +372,7 @@ image_grid(
 )
 
 # %% [markdown]
-# Move the slider to see one detail with growing gain. It moves from the raw confidence to the hard mask.
+# Move the slider to see one detail with growing gain, from the raw confidence to the hard mask.
 
 # %% tags=["hide-input"]
 window = boundary_windows(cut.mask, count=2, side=side // 4)[1]
@@ -384,9 +389,9 @@ picture_slider(
 # %% [markdown]
 # ## Taking the cutout elsewhere
 #
-# A PNG file can hold an alpha channel, so other programs can place the cutout. The chapter writes it to memory here;
-# give `save` a file name to keep it. Then we read it back and lay it on a chequerboard, the usual sign for
-# "transparent".
+# A PNG file can hold an alpha channel, so other programs can place the cutout. Here the chapter writes it to memory;
+# give `save` a file name if you want to keep it. Then we read it back and put it on a chequerboard, which is the usual
+# sign for transparency.
 
 # %%
 buffer = io.BytesIO()
@@ -418,8 +423,8 @@ image_row(
 )
 
 # %% [markdown]
-# The PNG keeps the whole image under the mask: a program that ignores alpha shows it all. To hide what lies outside,
-# set those pixels to one colour before saving.
+# The PNG keeps the colours of the whole image, also where alpha is 0, so a program that ignores alpha shows all of it.
+# To hide what lies outside the mask, set those pixels to one colour before saving.
 #
 # ## Exercises
 #
@@ -594,12 +599,14 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # ## Summary
 #
-# - With a hard mask, composition {eq}`eq-alpha` takes each pixel from one image or the other. It makes errors visible
-#   that a mean IoU hides.
-# - On a style-mixed image of the same query the structure agrees, which hides some errors. On another image it does
-#   not.
-# - Each kind of error has its own look: rims, eaten edges, and patches of the other image.
-# - The confidence can serve as a soft alpha after stretching. That is ours; the paper shows hard masks only.
+# - With a hard mask, composition {eq}`eq-alpha` takes each pixel from one image or the other, so it makes errors
+#   visible that a mean IoU hides.
+# - On a style-mixed image of the same query the structure agrees, which hides some errors. On another image the
+#   structure differs, so nothing is hidden.
+# - Each kind of error can be recognised in a composition: by rims, by edges that are cut away, or by patches of the
+#   other image.
+# - After stretching, the confidence can serve as a soft alpha channel. This is our addition, since the paper shows
+#   hard masks only.
 #
 # Next: [the method on real photos](10_real_photos.ipynb).
 

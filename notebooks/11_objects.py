@@ -14,17 +14,18 @@
 # %% [markdown]
 # # Objects in scenes
 #
-# A portrait has one foreground. A living room has a sofa, two lamps and a rug, and no foreground at all. This chapter
-# finds boxes for words, applies the method inside each box, and puts the masks back: one mask for each object.
+# A portrait has one foreground, whereas in a living room with a sofa, two lamps and a rug it is not clear what the
+# foreground would be. This chapter therefore finds boxes for words, applies the method inside each box, and puts the
+# masks back into the image, so that every object gets its own mask.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Say why one clustering of a whole scene misses its small objects.
 # - Turn the paper's captions into phrases, and phrases into boxes, and say which step is supervised.
-# - Segment inside a box with $k = 2$ and the corner rule, and mend what a tight box breaks.
+# - Segment inside a box with $k = 2$ and the corner rule, and correct what goes wrong in a tight box.
 # - Put masks back into one instance map by a stated rule, and save them in COCO's format.
-# - Measure what the boxes cost, what the masking costs, and which broken assumption costs how much.
+# - Measure how much is lost by the boxes, by the masking, and by each broken assumption.
 #
 # **Prerequisites**
 #
@@ -88,10 +89,11 @@ P, generator, recorder, folder = start_chapter(
 #
 # The paper's generators of scenes are LSUN-Horse and DeepRooms. The weights of the second were never published, and
 # those of the first cannot be redistributed here. So the scenes of this chapter come from the toy world, which draws
-# rooms by rule and knows every mask. It is a toy: its numbers never stand beside the paper's.
+# rooms by fixed rules and knows every mask. Because its rooms are far simpler than real ones, its numbers are never
+# set beside the paper's.
 #
-# Here is a room, clustered as a whole. We help as much as we can: each cluster is given the class that most of its
-# pixels truly have. No method could choose better.
+# Here is a room, clustered as a whole. We help as much as possible, because each cluster is given the class that most
+# of its pixels truly have; no method could get more pixels right with these clusters.
 
 # %%
 summary, truth, room = room_summary(world, P, P.queries.first)
@@ -111,23 +113,23 @@ image_row(
 )
 
 # %% [markdown]
-# K-means places its clusters where they lower its objective most. A thing with few pixels lowers it little, unless its
-# colours are very different from all others. So it may have to share a cluster with something that changes colour a
-# little like it, and then no assignment of clusters can part the two. The row "whole" of the [heat map
-# below](fig-toy-objects) shows which classes pay for this. Even perfect clusters would not be enough: they would not
-# say where one picture ends and the next begins. And here the truth told us what each cluster is. A method without
-# labels would have to guess.
+# K-means places its clusters where they lower its objective most. A cluster for a thing with few pixels lowers it only
+# little, unless the colours of the thing are very different from all others. So a small thing may have to share a
+# cluster with something whose colours change in a similar manner, and then no assignment of clusters can separate the
+# two. The row "whole" of the [heat map below](fig-toy-objects) shows which classes lose most. Even perfect clusters
+# would not be enough, because they would not say where one picture on the wall ends and the next begins. And here the
+# true masks told us what each cluster is, whereas a method without labels would have to guess.
 #
-# Section 3.3 of the paper {cite}`feng2023` has a simple answer: look at one object at a time. "One only needs to apply
-# the aforementioned algorithm to the pixels within the bounding box of the object". Inside its box there is one object
-# before its surroundings again, as in a portrait.
+# Section 3.3 of the paper {cite}`feng2023` has a simple answer, which is to segment one object at a time: "One only
+# needs to apply the aforementioned algorithm to the pixels within the bounding box of the object". Inside its box
+# there is again one object in front of its surroundings, as in a portrait.
 #
 # ## Boxes from words
 #
 # Where do the boxes come from? The paper takes GLIP, a *zero-shot detector*: it finds what a caption names. Such a
-# detector is a network, and it was trained with boxes drawn by people. So the whole is not network-free any more. What
-# stays without labels and without another network is the masking: the detector says *where*, the method says *which
-# pixels*.
+# detector is a network, and it was trained with boxes drawn by people. So the whole pipeline is not network-free any
+# more. Only the masking works without labels and without another network: the detector says *where* an object is, the
+# method says *which pixels* belong to it.
 #
 # The captions of the paper's experiments, and the phrases that we read out of them:
 
@@ -148,8 +150,8 @@ rows = [
 display(Markdown(table(["caption", "phrases"], rows)))
 
 # %% [markdown]
-# "In a livingroom" names no object: a part that begins with a preposition is dropped. A grounding model would take it
-# for one more object, and answer with a box round the whole room.
+# "In a livingroom" names no object, so a part that begins with a preposition is dropped. Otherwise a grounding model
+# would take it for one more object, and answer with a box round the whole room.
 #
 # A detector here is anything that takes an image and phrases and returns boxes with a label and a score:
 #
@@ -161,9 +163,10 @@ display(Markdown(table(["caption", "phrases"], rows)))
 # | a file of boxes | what is in it | `KnownBoxes.read("boxes.json")`, ours or COCO's format |
 # | the toy world | its own things, exactly | `KnownBoxes.from_toy(truth)` |
 #
-# The page [Detectors](../detectors.md) says more about each, and what became of GLIP. In a room of the toy world we ask
-# for the paper's caption, and exact boxes answer. A filter then keeps what is worth a mask: scores above a threshold,
-# no two boxes of one label on top of each other, none too small.
+# The page [Detectors](../detectors.md) says more about each, and explains why GLIP is not among them. For a room of
+# the toy world we take the paper's caption and the exact boxes of the things that it names. A filter then drops boxes
+# that are not worth a mask: those with a score below a threshold, those that are too small, and those that cover the
+# same place as a better box of the same label.
 
 # %%
 from stylemixseg.objects.detection.filtering import DetectionFilter
@@ -174,7 +177,7 @@ found = KnownBoxes.from_toy(truth)(room, phrases)
 kept = DetectionFilter()(found, room.shape[:2])
 
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world knows tables, not coffee tables and side tables: its tables answer the first phrase that fits, and the second gets none.", "name": "fig-boxes"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world does not distinguish coffee tables from side tables, so all its tables are given to the first phrase that fits, and the second phrase gets none.", "name": "fig-boxes"}}
 def draw_boxes(axis, picture, detections):
     """A picture with the boxes of some detections, one colour per label."""
     axis.imshow(picture)
@@ -207,12 +210,12 @@ figure
 # ## Inside a box
 #
 # The style-mixed images are made once, for the whole image. A box cuts the same rectangle out of the query and out of
-# every mix; pixel by pixel, that is a crop of the summary tensor $\mathbf{X}_s$. Then, as in section 4.1: K-means with
-# $k = 2$, and the corner minority rule with all four corners. The two clusters are the object and its surroundings,
-# and the surroundings hold the corners.
+# every mix, which is the same as a crop of the summary tensor $\mathbf{X}_s$. Then we apply K-means with $k = 2$ and
+# the corner minority rule with all four corners, as in section 4.1. The two clusters should be the object and its
+# surroundings, and the surroundings should fill the corners.
 #
-# Do they? A detector's box is *tight*. A window or a picture fills its box to the last corner, and then the rule takes
-# the window for the background:
+# Do they fill them? A detector's box is *tight*, so a window or a picture fills its box completely, corners included,
+# and then the rule takes the window for the background:
 
 # %%
 from stylemixseg.objects.segmenter import MARGIN, segment_boxes
@@ -234,7 +237,7 @@ def in_its_crop(item):
     return [crop, clusters_to_color(item.clusters), overlay(crop, item.mask)]
 
 
-# %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "A thing with straight sides in its tight box (above): a cluster of its own fills the corners and counts as background, and the mask is what is left. In a box that is wider by a tenth on each side (below), the corners show the surroundings.", "name": "fig-margin"}}
+# %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "Top: a thing with straight sides in its tight box. A cluster of the thing itself fills the corners and counts as background, and the mask is what remains. Bottom: in a box that is wider by a tenth on each side, the corners show the surroundings.", "name": "fig-margin"}}
 from stylemixseg.objects.segmenter import BOX_CONFIG
 
 image_grid(
@@ -245,22 +248,23 @@ image_grid(
 
 # %% [markdown]
 # So we widen every box by a tenth of its width and height on each side. The paper does not mention a margin. Its boxes
-# came from a detector whose boxes are rarely exact, which may have done the same by chance. The tenth was chosen by
-# trying a few values on rooms of other seeds; the numbers of that trial are not part of the book. What the margin is
-# worth on the rooms of this chapter is measured below.
+# came from a detector, and detectors are rarely exact, so its boxes may have been wider than the objects by chance.
+# The tenth was chosen by trying a few values on rooms of other seeds; the numbers of that trial are not part of the
+# book. What the margin is worth on the rooms of this chapter is measured below.
 #
-# One more thing that the paper leaves open: where the image's border cuts an object off, the box's corners on that side
+# The paper leaves one more question open: where the image's border cuts an object off, the box's corners on that side
 # may show the object itself. Since the rule counts all four corners together, the corners inside the image can still
-# outvote them. The other choice is to look at the corners inside the image only. In a trial on rooms of other seeds,
-# whose numbers are not part of the book either, it was no better, so the rule stays as it is. The record of an object
-# says on which sides it is cut.
+# outvote them. The other choice is to use only the corners inside the image. In a trial on rooms of other seeds, whose
+# numbers are not part of the book either, it was no better, so the rule stays as it is. The record of an object says
+# on which sides it is cut.
 #
 # ## Back into the image
 #
-# Every mask goes back to its place. Masks overlap: a table stands on a rug, and the rug's box holds the table. A pixel
-# goes to the box that lies inside more of the others; among these to the more confident box; of equally confident ones,
-# to the smaller, since small things often lie on large ones. The result is a semantic map (which phrase), an instance
-# map (which object), and a record for each object.
+# Every mask is put back at the place of its box. There masks can overlap: when a table stands on a rug, the rug's box
+# holds the table too. A pixel that several masks claim is given to the box that lies inside more of the others; if
+# that does not decide, to the more confident box; and among equally confident ones to the smaller, since small things
+# often lie on large ones. The result is a semantic map (which phrase), an instance map (which object), and a record
+# for each object.
 
 # %%
 result = segment_boxes(summary, kept, phrases, room)
@@ -301,7 +305,7 @@ display(
     )
 )
 
-# %% mystnb={"image": {"alt": "The living room, its semantic map and its instance map in flat colours, and the objects tinted on the grey room"}, "figure": {"caption": "Query, semantic map (one colour per phrase), instance map (one colour per object), and the objects on their scene.", "name": "fig-maps"}}
+# %% mystnb={"image": {"alt": "The living room, its semantic map and its instance map in flat colours, and the objects tinted on the grey room"}, "figure": {"caption": "Query, semantic map (one colour per phrase), instance map (one colour per object), and the objects drawn over their scene.", "name": "fig-maps"}}
 image_row(
     [
         room,
@@ -352,7 +356,7 @@ display(
 
 # %% [markdown]
 # The top row of the paper's Figure 1 shows couches in blue and coffee tables in orange, in rooms that a generator
-# invented. Ours are drawn, and less pretty:
+# invented. Ours are drawn by the toy world and look less real:
 
 # %%
 pair = ("couch", "coffee table")
@@ -375,14 +379,15 @@ image_grid([scenes, shown])
 # %% [markdown]
 # ## What it is worth, where the truth is known
 #
-# Three questions, on rooms that took no part in any choice:
+# We answer three questions, on rooms that were not used for any choice:
 #
-# 1. How good are the masks when the boxes are exact? And without the margin, or with one clustering of the whole image,
-#    which even knows the class of its clusters? And with clusters that all rooms share?
+# 1. How good are the masks when the boxes are exact? How good are they without the margin, with one clustering of the
+#    whole image (which is even told the class of each cluster), and with clusters that all rooms share?
 # 2. How much does the masking depend on the boxes? Each side of a box is moved by up to 5, 10 and 20 % of its size.
-# 3. Which assumption costs how much when it breaks? The toy world's failure modes are switched on, one at a time.
+# 3. How much is lost when an assumption does not hold? The toy world's failure modes are switched on, one at a time.
 #
-# The score of an object is the IoU of its visible mask with the true one. An object without a mask scores 0.
+# The score of an object is the IoU of its predicted mask with its true visible mask, so an object without a mask
+# scores 0.
 
 # %% tags=["remove-output"]
 rooms_file = objects.run_objects(P, folder)
@@ -416,7 +421,7 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are ways to segment and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells are where a way or a failure mode costs most.", "name": "fig-toy-objects"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
 best = full or here
 
 
@@ -484,17 +489,18 @@ display(
 
 # %% [markdown]
 # Read the columns of the heat map, not only the means. *Shared paint* concerns the sofa alone, because only sofa and
-# wall are painted alike, and it takes all of it: in its box nothing is left that could tell it from the wall.
-# *Occlusion* breaks the assumption that a box holds one object before its background. Tables, lamps and plants then
-# stand before sofas, so the box of a lamp holds a part of a sofa, too, and two clusters must serve three things.
+# wall have the same colour, and there the loss is complete: in its box no difference remains that could separate it
+# from the wall. *Occlusion* breaks the assumption that a box holds one object and its background. Tables, lamps and
+# plants then stand in front of sofas, so the box of a lamp holds a part of a sofa, too, and two clusters must
+# represent three things.
 #
 # ### Classes without boxes (ours, beyond the paper)
 #
-# The rows *whole* and *shared* use boxes only to part the instances of a class. *Whole* clusters each room by itself, so
-# the truth had to name the clusters of every room anew. *Shared* clusters the pixels of many other rooms together. All
-# rooms are mixed with the same styles, so these clusters mean the same in each of them, and every cluster is named once,
-# after the class of most of its pixels in a few rooms. [Many images at once](12_many_images.ipynb) explains why this
-# works. The table compares the two by class, over all pixels.
+# The rows *whole* and *shared* use boxes only to separate the instances of a class. *Whole* clusters each room by
+# itself, so the clusters of every room had to be named anew from the true masks. *Shared* clusters the pixels of many
+# other rooms together. All rooms are mixed with the same styles, so these clusters mean the same in each of them, and
+# every cluster is named once, after the class of most of its pixels in a few rooms. [Many images at
+# once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all pixels.
 
 # %% tags=["hide-input"]
 rows = [
@@ -515,20 +521,22 @@ header = [
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# The shared clusters say *which class* a pixel has, for walls and floors too, which have no boxes. They cannot say *which
-# one of two sofas*, because both are coloured alike under every style. For instances a box is still needed. And what
-# works so well here works because the toy world colours each class by one rule, in every room. A generator that learnt
-# from photographs is less regular.
+# The shared clusters say *which class* a pixel has, for walls and floors too, which have no boxes. They cannot say
+# *which one of two sofas*, because both have the same colours under every style, so for instances a box is still
+# needed. They work so well here because the toy world colours each class by one rule, in every room; a generator that
+# learnt from photographs is less regular.
 #
 # ## Parts of a face
 #
-# The paper finds eyes and mouths with $k = 8$ on the whole face (section 4.1). The other way is the one above: a box for
-# each part. Which one wins where? The face parser gives the boxes, and is the reference as well, so this says what the
-# masking does when the boxes are good. For the whole face we take, for each part, the one cluster of eight that fits
-# the reference best. One column makes the same choice in the boxes: what it is above the corner rule, that rule lost.
+# The paper finds eyes and mouths with $k = 8$ on the whole face (section 4.1). The alternative is the method above,
+# with a box for each part. Which of the two is better, and for which parts? The face parser gives the boxes and is the
+# reference as well, so this measures the masking with good boxes. For the whole face we take, for each part, the one
+# cluster of eight that fits the reference best. One column makes the same choice inside the boxes, so its lead over
+# the corner rule is what that rule loses.
 #
-# A box tells a lot about a part already, because it was drawn round the part's own mask. So the last column shows what
-# a mask scores that looks at no pixel and fills the whole box. A way that is not above it has added nothing to the box.
+# A box alone tells a lot about a part, because it was drawn round the part's own mask. So the last column shows the
+# score of a mask that uses no pixel and fills the whole box. A method that does not score higher has added nothing to
+# the box.
 
 # %% tags=["remove-output"]
 from stylemixseg.generators.zoo import load_generator
@@ -588,7 +596,7 @@ face_summary = StyleMixSegmenter(generator, P.method).summary(w0)
 in_boxes = segment_boxes(face_summary, part_boxes, list(part_truths), face)
 eight = face_summary.cluster(WHOLE_K).labels
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's other way, eight clusters of the whole image.", "name": "fig-parts"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's method for parts, eight clusters of the whole image.", "name": "fig-parts"}}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
 draw_boxes(axes[0], face, part_boxes)
 for axis, picture in zip(
@@ -602,22 +610,22 @@ plt.close(figure)
 figure
 
 # %% [markdown]
-# A box drawn round a compact part is already a good mask of it, so the masking has to be compared with the last column.
-# For eyes, brows and nose it stays below. Two likely reasons are that the styles hardly paint these parts apart from the
-# skin round them, and that the wider box, which the corner rule needs, lets in more skin. The mouth comes close. So on
-# parts of a face we cannot confirm that the method adds something to the box.
+# A box drawn round a compact part is already a good mask of it, so the masking has to be compared with the last
+# column. For eyes, brows and nose it stays below. Two likely reasons are that the styles give these parts nearly the
+# same colours as the skin round them, and that the wider box, which the corner rule needs, contains more skin. For the
+# mouth it comes close. So on parts of a face we cannot confirm that the method adds something to the box.
 #
-# One of eight clusters of the whole image holds a small part together with all that is painted alike elsewhere, so its
-# IoU is low. The paper picks parts out of such clusters by a saliency map, which says where to look, as a box does; we did
-# not measure that. Hair is the other way round. It surrounds the face, so its box holds the face, too, and a filled box is
-# a poor mask. There the best cluster is better than the corner rule. The paper calls that rule effective for "rigid,
-# convex objects" (section 3.2), and hair is neither.
+# The cluster that contains a small part also contains everything else in the image that has similar colours, so its
+# IoU is low. The paper picks parts out of such clusters by a saliency map, which says where to look, as a box does; we
+# did not measure that. For hair the opposite holds: it surrounds the face, so its box holds the face, too, and a
+# filled box is a poor mask. There the best cluster is better than the corner rule. The paper calls that rule effective
+# for "rigid, convex objects" (section 3.2), and hair is neither.
 #
 # ## The detector's share
 #
-# With real boxes there are two ways to lose an object: no box, or a bad mask. How much does a detector lose by itself?
-# Photos of horses with masks (the Weizmann set {cite}`borenstein2002`) give the true boxes; the small
-# detector COCO-SSD is asked for "horses".
+# With real boxes an object can be lost for two reasons: it gets no box, or it gets a bad mask. How much does a
+# detector lose by itself? Photos of horses with masks (the Weizmann set {cite}`borenstein2002`) give the true boxes;
+# the small detector COCO-SSD is asked for "horses".
 
 # %% tags=["remove-output"]
 try:
@@ -674,15 +682,16 @@ display(
 )
 
 # %% [markdown]
-# An object that is not found has no mask, however good the masking is. The last line says which of the moved boxes are
-# about as wrong as a box that counts as found: compare a threshold of 0.7 with the row of boxes moved by 20 %.
+# An object that is not found has no mask, however good the masking is. The last line helps to compare this with the
+# moved boxes above: boxes that are moved by up to 20 % are about as inexact as boxes that just count as found with a
+# threshold of 0.7.
 #
 # ## The paper's Table 2
 #
 # These are the paper's numbers for objects in scenes. Ours are missing, because they need the paper's generators. An
-# official LSUN-Horse checkpoint can be fetched where there is a network (`stylemixseg fetch lsun-horse-256`); its images
-# have sides of 256 pixels, whereas those of the paper have 512 (section 4.1). DeepRooms was never published. The numbers
-# of this chapter are from other images, so they are not set beside these.
+# official LSUN-Horse checkpoint can be fetched where there is a network (`stylemixseg fetch lsun-horse-256`); its
+# images have sides of 256 pixels, whereas those of the paper have 512 (section 4.1). The weights of DeepRooms were
+# never published. The numbers of this chapter are from other images, so they are not set beside the paper's.
 
 # %% tags=["hide-input"]
 paper = paper_values()
@@ -924,14 +933,15 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
 # %% [markdown]
 # ## Summary
 #
-# - In one clustering of a scene, things share clusters with other things, and lamps, tables and plants lose most by it.
-#   In a box there is one object again, and $k = 2$ is enough.
-# - Boxes come from a detector, which is supervised. The masking inside is not.
-# - A tight box round a thing with straight sides breaks the corner rule; a margin of a tenth mends it.
-# - Overlaps need a rule: boxes inside others first, then confidence, then size. The result is a semantic map, an
-#   instance map and COCO's JSON.
-# - In the toy world's rooms the masks are good with good boxes, until an assumption breaks: occlusion, an object in the
-#   corners, structure that moves, strong highlights, two things painted alike.
+# - In one clustering of a scene, things share clusters with other things, and lamps, tables and plants lose most by
+#   it. In a box there is only one object, so $k = 2$ is enough.
+# - Boxes come from a detector, which is supervised, whereas the masking inside them is not.
+# - In a tight box, a thing with straight sides fills the corners, so the corner rule fails; a margin of a tenth
+#   prevents this.
+# - Masks overlap, so a rule decides who gets a pixel: boxes inside others first, then confidence, then size. The
+#   result is a semantic map, an instance map and COCO's JSON.
+# - In the toy world's rooms the masks are good with good boxes, until an assumption breaks: occlusion, an object in
+#   the corners, structure that moves, strong highlights, two things of the same colour.
 #
 # Next: [many images at once](12_many_images.ipynb), which uses what images have in common.
 

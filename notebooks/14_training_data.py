@@ -14,9 +14,9 @@
 # %% [markdown]
 # # Training data
 #
-# A mask of one generated image is of little use by itself. A thousand of them are a data set: they train a network that
-# segments real photos, without inversion and without a mask that a person drew. This is the paper's main application
-# (section 4.4, Table 3).
+# A mask of one generated image is of little use by itself. But a thousand of them are a data set, which can train a
+# network that segments real photos, without inversion and without a mask that a person drew. This is the paper's main
+# application (section 4.4, Table 3).
 #
 # :::{admonition} Before you start
 # **Objectives**
@@ -106,15 +106,15 @@ for sample in samples:
 image_grid(rows, column_titles=["image", "mask", "probability", "labels"])
 
 # %% [markdown]
-# What is known of each sample stands in its record. None of these numbers needs a reference, so they can decide which
-# samples are good enough:
+# What was measured of each sample is written in its record. None of these numbers needs a reference, so they can be
+# used to decide which samples are good enough:
 
 # %%
 samples[0].record
 
 # %% [markdown]
-# A filter is a limit on one of these numbers. It changes no sample; it only says which of them are used. Does it drop the
-# bad ones? The next cell compares the masks with the reference, which a user of the method would not have.
+# A filter is a limit on one of these numbers. It changes no sample, but only decides which of them are used. Does it
+# drop the bad ones? The next cell compares the masks with the reference, which a user of the method would not have.
 
 # %% tags=["remove-output"]
 pairs_folder = synthetic_set(P, generator)
@@ -160,14 +160,14 @@ for words, filters in FILTERS.items():
 display(Markdown(table(["filter", "samples kept", "their mIoU"], rows)))
 
 # %% [markdown]
-# ## Why a mask is worth more than a mask
+# ## Why a network can be better than its masks
 #
-# Think of a mask as the truth plus an error. If the errors of different images have nothing in common, nothing can be
-# learnt from them: a network that sees many images gives the answer that fits most of them, which is the truth. Errors
-# that all masks share, such as an outline that is always a little too wide, are learnt like anything else.
+# Think of a mask as the truth plus an error. If the errors of different images have nothing in common, a network
+# cannot learn them: it gives the answer that fits most of the images, and this is the truth. But errors that all masks
+# share, such as an outline that is always a little too wide, are learnt like any other pattern.
 #
-# The package's student learnt from masks of the judge. Here both look at synthetic images that the student has not
-# seen, and the reference says who is nearer.
+# The package's student learnt from masks of the judge. Here both segment synthetic images that the student has not
+# seen, and the reference shows which of the two is better.
 
 # %% tags=["hide-input"]
 student = Student.load()
@@ -196,7 +196,7 @@ text = (
 )
 display(Markdown(text if not P.prefix else "The student is for faces."))
 
-# %% mystnb={"image": {"alt": "Three rows: images, the teacher's masks and the student's masks, for the images on which the student gains most"}, "figure": {"caption": "The images on which the student gains most over its teacher. The teacher's mistakes come from one image's colours; the student has learnt what heads and hair look like in all of them.", "name": "fig-student-gains"}}
+# %% mystnb={"image": {"alt": "Three rows: images, the teacher's masks and the student's masks, for the images on which the student gains most"}, "figure": {"caption": "The images on which the student gains most over its teacher. The teacher's mistakes come from the colours of a single image, whereas the student has learnt from many images what heads and hair look like.", "name": "fig-student-gains"}}
 shown.sort(key=lambda item: -item[0])
 rows = []
 for _, sample, mask, image in shown[:4]:
@@ -211,14 +211,15 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 # %% [markdown]
 # ## Table 3
 #
-# Now the paper's experiment. One network, a U-Net with random first weights, learns from masks of different origins;
-# network, schedule and number of steps are the same in every row, so only the masks differ. All are tested on photos
-# with masks drawn by people, over all pixels and within 3 px of the outline.
+# Now we repeat the paper's experiment in small. The same network, a U-Net whose weights start at random, learns from
+# masks of different origins; network, schedule and number of steps are the same in every row, so only the masks
+# differ. All are tested on photos with masks drawn by people, over all pixels and within 3 px of the outline.
 #
 # The column "here" is a small version that fits this page: few pairs, a narrow network, few steps. It shows that the
-# code runs, and little more. The column "full run" has more of everything and is still far from the paper's 40,000
-# steps. The next cell is `stylemixseg reproduce table3`. Unlike the other numbers of this book these are not checked in
-# each build: a training builds each step on the last, so rounding grows, and another processor ends with another network.
+# code runs, and little more. The column "full run" has more pairs, a wider network and more steps, but still far fewer
+# than the paper's 40,000 steps. The next cell is `stylemixseg reproduce table3`. Unlike the other numbers of this book
+# these are not checked in each build: in a training each step starts from the result of the step before, so
+# differences of rounding grow, and another processor ends with another network.
 
 # %% tags=["remove-output"]
 try:
@@ -252,9 +253,9 @@ for statistic, title in (("miou", "mIoU"), ("trimap.miou", "trimap mIoU")):
     display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# The paper's numbers stand beside ours with care: its generator is the official StyleGAN2, its network is wider, its
-# photos are the test partition of the data set, and it trains much longer. What can be compared are the rows
-# of one column. Paired differences over the same photos say which of them are certain:
+# The paper's numbers and ours can hardly be compared with each other: the paper's generator is the official StyleGAN2,
+# its network is wider, its photos are the test partition of the data set, and it trains much longer. But the rows of
+# one column can be compared. Paired differences over the same photos say which of them are certain:
 
 # %% tags=["hide-input"]
 rows = [
@@ -306,8 +307,8 @@ lines(
 # %% [markdown]
 # ## Where it fails on photos
 #
-# Synthetic and real portraits differ: a second person, a hand, a hat, a microphone are rare in the generator's images
-# and not in photos. The photos on which the package's student is worst show that.
+# Synthetic and real portraits differ, because a second person, a hand, a hat or a microphone is rare in the
+# generator's images and not in photos. The photos on which the package's student is worst show this.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "The test photos with the lowest mIoU, with the student's mask and the human one"}, "figure": {"caption": "The test photos on which the student is worst: photo, its mask, and the mask that a person drew.", "name": "fig-worst-photos"}}
 tested = human_photos(P, generator, tested=True) if result_file else None
@@ -329,12 +330,13 @@ figure
 # %% [markdown]
 # ## What such a set inherits
 #
-# Synthetic faces are of nobody, yet they are not free of people. The generator learnt from photos of people who never
-# agreed to it (FFHQ, gathered from Flickr under licences that its terms pass on: non-commercial), so images and networks
-# that are made with it are for non-commercial use. Who is rare in the training photos is rare in the synthetic ones,
-# and truncation makes rare people rarer still: a network that is trained on them will be worse for these people, and a
-# test on photos of celebrities does not show it. Every exported set has a *data card*, which says how it was made, by
-# what, and under which terms; it is written from the manifest, so it cannot be forgotten:
+# Synthetic faces show nobody, yet real people contributed to them. The generator learnt from photos of people who
+# never agreed to it (FFHQ, gathered from Flickr under licences that its terms pass on: non-commercial), so images and
+# networks that are made with it are for non-commercial use. People who are rare in the training photos are rare in the
+# synthetic ones too, and truncation makes them rarer still. So a network that is trained on synthetic faces will be
+# worse for these people, and a test on photos of celebrities does not show it. Every exported set has a *data card*,
+# which says how and with which generator it was made, and under which terms. It is written automatically from the
+# manifest, so it cannot be forgotten:
 #
 # ```
 # stylemixseg synthesize pairs/ --count 1000 -n 8 --size 256 --truncation 0.85 --format folder
@@ -480,12 +482,12 @@ display(Markdown(table(header, rows)))
 # ## Summary
 #
 # - A set of pairs is made from a recipe and seeds. Each sample has a record of what was measured of it, and filters
-#   choose by that record.
-# - A network averages out what errs differently from image to image, so it can be better than its teacher. What all
-#   masks get wrong in the same way, it learns.
-# - Table 3 compares masks, so network, schedule and test photos must be the same in every row. Differences count when
-#   they are larger than their paired interval and than the spread of repeated trainings.
-# - A set inherits the generator's licence, gaps and prejudices. Its data card says so.
+#   use that record to select samples.
+# - A network averages out errors that differ from image to image, so it can be better than its teacher. But it learns
+#   the errors that all masks have in common.
+# - Table 3 compares masks, so network, schedule and test photos must be the same in every row. A difference counts
+#   only if its paired interval excludes 0 and if it is larger than the spread of repeated trainings.
+# - A set inherits the generator's licence, gaps and prejudices, and its data card says so.
 #
 # Next: [other ways](15_other_ways.ipynb) to segment the same images.
 
