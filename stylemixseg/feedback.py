@@ -6,6 +6,8 @@ student can act on, so a notebook that was downloaded teaches without a teacher.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -62,7 +64,7 @@ def expect(call: str, got: object, right: ArrayLike, hint: str, *, tolerance: fl
     _wrong(call, f"{_plain(found[place])} {at}", _plain(wanted[place]), hint)
 
 
-def _wrong(call: str, got: str, right: str, hint: str) -> None:
+def _wrong(call: str, got: str, right: str, hint: str) -> NoReturn:
     raise AssertionError(
         f"{call} is not right yet.\n  got:      {got}\n  right:    {right}\n  look at:  {hint}"
     ) from None

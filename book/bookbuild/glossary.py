@@ -21,13 +21,17 @@ _NOT_TEXT = re.compile(r"(`+).+?\1|\$[^$]+\$|\{[\w:]+\}`[^`]*`|\[[^\]]*\]\([^)]*
 
 
 def terms(path: Path = GLOSSARY) -> list[str]:
-    """The terms of the glossary, longest first, so that "cluster map" is found before "map" would be."""
+    """The terms to link, longest first, so that "cluster map" is found before "map" would be.
+
+    A term that says in brackets what it is about, such as "judge (of pixels)", is a word with other meanings in the
+    text, so it is not linked.
+    """
     found = [
         line
         for directive in directives(path.read_text(encoding="utf-8"))
         if directive.name == "glossary"
         for line in directive.body.splitlines()
-        if line and not line.startswith(" ")
+        if line and not line.startswith(" ") and not line.endswith(")")
     ]
     return sorted(found, key=len, reverse=True)
 
