@@ -105,10 +105,15 @@ def _picture(notebook: NotebookNode, chapter: str, figure: str, folder: Path) ->
         if cell.cell_type != "code" or settings.get("figure", {}).get("name") != figure:
             continue
         for output in cell.outputs:
-            if data := output.get("data", {}).get("image/png"):
-                name = f"images/{figure}.png"
-                (folder / name).write_bytes(base64.b64decode(data))
-                return name, settings["image"]["alt"]
+            data = output.get("data", {})
+            if svg := data.get("image/svg+xml"):
+                name, content = f"images/{figure}.svg", "".join(svg).encode()
+            elif png := data.get("image/png"):
+                name, content = f"images/{figure}.png", base64.b64decode(png)
+            else:
+                continue
+            (folder / name).write_bytes(content)
+            return name, settings["image"]["alt"]
     raise BuildError(f"course.toml shows {figure}, and the executed chapter {chapter} has no such picture")
 
 

@@ -69,9 +69,9 @@ def test_tables_have_all_units_and_sessions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("minutes = 45", "minutes = 75", "takes 75 minutes, more than 60"),
+        ("minutes = 60", "minutes = 75", "takes 75 minutes, more than 60"),
         ('"Predict how mask', '"See how mask', "an objective begins with one of"),
-        ('page = "01_tour"', 'pages = "01_tour"', "session 1"),
+        ('page = "01_tour"', 'pages = "01_tour"', "session 2"),
         ("after =", "later =", "session 1: 'after'"),
     ],
 )
@@ -109,13 +109,13 @@ def test_slides_are_written_for_each_session(tmp_path: Path, executed: Path) -> 
             for slide in unit.slides:
                 assert f"![Picture {slide.figure}](images/{slide.figure}.png)\n\n{slide.say}" in text
                 assert (deck.parent / "images" / f"{slide.figure}.png").stat().st_size > 0
-    assert "`lloyd_step(points, centroids)`" in decks[1].read_text()
+    assert "`lloyd_step(points, centroids)`" in decks[2].read_text()
 
 
 def test_a_figure_that_is_gone_stops_the_slides(tmp_path: Path, executed: Path) -> None:
     unit = UNITS[0].__class__(**{**UNITS[0].__dict__, "slides": (Slide("fig-gone", "x"),)})
     session = SESSIONS[0].__class__("t", "a", (unit,))
-    with pytest.raises(BuildError, match="course.toml shows fig-gone, and the executed chapter 01_tour has no such"):
+    with pytest.raises(BuildError, match="course.toml shows fig-gone, and the executed chapter 00_generators has no such"):
         write_decks([session], tmp_path / "slides", executed)
 
 
