@@ -165,7 +165,9 @@ image_grid(rows, column_titles=["image", "first features 0"])
 # In the profile `cpu` some are smaller than in the papers, so that all fit into some minutes: DatasetGAN votes with
 # fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The
 # [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
-# Labels4Free composites small images of a fixed set of latents.
+# Labels4Free composites small images of a fixed set of latents. `stylemixseg reproduce baselines --profile paper` has
+# its published number of images at 256 pixels and trains it on a GPU where there is one; it needs the official
+# checkpoint.
 
 # %% tags=["remove-output"]
 result_file = run_baselines(P, folder, generator)

@@ -1,7 +1,8 @@
 """Other ways to segment a generator's images, each fitted when it is first needed, with what it costs.
 
 A way that needs what is not here is left out: people's labels and real photos without CelebAMask-HQ, GrabCut without
-OpenCV, and all that read feature maps for a generator without any. `OTHER_WAYS` of `words` describes them all.
+OpenCV, and all that read feature maps for a generator without any. Labels4Free is trained on a GPU where PyTorch finds
+one, everything else is computed where the generator is. `OTHER_WAYS` of `words` describes them all.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Way:
 
 
 def labelled_examples(profile: Profile, generator: Generator) -> Iterator[Pair]:
-    """Latents of synthetic images, and their labels of `CLASSES` by the reference, (h, h) uint8."""
+    """Latents of synthetic images, and their labels of `CLASSES` by the face parser, (h, h) uint8."""
     for seed in range(LABELLED_FIRST, LABELLED_FIRST + profile.baselines.labelled):
         ws = query_latent(generator, profile, seed)
         yield ws, class_reference(generator, profile, seed, query_image(generator, ws, profile.method.resolution))
