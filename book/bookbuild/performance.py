@@ -101,8 +101,8 @@ def _faces(run: dict) -> list[str]:
     return [
         f"## The face generator on a CPU\n\n{_where(run)} n = {settings['n']}, c = {settings['cutoff']}, "
         f"k = {settings['k']}, native resolution. The *peer* is a straightforward program of common libraries: "
-        "OpenVINO runs the published network once for each mix, scikit-image converts to LAB, faiss clusters all pixels, and "
-        "the same rule picks the clusters. Each run is a new process, and its start is included.",
+        "OpenVINO runs the published network once for each mix, scikit-image converts to LAB, faiss clusters all "
+        "pixels, and the same rule picks the clusters. Each run is a new process, and its start is included.",
         table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
         ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: "
         f"ours has {shares['ours']['whole']:.0%} of the length of the peer's. Right, time and memory over the number "
