@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bookbuild import check, execute, layout, pages, spots, vendor
+from bookbuild import check, execute, layout, pages, slides, spots, vendor
 
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import CATALOGUE
@@ -59,6 +59,11 @@ def step_vendor(profile: str) -> None:
     vendor.vendor()
 
 
+def step_slides(profile: str) -> None:
+    """write the slides of the course from the figures of the chapters"""
+    slides.build_slides()
+
+
 def step_html(profile: str) -> None:
     """build the pages"""
     pages.build_html()
@@ -76,6 +81,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "spots": step_spots,
     "ledger": step_ledger,
     "vendor": step_vendor,
+    "slides": step_slides,
     "html": step_html,
     "check": step_check,
 }

@@ -34,26 +34,24 @@
 # **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table, value_text
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
     query_latent,
 )
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     REFERENCES,
     RULES,
@@ -62,17 +60,8 @@ from stylemixseg.experiments.scoring import (
     rule_mask,
     score_rules,
 )
-from stylemixseg.foreground import (
-    CORNERS,
-    CornerMinority,
-    ForegroundRule,
-    Saliency,
-)
-from stylemixseg.generators.toyworld.world import FAILURE_MODES, ToyWorld
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import bootstrap_interval, bootstrap_mean, mean_iou
-from stylemixseg.mixing import draw_style_latents, query_image
-from stylemixseg.summary import style_summary
+from stylemixseg.mixing import query_image
 from stylemixseg.viz.compositing import (
     agreement_map,
     clusters_to_color,
@@ -80,14 +69,10 @@ from stylemixseg.viz.compositing import (
 )
 from stylemixseg.viz.plotting import image_grid
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "08_failure_cases",
-    P.name,
-    results_folder(results) / P.name / "08_failure_cases.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "08_failure_cases", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -171,12 +156,13 @@ image_grid(
         f"oracle, k = {P.method.k}",
     ],
     column_titles=[
-        f"{by_k[2]['oracle'][i].miou:.2f} to {by_k[P.method.k]['oracle'][i].miou:.2f}"
+        f"{by_k[2]['oracle'][i].miou:.2f} to "
+        f"{by_k[P.method.k]['oracle'][i].miou:.2f}"
         for i in hit
     ],
 )
 
-# %%
+# %% tags=["hide-input"]
 TITLES = {
     "saliency": "saliency rule",
     "corner_minority": "corner minority rule",
@@ -215,9 +201,10 @@ header = [
 ]
 display(
     Markdown(
-        f"mIoU, mean over {len(maps)} images with its 95 % interval, c = {P.method.cutoff}, {P.method.color_space.upper()}. "
-        "What a rule loses is the oracle's mIoU less its own, paired image by image. "
-        f"The reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
+        f"mIoU, mean over {len(maps)} images with its 95 % interval, c = "
+        f"{P.method.cutoff}, {P.method.color_space.upper()}. What a rule loses "
+        "is the oracle's mIoU less its own, paired image by image. The "
+        f"reference is {REFERENCES[P.reference]}.\n\n" + table(header, rows)
     )
 )
 
@@ -252,6 +239,8 @@ verdicts = {
     ]
     for rule in ("saliency", "corner_minority")
 }
+
+# %% tags=["hide-input"]
 rows = []
 for rule, found in verdicts.items():
     counts = Counter(found)
@@ -286,8 +275,9 @@ for rule, found in verdicts.items():
     )
 display(
     Markdown(
-        f"{len(maps)} images, k = {P.method.k}, c = {P.method.cutoff}; an image fails below mIoU {BAR}. The last two columns are the mean "
-        "loss of mIoU over all images, in its two parts.\n\n"
+        f"{len(maps)} images, k = {P.method.k}, c = {P.method.cutoff}; an "
+        f"image fails below mIoU {BAR}. The last two columns are the mean loss "
+        "of mIoU over all images, in its two parts.\n\n"
         + table(
             [
                 "rule",
@@ -321,14 +311,16 @@ image_grid(
 )
 
 
-# %%
+# %% tags=["hide-input"]
 def reason(labels, mask, truth, kind):
-    """Why an image scored as it did, in words, from the clusters' place in the reference."""
+    """Why an image scored as it did, in words.
+
+    It follows from where the clusters lie in the reference.
+    """
     if kind == "no failure":
         return "above the bar"
-    inside = np.array(
-        [truth[labels == m].mean() for m in range(P.method.k)]
-    )  # share of each cluster in the reference
+    # share of each cluster in the reference
+    inside = np.array([truth[labels == m].mean() for m in range(P.method.k)])
     taken = np.array([mask[labels == m].all() for m in range(P.method.k)])
     if kind == "clustering failure":
         mixed = [
@@ -341,8 +333,9 @@ def reason(labels, mask, truth, kind):
             or "the clusters do not follow the reference's outline"
         )
     wrong = [
-        f"cluster {m} ({'object' if inside[m] > 0.5 else 'background'}, {np.mean(labels == m):.0%} of the image) "
-        f"was {'taken' if taken[m] else 'left out'}"
+        f"cluster {m} ({'object' if inside[m] > 0.5 else 'background'}, "
+        f"{np.mean(labels == m):.0%} of the image) was "
+        f"{'taken' if taken[m] else 'left out'}"
         for m in range(P.method.k)
         if taken[m] != (inside[m] > 0.5)
     ]
@@ -400,8 +393,14 @@ display(
 # is corner minority, with the top corners for portraits and all four elsewhere, and the true mask contains all things
 # of the scene. Each mode is compared with the same scene and the same seeds without it.
 
-
 # %%
+from stylemixseg.foreground import CORNERS, CornerMinority, ForegroundRule
+from stylemixseg.generators.toyworld.world import FAILURE_MODES, ToyWorld
+from stylemixseg.mixing import draw_style_latents
+from stylemixseg.settings import MixPlan
+from stylemixseg.summary import style_summary
+
+
 @dataclass(frozen=True)
 class Setting:
     """One way to run the method on a toy scene."""
@@ -414,8 +413,8 @@ class Setting:
 
 TOY_SEEDS = range(4)
 TOY_N = 12
-# A cluster need only fill a quarter of one corner: walls and floors fall into several clusters. The package's default
-# was chosen for faces.
+# A cluster need only fill a quarter of one corner, because walls and floors
+# fall into several clusters. The package's default was chosen for faces.
 TOP_CORNERS, ALL_CORNERS = (
     CornerMinority(0.125, 0.25, corners, pooled=False)
     for corners in (CORNERS[:2], CORNERS)
@@ -428,13 +427,19 @@ BASE = {
 
 
 def toy_world(scene, mode):
-    """The scene with one failure mode, or None; sofas only, so that the shared paint concerns every image."""
+    """The scene with one failure mode, or None for none.
+
+    It has sofas only, so that the shared paint concerns every image.
+    """
     subject = None if scene == "room" or mode == "corner_object" else "sofa"
     return ToyWorld(scene, subject=subject, failures=FAILURE_MODES.get(mode))
 
 
 def run_toy(toy, setting):
-    """Cluster maps, truths, and the confusions of the rule and of the oracle over the toy seeds."""
+    """Cluster maps, truths, and confusions of the rule and of the oracle.
+
+    Each has one entry per toy seed.
+    """
     styles = draw_style_latents(toy, TOY_N, P.method.style_seed)
     latents = [query_latent(toy, P, seed) for seed in TOY_SEEDS]
     labels = [
@@ -457,7 +462,8 @@ def run_toy(toy, setting):
 
 
 # %% tags=["remove-output"]
-# `corner_object` makes every subject a plant, so it has its own runs without the mode.
+# `corner_object` makes every subject a plant, so it has its own runs without
+# the mode.
 without = {
     (scene, "sofa"): run_toy(toy_world(scene, None), setting)
     for scene, setting in BASE.items()
@@ -473,7 +479,7 @@ with_mode = {
     for scene, setting in BASE.items()
 }
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for (scene, mode), (_, _, broken) in with_mode.items():
     whole = without[scene, "plant" if mode == "corner_object" else "sofa"][2]
@@ -495,7 +501,8 @@ for (scene, mode), (_, _, broken) in with_mode.items():
         )
 display(
     Markdown(
-        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images, n = {TOY_N}, c = 6, LAB.\n\n"
+        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images, n = {TOY_N}, c = "
+        "6, LAB.\n\n"
         + table(
             [
                 "mode",
@@ -510,7 +517,6 @@ display(
     )
 )
 
-
 # %% [markdown]
 # Where the oracle falls as far as the rule, the clustering failed. Where only the rule falls, it is a foreground
 # failure; `corner_object` is the clearest example. Where the rule falls further than the oracle, as with highlights in
@@ -518,9 +524,12 @@ display(
 # clusters are enough for its things. The next figures show each mode on the image that it hurts most.
 
 
-# %%
+# %% tags=["hide-input"]
 def show_mode(mode, scene="portrait"):
-    """One image with the mode: query, a style mix, clusters, mask, comparison; the first row is without the mode."""
+    """One image without the mode (first row) and with it.
+
+    The columns are the query, a style mix, the clusters, and the comparison.
+    """
     subject = "plant" if mode == "corner_object" else "sofa"
     place = int(
         np.argmin([item.miou for item in with_mode[scene, mode][2]["rule"]])
@@ -587,7 +596,7 @@ for scene in BASE:  # LAB has run above
     spaces[scene, None, "lab"] = without[scene, "sofa"][2]
     spaces[scene, "highlights", "lab"] = with_mode[scene, "highlights"][2]
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for scene in BASE:
     cells = []
@@ -596,8 +605,9 @@ for scene in BASE:
         for space in ("rgb", "lab"):
             confusions = spaces[scene, mode, space]["oracle"]
             values[space] = mean_iou(confusions, "per_image")
+            which = f"{mode or 'none'}.{scene}.{space}"
             recorder.add(
-                f"toy.failures.color_space.{mode or 'none'}.{scene}.{space}.oracle.miou",
+                f"toy.failures.color_space.{which}.oracle.miou",
                 values[space],
                 n=len(confusions),
                 interval=bootstrap_interval(confusions, "miou", "per_image"),
@@ -624,7 +634,7 @@ display(
     )
 )
 
-# %%
+# %% tags=["hide-input"]
 gains = [
     mean_iou(spaces[scene, "highlights", "lab"]["oracle"], "per_image")
     - mean_iou(spaces[scene, "highlights", "rgb"]["oracle"], "per_image")
@@ -637,9 +647,11 @@ losses = [
 ]
 display(
     Markdown(
-        f"With highlights, LAB is ahead of RGB in {sum(gain > 0 for gain in gains)} of {len(gains)} scenes; the mean "
-        f"difference is {np.mean(gains):+.3f}. In LAB itself the highlights still cost {np.mean(losses):.3f} on average. "
-        "The second number says how much of the problem LAB leaves."
+        "With highlights, LAB is ahead of RGB in "
+        f"{sum(gain > 0 for gain in gains)} of {len(gains)} scenes; the mean "
+        f"difference is {np.mean(gains):+.3f}. In LAB itself the highlights "
+        f"still cost {np.mean(losses):.3f} on average. The second number says "
+        "how much of the problem LAB leaves."
     )
 )
 
@@ -680,6 +692,8 @@ show_mode("occlusion", "single")
 # of the cause of the failure, and the table shows it whether it helps or not.
 
 # %% tags=["remove-output"]
+from stylemixseg.foreground import Saliency
+
 narrow = Saliency(theta_saliency=0.35, sigma=(0.3, 0.2))
 REMEDIES = {
     "shared_paint": ("portrait", "k = 6", Setting(6, TOP_CORNERS)),
@@ -697,7 +711,7 @@ remedied = {
     for mode, (scene, _, setting) in REMEDIES.items()
 }
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for mode, (scene, remedy, _) in REMEDIES.items():
     before = with_mode[scene, mode][2]
@@ -739,9 +753,9 @@ header = [
 ]
 display(
     Markdown(
-        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images. The last column is "
-        "the share of what the mode took from the rule that the remedy gives "
-        "back.\n\n" + table(header, rows)
+        f"Toy world, mIoU, mean over {len(TOY_SEEDS)} images. The last column "
+        "is the share of what the mode took from the rule that the remedy "
+        "gives back.\n\n" + table(header, rows)
     )
 )
 
@@ -770,16 +784,16 @@ display(
 # ```{exercise}
 # :label: ex-failures-leak
 # `structure_leak` imitates a cutoff that is too low. Does a cutoff that is too low look the same in the
-# intact toy world? Run the scene `portrait` without failures at $c = 3, 4, 5, 6$ and compare the oracle's
-# mIoU.
+# intact toy world? Predict how the oracle's mIoU in the scene `portrait` without failures changes over
+# $c = 3, 4, 5, 6$, then compare.
 # ```
 #
 # ```{solution-start} ex-failures-leak
 # :class: dropdown
 # ```
 #
-# The cell below does it. In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style
-# change some of it: the lower, the coarser what it changes.
+# In the toy world layers 0 to 5 are structure, so each cutoff below 6 lets the style change some of it: the lower, the
+# coarser what it changes.
 
 # %%
 intact = toy_world("portrait", None)
@@ -800,42 +814,79 @@ display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 # %% [markdown]
 # ```{exercise}
 # :label: ex-failures-bar
-# The count of failures depends on the bar. Count both kinds for bars from 0.5 to 0.9. Does the balance
-# between clustering and foreground failures turn?
+# The count of failures depends on the bar. Write `count_failures(rule_mious, oracle_mious, bar)`, which returns the
+# number of clustering failures and the number of foreground failures as this chapter defines them. Count both kinds for
+# bars from 0.5 to 0.9. Does the balance between the two kinds turn?
 # ```
 #
 # ```{solution-start} ex-failures-bar
 # :class: dropdown
 # ```
 #
-# The cell below does it. A higher bar gives more failures. It can only add clustering failures, because the oracle
-# has to pass it, too, whereas the number of foreground failures can rise or fall. So the balance of the two depends
-# on a number that we chose. The split of the loss into two parts needs no bar, and is the better number.
+# A higher bar gives more failures. It can only add clustering failures, because the oracle has to pass it, too, whereas
+# the number of foreground failures can rise or fall. So the balance of the two depends on a number that we chose. The
+# split of the loss into two parts needs no bar, and is the better number.
+
+
+# %% tags=["answer"]
+def count_failures(rule_mious, oracle_mious, bar):
+    """Count the two kinds of failure.
+
+    Args:
+        rule_mious: mIoU of the rule's mask on each image.
+        oracle_mious: mIoU of the oracle assignment on the same images.
+        bar: an image fails if the rule's mIoU is below it.
+
+    Returns:
+        The number of clustering failures, in which the oracle is below the
+        bar, too, and the number of foreground failures, in which it is not.
+    """
+    failed = [
+        oracle for rule, oracle in zip(rule_mious, oracle_mious) if rule < bar
+    ]
+    clustering = sum(oracle < bar for oracle in failed)
+    return clustering, len(failed) - clustering
+
+
+# %% tags=["check"]
+def check_count_failures():
+    """Say whether `count_failures` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    rule_mious = [0.9, 0.5, 0.4, 0.75, 0.76]
+    oracle_mious = [0.95, 0.9, 0.6, 0.75, 0.74]
+    for bar, right in ((0.75, [1, 1]), (0.8, [3, 1]), (0.3, [0, 0])):
+        expect(
+            f"count_failures(rule_mious, oracle_mious, {bar})",
+            count_failures(rule_mious, oracle_mious, bar),
+            right,
+            hint="only images whose rule is below the bar fail, and equal "
+            "is not below; among them, the oracle below the bar means "
+            "clustering, else foreground",
+        )
+    print("Right. The last image passes by its rule although its oracle fails.")
+
+
+check_count_failures()
 
 # %%
-rows = []
-for bar in (0.5, 0.6, 0.7, 0.8, 0.9):
-    failed = [
-        (a.miou, b.miou)
-        for a, b in zip(scores["saliency"], scores["oracle"])
-        if a.miou < bar
+mious = {
+    name: [item.miou for item in scores[name]]
+    for name in ("saliency", "oracle")
+}
+rows = [
+    [
+        f"{bar}",
+        *map(str, count_failures(mious["saliency"], mious["oracle"], bar)),
     ]
-    of_clustering = sum(oracle_miou < bar for _, oracle_miou in failed)
-    rows.append(
-        [f"{bar}", str(of_clustering), str(len(failed) - of_clustering)]
-    )
-display(
-    Markdown(
-        table(
-            [
-                "bar",
-                "clustering failures",
-                "foreground failures (saliency rule)",
-            ],
-            rows,
-        )
-    )
-)
+    for bar in (0.5, 0.6, 0.7, 0.8, 0.9)
+]
+header = [
+    "bar",
+    "clustering failures",
+    "foreground failures (saliency rule)",
+]
+display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ```{solution-end}
@@ -855,5 +906,5 @@ display(
 #   in the corners, more clusters where things overlap. More clusters give back a part of what shared paint costs, and
 #   only little of what highlights cost.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -34,35 +34,24 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import io
 
 import numpy as np
 from IPython.display import Markdown, display
 from PIL import Image
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.results import RunRecorder, results_folder
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import REFERENCES, reference_masks
 from stylemixseg.experiments.stackcache import cached_stack
-from stylemixseg.foreground import CornerMinority
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.metrics import (
-    bootstrap_interval,
-    confusion,
-    mean_iou,
-    trimap_band,
-)
-from stylemixseg.mixing import draw_style_latents, style_mixed_images
-from stylemixseg.segmenter import StyleMixSegmenter, enlarge
-from stylemixseg.summary import summary_from_images
+from stylemixseg.metrics import confusion
+from stylemixseg.segmenter import enlarge
 from stylemixseg.viz.compositing import (
     agreement_map,
     blend,
@@ -74,14 +63,10 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-recorder = RunRecorder(
-    "09_compositing",
-    P.name,
-    results_folder(results) / P.name / "09_compositing.json",
-    generator,
-    seed=P.queries.examples[0],
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "09_compositing", profile, results, seed="queries.examples"
 )
 
 # %% [markdown]
@@ -104,6 +89,11 @@ recorder = RunRecorder(
 # chapter on rules](05_foreground_rules.ipynb) compares it with saliency.
 
 # %%
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.mixing import draw_style_latents
+from stylemixseg.segmenter import StyleMixSegmenter
+from stylemixseg.summary import summary_from_images
+
 styles = draw_style_latents(generator, P.method.n, P.method.style_seed)
 segmenter = StyleMixSegmenter(
     generator,
@@ -118,24 +108,23 @@ segmenter = StyleMixSegmenter(
 latents = [query_latent(generator, P, seed) for seed in P.queries.examples]
 cuts = []
 for w0 in latents:
-    stack = cached_stack(
-        generator,
-        w0,
-        styles,
-        MixPlan(P.method.cutoff, resolution=P.method.resolution),
-    )
+    stack = cached_stack(generator, w0, styles, P.method.plan)
     cuts.append(
         segmenter.from_summary(
             w0, summary_from_images(stack, P.method.color_space)
         )
     )
 side = len(cuts[0].image)
+
+# %% tags=["hide-input"]
 step = side // len(cuts[0].kmeans.labels)
 display(
     Markdown(
-        f"{len(cuts)} queries of the generator `{P.generator}`, n = {P.method.n}, c = {P.method.cutoff}, k = {P.method.k}, "
-        f"{P.method.color_space.upper()}, corner minority rule. Images have {side} px a side; one pixel of the clustering "
-        f"covers {step} by {step} of theirs."
+        f"{len(cuts)} queries of the generator `{P.generator}`, n = "
+        f"{P.method.n}, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}, corner minority rule. Images have "
+        f"{side} px a side; one pixel of the clustering covers {step} by "
+        f"{step} of theirs."
     )
 )
 
@@ -153,6 +142,9 @@ image_row(
 # query's background (Figure 8).
 
 # %%
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 mixes = [
     style_mixed_images(
         generator, w0, styles[i : i + 1], MixPlan(P.method.cutoff)
@@ -240,6 +232,8 @@ image_grid(
 # it, shrink it, shift it sideways, and remove a patch from it.
 
 # %%
+from stylemixseg.metrics import trimap_band
+
 truths = reference_masks(
     P.reference,
     generator,
@@ -262,9 +256,12 @@ damaged = {
     "shifted": np.roll(good, 2 * few, axis=1),
     "patch missing": patch,
 }
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by {few} px, shifted by {2 * few} px."
+        f"The reference is {REFERENCES[P.reference]}. Grown and shrunk by "
+        f"{few} px, shifted by {2 * few} px."
     )
 )
 
@@ -279,7 +276,7 @@ image_grid(
     column_titles=list(damaged),
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for name, mask in damaged.items():
     whole = confusion(mask, good)
@@ -299,9 +296,13 @@ display(
 # Now the real masks against the reference:
 
 # %%
+from stylemixseg.metrics import bootstrap_interval, mean_iou
+
 confusions = [confusion(cut.mask, truth) for cut, truth in zip(cuts, truths)]
 low, high = bootstrap_interval(confusions, "miou", "per_image")
 mean = mean_iou(confusions, "per_image")
+
+# %% tags=["remove-input"]
 recorder.add(
     f"{P.prefix}compositing.examples.miou",
     mean,
@@ -315,8 +316,8 @@ recorder.add(
 )
 display(
     Markdown(
-        f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval {low:.3f} to {high:.3f}, too few images "
-        "for more than an impression)."
+        f"Mean over the {len(cuts)} images of mIoU: {mean:.3f} (95 % interval "
+        f"{low:.3f} to {high:.3f}, too few images for more than an impression)."
     )
 )
 
@@ -355,9 +356,8 @@ image_grid(
 
 # %%
 GAINS = (1, 2, 4, 8, 32)
-chosen = int(
-    np.argmax([item.miou for item in confusions])
-)  # the query whose mask agrees best with the reference
+# the query whose mask agrees best with the reference
+chosen = int(np.argmax([item.miou for item in confusions]))
 cut, mix = cuts[chosen], mixes[chosen]
 alphas = {
     gain: np.clip(0.5 + gain * (cut.confidence - 0.5), 0, 1) for gain in GAINS
@@ -374,7 +374,7 @@ image_grid(
 # %% [markdown]
 # Move the slider to see one detail with growing gain, from the raw confidence to the hard mask.
 
-# %%
+# %% tags=["hide-input"]
 window = boundary_windows(cut.mask, count=2, side=side // 4)[1]
 picture_slider(
     [
@@ -406,10 +406,13 @@ board = (
     .astype(np.uint8)
 )
 same = bool((alpha == cut.mask).all() and (colours == cut.image).all())
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The file has {back.shape[2]} channels of {back.shape[1]} by {back.shape[0]} px and takes "
-        f"{len(buffer.getvalue()) / 1e6:.2f} MB. Read back, it holds the same image and mask: {same}."
+        f"The file has {back.shape[2]} channels of {back.shape[1]} by "
+        f"{back.shape[0]} px and takes {len(buffer.getvalue()) / 1e6:.2f} MB. "
+        f"Read back, it holds the same image and mask: {same}."
     )
 )
 
@@ -427,8 +430,9 @@ image_row(
 #
 # ```{exercise}
 # :label: ex-compositing-feather
-# Feather the hard mask: replace it by its mean over a small square around each pixel, and use that as $\alpha$. What
-# gets better, and what gets worse?
+# Feather the hard mask: write `feathered(mask, radius)`, which replaces each pixel by the mean of the mask over a square
+# of side `2 * radius + 1` around it, and use the result as $\alpha$. Beyond the border of the image the mask repeats its
+# outermost pixels. What gets better, and what gets worse?
 # ```
 #
 # ```{solution-start} ex-compositing-feather
@@ -440,17 +444,58 @@ image_row(
 # feathering out on purpose: hard edges show how good the mask is.
 
 
-# %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
+# %% tags=["answer"]
+import numpy as np
+
+
 def feathered(mask, radius):
-    """Mean of a mask over squares of side 2 radius + 1, rows first, then columns; the border repeats itself."""
+    """Mean of a mask over the square around each pixel.
+
+    Args:
+        mask: (H, W) bool.
+        radius: the square has the side 2 * radius + 1.
+
+    Returns:
+        (H, W) float in 0..1. Beyond the border the mask repeats its
+        outermost pixels (np.pad with mode="edge").
+    """
+    side = 2 * radius + 1
     alpha = np.pad(mask.astype(float), radius, mode="edge")
-    for axis in (0, 1):
-        alpha = np.lib.stride_tricks.sliding_window_view(
-            alpha, 2 * radius + 1, axis
-        ).mean(-1)
-    return alpha
+    windows = np.lib.stride_tricks.sliding_window_view(alpha, (side, side))
+    return windows.mean((2, 3))
 
 
+# %% tags=["check"]
+def check_feathered():
+    """Say whether `feathered` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    mask = np.zeros((5, 5), bool)
+    mask[2, 2] = True
+    alpha = np.zeros((5, 5))
+    alpha[1:4, 1:4] = 1 / 9
+    hint = "a square of 3 by 3 pixels has the weight 1/9 each"
+    expect(
+        "feathered(one pixel, 1)",
+        feathered(mask, 1),
+        alpha,
+        hint,
+        tolerance=1e-6,
+    )
+    expect(
+        "feathered(full, 2)",
+        feathered(np.ones((4, 6), bool), 2),
+        np.ones((4, 6)),
+        hint="at the border the mask repeats itself, so a full mask stays "
+        "full; the result has the size of the mask",
+        tolerance=1e-6,
+    )
+    print("Right. Use it as alpha: blend(front, behind, feathered(mask, 2)).")
+
+
+check_feathered()
+
+# %% mystnb={"image": {"alt": "A detail of the composition with the hard mask and with masks feathered over growing squares"}, "figure": {"caption": "The same detail with the hard mask and with feathering over squares of growing side.", "name": "fig-feather"}}
 radii = [few, 2 * few, 4 * few]
 image_row(
     [
@@ -471,17 +516,63 @@ image_row(
 # ```{exercise}
 # :label: ex-compositing-difference
 # On which background does an error show most? For a mask and its reference, the pixels in error are fixed; what
-# varies is how far the two images differ there. Measure the mean difference of colour between the query and (a) its
-# style-mixed image, (b) plain green, (c) another query's image, over the pixels where mask and reference disagree.
+# varies is how far the two images differ there. Write `visible_difference(front, behind, wrong)`, the mean absolute
+# difference of two 8-bit images over the pixels where mask and reference disagree. Compute it for the query and (a) its
+# style-mixed image, (b) plain green, (c) another query's image.
 # ```
 #
 # ```{solution-start} ex-compositing-difference
 # :class: dropdown
 # ```
 #
-# The cell gives the mean absolute difference of 8-bit colour values. A number near 0 means that an error there cannot
-# be seen. It does not say whether the background is *plausible*: a second face behind the first looks wrong even where
-# its colours differ little.
+# A number near 0 means that an error there cannot be seen. It does not say whether the background is *plausible*: a
+# second face behind the first looks wrong even where its colours differ little.
+
+
+# %% tags=["answer"]
+def visible_difference(front, behind, wrong):
+    """How far two images differ where a mask is wrong.
+
+    Args:
+        front, behind: images (H, W, 3) uint8.
+        wrong: (H, W) bool, True where mask and reference disagree.
+
+    Returns:
+        Mean absolute difference of the colour values, 0 to 255, over these
+        pixels; 0 where no pixel is wrong.
+    """
+    if not wrong.any():
+        return 0.0
+    return np.abs(front[wrong].astype(float) - behind[wrong]).mean()
+
+
+# %% tags=["check"]
+def check_visible_difference():
+    """Say whether `visible_difference` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    front = np.full((2, 2, 3), 10, np.uint8)
+    behind = np.full((2, 2, 3), 30, np.uint8)
+    wrong = np.array([[True, False], [False, False]])
+    behind[1] = 200
+    expect(
+        "visible_difference(10 everywhere, 30 where it counts, wrong)",
+        visible_difference(front, behind, wrong),
+        20,
+        hint="10 - 30 in uint8 is 236, because 8-bit numbers wrap around: "
+        "convert to float first; and only pixels in `wrong` count",
+        tolerance=1e-6,
+    )
+    expect(
+        "visible_difference(front, behind, no pixel wrong)",
+        visible_difference(front, behind, np.zeros((2, 2), bool)),
+        0,
+        hint="the mean of no pixels is not a number: return 0 there",
+    )
+    print("Right.")
+
+
+check_visible_difference()
 
 # %%
 wrong = cut.mask != truths[chosen]
@@ -491,26 +582,15 @@ backgrounds = {
     "plain green": PLAIN,
     "another query": other_image,
 }
-rows = []
-for name, background in backgrounds.items():
-    difference = np.abs(cut.image[wrong].astype(float) - background[wrong])
-    rows.append(
-        [
-            name,
-            f"{difference.mean():.1f}" if wrong.any() else "no pixel is wrong",
-        ]
-    )
-display(
-    Markdown(
-        table(
-            [
-                f"background ({wrong.mean():.1%} of pixels are wrong)",
-                "mean difference, 0 to 255",
-            ],
-            rows,
-        )
-    )
-)
+rows = [
+    [name, f"{visible_difference(cut.image, background, wrong):.1f}"]
+    for name, background in backgrounds.items()
+]
+header = [
+    f"background ({wrong.mean():.1%} of pixels are wrong)",
+    "mean difference, 0 to 255",
+]
+display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ```{solution-end}
@@ -530,5 +610,5 @@ display(
 #
 # Next: [the method on real photos](10_real_photos.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

@@ -37,11 +37,11 @@
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`), about 4 where there is no CelebAMask-HQ.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import csv
 import time
 from dataclasses import replace
@@ -53,15 +53,8 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
+from stylemixseg.evaluation.imagescores import folder_scores, read_scores
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_cells,
@@ -69,36 +62,25 @@ from stylemixseg.evaluation.tables import (
     reported_text,
     table,
 )
+from stylemixseg.experiments import student as student_experiment
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.photos import (
     PhotoRun,
     evaluation_photos,
     masks,
     measure_photos,
 )
-from stylemixseg.experiments import student as student_experiment
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.student import run_student
 from stylemixseg.generators.zoo import with_engine
-from stylemixseg.inversion.losses import latent_spread, shrunk
-from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.inversion.kinds import INVERSIONS
-from stylemixseg.inversion.projector import Projector
-from stylemixseg.inversion.quality import inversion_quality
+from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
-from stylemixseg.mixing import (
-    query_image,
-    style_mixed_images,
-    to_generator_range,
-    to_uint8,
-)
 from stylemixseg.models.references import FaceParser
-from stylemixseg.models.student import PartsStudent
-from stylemixseg.photos.alignment import Frame
-from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.sharpening import resized_soft, sharpen
-from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.ledger.losses import loss_shares
+from stylemixseg.viz import diagrams
 from stylemixseg.viz.compositing import (
     agreement_map,
     boundary_windows,
@@ -109,19 +91,19 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-run = PhotoRun(P)
-generator = run.generator  # in PyTorch: inversion needs its gradients
+# Its generator is in PyTorch, because inversion needs gradients.
+run = PhotoRun(load_profile(profile))
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "10_real_photos",
+    profile,
+    results,
+    seed="method.style_seed",
+    generator=run.generator,
+)
 painter = run.segmenter.generator  # the same, on the fastest engine
 parser = FaceParser.load()
-folder = results_folder(results)
-recorder = RunRecorder(
-    "10_real_photos",
-    P.name,
-    folder / P.name / "10_real_photos.json",
-    generator,
-    seed=P.method.style_seed,
-)
 side = min(256, generator.resolution)  # of the pictures in this chapter
 
 # %% [markdown]
@@ -165,6 +147,9 @@ side = min(256, generator.resolution)  # of the pictures in this chapter
 # scikit-image. Four points, which we read off the picture by hand, give the frame.
 
 # %%
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.photos.alignment import Frame
+
 astronaut = data.astronaut()  # (512, 512, 3) uint8
 frame = Frame.from_landmarks(
     left_eye=(203, 101),
@@ -175,9 +160,12 @@ frame = Frame.from_landmarks(
 )
 crop = frame.crop(astronaut, round(frame.side))
 photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The frame has {frame.side:.0f} pixels a side in this photo of {len(astronaut)}."
+        f"The frame has {frame.side:.0f} pixels a side in this photo of "
+        f"{len(astronaut)}."
     )
 )
 
@@ -228,21 +216,29 @@ image_row(
 # Most papers add LPIPS {cite}`zhang2018`, a distance between features of a trained network. We leave it out by
 # default, because every such network learnt from labels, whereas this method should work without any.
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of a loop: a latent enters the generator, which gives an image. The image and the photo enter a difference. A dashed arrow leads from the difference back to the latent"}, "figure": {"caption": "Inversion by optimisation. Weights and photo stay fixed, and the gradient of the difference (dashed) changes the latent only. An encoder, which comes below, gives a better start.", "name": "fig-inversion-loop"}}
+diagrams.inversion_loop()
+
 # %% tags=["remove-output"]
+from stylemixseg.inversion.losses import shrunk
+from stylemixseg.mixing import to_uint8
+
 projector = run.inverters["projector"]
 small = min(128, generator.resolution)
 seen = {}
 
 
 def keep(step, ws, image):
-    """Called after every step with its image, which is at hand: keeping it costs nothing."""
+    """Keep the image of a step, which is at hand and so costs nothing."""
     seen[step] = to_uint8(shrunk(image, small))[0]
 
 
 found = {"projector": projector(photo, on_step=keep)}
 
-
 # %% mystnb={"image": {"alt": "A row of reconstructions: it begins with the average image and ends close to the photo, which is the last picture"}, "figure": {"caption": "The reconstruction during the optimisation, from the average image towards the photo. The number of steps between neighbouring pictures is always the same; the photo is on the right.", "name": "fig-steps"}}
+from stylemixseg.mixing import query_image
+
+
 def painted(ws):
     """The image of one latent, (side, side, 3) uint8."""
     return query_image(painter, ws, side)
@@ -256,7 +252,7 @@ image_row([*way, target], ["start", *[""] * (len(way) - 2), "result", "photo"])
 # Move the slider to go through the steps, with the photo on the left. The first image is the average face. Watch which
 # parts fit early, and which ones late or never.
 
-# %%
+# %% tags=["hide-input"]
 chosen = sorted({round(step) for step in np.linspace(0, max(seen), 16)})
 beside = frame.crop(astronaut, small)
 picture_slider(
@@ -290,6 +286,8 @@ for name, source in painters.items():
     torch.autograd.grad(image.square().mean(), latent)
     costs.append(f"{name}: {time.perf_counter() - started:.2f} s")
     previews.append(to_uint8(image.detach())[0])
+
+# %% tags=["remove-input"]
 display(Markdown("One image with its gradient. " + ", ".join(costs) + "."))
 
 # %% mystnb={"image": {"alt": "The reconstruction averaged down to a small picture, and beside it the preview, which looks almost the same"}, "figure": {"caption": "The image of the latent, averaged down, and its preview. The preview is a little smoother, because the average of a non-linear function is not the function of the average.", "name": "fig-preview"}}
@@ -302,11 +300,16 @@ image_row(previews, list(painters))
 # for each layer.
 
 # %% tags=["remove-output"]
+from stylemixseg.inversion.projector import Projector
+
 in_w = Projector(
     generator, replace(projector.config, space="w"), preview=projector.preview
 )(photo)
 
 # %%
+from stylemixseg.inversion.losses import latent_spread
+from stylemixseg.inversion.quality import inversion_quality
+
 spread = latent_spread(generator)
 
 
@@ -317,6 +320,7 @@ def quality_of(ws):
     )[0]
 
 
+# %% tags=["hide-input"]
 rows = []
 for space, latent in {"W": in_w.ws, "W+": found["projector"].ws}.items():
     distance, apart = (
@@ -377,6 +381,8 @@ for name, inverter in run.inverters.items():
 
 # %%
 qualities = {name: quality_of(found[name].ws) for name in run.inverters}
+
+# %% tags=["hide-input"]
 rows = []
 for name, quality in qualities.items():
     measured = f"{P.prefix}real_photos.astronaut.{name}"
@@ -446,17 +452,22 @@ except FileNotFoundError:
 result_file = measure_photos(run, folder) if photos else None
 measured = measurements(result_file) if photos else {}
 
-# %%
+# %% tags=["hide-input"]
 full_file = folder / "full" / "table1_photos.json"
 full = measurements(full_file) if full_file.exists() else {}
 ours = f"{P.prefix}table1.celeba"
 if photos:
-    status = f"{len(photos)} photos were measured here, inverted by {INVERSIONS[best]}."
+    status = (
+        f"{len(photos)} photos were measured here, inverted by "
+        f"{INVERSIONS[best]}."
+    )
 else:
     status = (
-        "**No photos with masks are at hand**, so nothing of the table is measured here. It needs CelebAMask-HQ (for "
-        "non-commercial research) as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` names; the README "
-        "says how. The astronaut goes the whole way without it."
+        "**No photos with masks are at hand**, so nothing of the table is "
+        "measured here. It needs CelebAMask-HQ (for non-commercial research) "
+        "as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` "
+        "names; the README says how. The astronaut goes the whole way without "
+        "it."
     )
 status += (
     f" Full run: {load_run(full_file).created[:10]}."
@@ -465,7 +476,7 @@ status += (
 )
 display(Markdown(status))
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "inversion_seconds": "seconds per photo",
     "psnr": "PSNR in dB",
@@ -532,6 +543,9 @@ image_row(
 # layers from $c$ on are exchanged.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 summary = run.segmenter.summary(w0)
 segmentation = run.segmenter.from_summary(w0, summary)
 styles = run.segmenter.styles[:4]
@@ -546,10 +560,11 @@ image_row(
 )
 
 # %%
+from stylemixseg.sharpening import resized_soft
+
 crop_side = len(crop)
-rule = segmentation.foreground[
-    segmentation.clusters
-]  # the paper's rule on faces: saliency
+# the paper's rule on faces: saliency
+rule = segmentation.foreground[segmentation.clusters]
 inside = resized_soft(rule.astype(np.float32), crop_side)
 in_frame = inside > 0.5
 in_photo = frame.paste(in_frame)  # back in the photo's pixels
@@ -609,6 +624,9 @@ image_row(
 #   `photos` installs. Without it, this row is left out.)
 
 # %%
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.sharpening import sharpen
+
 outlines = {"as it is": inside, "sharpened": sharpen(inside, crop)}
 if find_spec("cv2"):
     outlines["redrawn"] = graph_cut(inside, crop)
@@ -645,15 +663,19 @@ image_grid(
 
 # %%
 probability = run.probability(summary)
-if probability is None:
+judged = probability is not None
+if not judged:  # no judge was fitted for this generator
+    probability = segmentation.confidence
+certain = resized_soft(probability, crop_side)
+
+# %% tags=["remove-input"]
+if judged:
+    note = f"The judge reads the first {run.judge_styles} of the styles."
+else:
     note = (
         f"No judge was fitted for the generator `{generator.name}`: the "
         "pictures show K-means' confidence."
     )
-    probability = segmentation.confidence
-else:
-    note = f"The judge reads the first {run.judge_styles} of the styles."
-certain = resized_soft(probability, crop_side)
 display(Markdown(note))
 
 # %% mystnb={"image": {"alt": "The mask of the paper's rule on the photo, the probability map in greys, the mask that follows from it, and that mask sharpened"}, "figure": {"caption": "The paper's rule, the judge's probability (where one was fitted for the generator), the mask where it exceeds one half, and the same sharpened.", "name": "fig-photo-judge"}}
@@ -674,7 +696,7 @@ image_row(
 # clothes included. The paper uses the saliency rule on faces, so its number is set beside that rule only, without
 # sharpening.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 ways = [
     way for way in INVERSIONS if f"{ours}.{way}.psnr" in measured | full
@@ -711,7 +733,7 @@ display(Markdown(table(header, rows)))
 # For comparison, the next table shows what supervised networks reach on the same photos. They learnt from human masks,
 # the face parser even from masks of this data set (of other photos).
 
-# %%
+# %% tags=["hide-input"]
 CEILINGS = {
     "face_parser": "face parser, on the photo",
     "deeplab": "DeepLabV3, class person, on the photo",
@@ -731,7 +753,7 @@ display(Markdown(table(["supervised, dataset-level", *header[2:]], rows)))
 # The last tables show our additions: sharpening, redrawing, and the judge. None of these numbers belongs beside the
 # paper's, because the paper does not use these steps.
 
-# %%
+# %% tags=["hide-input"]
 RULE_NAMES = {
     "saliency": "saliency rule (the paper's)",
     "saliency_sharp": "saliency rule, sharpened",
@@ -770,7 +792,7 @@ display(
 )
 
 
-# %%
+# %% tags=["hide-input"]
 def photo_rows(path, inversion):
     """The photos that one inversion was measured on: {name: its numbers}."""
     with open(path, encoding="utf-8", newline="") as file:
@@ -834,7 +856,7 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # human outline (a trimap, as in [evaluation](06_evaluation.ipynb)), at the photos' 512 px. Near the outline even a
 # random mask has an IoU well above 0, as that chapter shows, so compare the rows with each other and not with 1.
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         name,
@@ -876,7 +898,7 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 #   that the inversion changed costs both of them. The difference can have either sign: the parser's mask is not the
 #   best possible one, and the oracle knows the human mask when it assigns its clusters, whereas the parser does not.
 
-# %%
+# %% tags=["hide-input"]
 CHAIN = {
     "{}face_parser.per_image.miou": "face parser on the photo",
     "{}{}.parser_on_reconstruction": "face parser on the reconstruction",
@@ -904,12 +926,30 @@ display(
     )
 )
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: two bars of length one, for synthetic faces and for photos. Each is divided into what is right, what is lost before the rule, and what the rule loses, with the numbers and their intervals below"}, "figure": {"caption": "Where the loss of the saliency rule goes in the full run: means of mIoU over images, with 95 % intervals. Synthetic faces need no inversion, so what is lost before the rule is due to the clusters alone. On photos it is due to inversion and clusters together. The two bars have different references (the face parser and human masks), so the difference of their middle parts is only a hint of what inversion costs.", "name": "fig-where-loss-goes"}}
+of_images = folder_scores(folder / "full")
+bars = {
+    f"{title}: {len(of_images[f'{place}.oracle'].images)} images": loss_shares(
+        of_images, place, "saliency", before
+    )
+    for title, place, before in (
+        ("Synthetic faces, no inversion", "table1.ffhq", "the clusters"),
+        (
+            f"Photos, inverted by {INVERSIONS['both']}",
+            "table1.celeba.both",
+            "inversion and clusters",
+        ),
+    )
+    if f"{place}.oracle" in of_images
+}
+diagrams.loss_bars(bars) if bars else Markdown("There is no full run here.")
+
 # %% [markdown]
 # The rows of this table are means over the same photos, so they are compared photo by photo. (The parser's scores on
 # single photos are worked out here from the photos themselves. Where these are absent, the full run shows the
 # difference of the means, without an interval.)
 
-# %%
+# %% tags=["hide-input"]
 pictures = {item.name: item for item in photos}
 if photos and any(source is full for source, _ in places.values()):
     of_full = evaluation_photos(load_profile("full"), painter)
@@ -969,7 +1009,7 @@ rows.append(["parser on the photo, less on the reconstruction", *cells])
 header = ["mIoU, paired, and photos above 0", *places]
 display(Markdown(table(header, rows) if places else "Not measured."))
 
-# %%
+# %% tags=["hide-input"]
 lines = []
 for place, scores in of_photos.items():
     rule_first = sum(by_rule(row) > before_rule(row) for row in scores.values())
@@ -998,7 +1038,7 @@ display(Markdown("\n".join(lines) or "Not measured."))
 # Does a closer reconstruction give a better mask? The full run inverts the same photos with several methods, so these
 # can be compared photo by photo, too.
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "psnr": "PSNR in dB",
     "parser_on_reconstruction": "mIoU, parser on the reconstruction",
@@ -1026,9 +1066,9 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 # something is wrong, because that step caused the error.
 
 
-# %%
+# %% tags=["hide-input"]
 def reduced(picture):
-    """A picture of a photo, at most 256 px a side: no more than an illustration."""
+    """A picture of a photo, at most 256 px per side, for an illustration."""
     return Frame.whole(picture.shape[:2]).crop(picture, min(256, len(picture)))
 
 
@@ -1100,6 +1140,8 @@ image_grid(rows, column_titles=titles, row_titles=names)
 # this data set. This matters most near the outline.
 
 # %%
+from stylemixseg.photos.student import StudentSegmenter
+
 student = StudentSegmenter()
 by_student = student(astronaut, [frame])
 
@@ -1118,7 +1160,7 @@ image_row(
 # %% tags=["remove-output"]
 student_file = run_student(P, folder) if photos and not P.prefix else None
 
-# %%
+# %% tags=["hide-input"]
 by_pairs = measurements(student_file) if student_file else {}
 celeba = student_experiment.PREFIX
 inverted = "table1.celeba.both"  # of the full run
@@ -1176,6 +1218,9 @@ display(Markdown(text if student_file else "Not measured."))
 # used.
 
 # %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+from stylemixseg.models.student import PartsStudent
+from stylemixseg.photos.student import parts_of_photo
+
 parts = PartsStudent.load()
 labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
 image_row(
@@ -1239,8 +1284,9 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 #
 # ```{exercise}
 # :label: ex-photos-frame
-# What does the frame matter? Invert the astronaut in three other frames: 30 % larger, moved down by a fifth of its
-# side, and leaning by 25 degrees. Predict first which one hurts most.
+# What does the frame matter? The vector from a frame's middle to the middle of its right side is its *axis*. Write
+# `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
+# frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
 # ```
 #
 # ```{solution-start} ex-photos-frame
@@ -1251,19 +1297,64 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # that it knows put eyes, mouth and outline elsewhere. An encoder was not trained on such pictures either. Do not judge
 # by PSNR, because eyes and mouth are few of the pixels that it averages over. Look at the faces.
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def turned(axis, degrees):
+    """Turn a vector in the image.
+
+    Args:
+        axis: (x, y), with y downwards as in images.
+        degrees: positive numbers turn from x towards y.
+
+    Returns:
+        (x, y) of the turned vector; its length stays.
+    """
+    x, y = axis
+    angle = np.deg2rad(degrees)
+    return (
+        x * np.cos(angle) - y * np.sin(angle),
+        x * np.sin(angle) + y * np.cos(angle),
+    )
+
+
+# %% tags=["check"]
+def check_turned():
+    """Say whether `turned` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    hint = (
+        "x' = x cos a - y sin a and y' = x sin a + y cos a, and NumPy's "
+        "functions want the angle in radians (np.deg2rad)"
+    )
+    for axis, degrees, right in (
+        ((2, 0), 90, [0, 2]),
+        ((0, 3), 90, [-3, 0]),
+        ((1, 1), 0, [1, 1]),
+        ((2, 0), 60, [1, 3**0.5]),
+    ):
+        expect(
+            f"turned({axis}, {degrees})",
+            turned(axis, degrees),
+            right,
+            hint,
+            tolerance=1e-6,
+        )
+    print("Right. The y axis points down, so a positive angle looks clockwise.")
+
+
+check_turned()
+
 # %%
 x, y = frame.centre
 a, b = frame.axis
-angle = np.deg2rad(25)
-leaning = (
-    a * np.cos(angle) - b * np.sin(angle),
-    a * np.sin(angle) + b * np.cos(angle),
-)
 frames = {
     "FFHQ's": frame,
     "larger": replace(frame, axis=(1.3 * a, 1.3 * b)),
     "moved": replace(frame, centre=(x, y + frame.side / 5)),
-    "leaning": replace(frame, axis=leaning),
+    "leaning": replace(frame, axis=turned(frame.axis, 25)),
 }
 looks = {name: item.crop(astronaut, crop_side) for name, item in frames.items()}
 inverted = {
@@ -1287,7 +1378,7 @@ image_grid(
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
 # a little until it paints this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
-# it is. Tune for a few steps. What gets better? Does the mask, too? Why might it not?
+# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
 # ```
 #
 # ```{solution-start} ex-photos-pivot
@@ -1325,8 +1416,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"PSNR {qualities[best].psnr_256:.1f} dB before and {tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} "
-        f"steps. The masks before and after agree with mIoU {same:.3f}."
+        f"PSNR {qualities[best].psnr_256:.1f} dB before and "
+        f"{tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} steps. "
+        f"The masks before and after agree with mIoU {same:.3f}."
     )
 )
 
@@ -1363,5 +1455,5 @@ image_row(
 #
 # Next: [objects in scenes](11_objects.ipynb), where one image holds many things.
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

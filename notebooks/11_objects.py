@@ -35,22 +35,16 @@
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`), less where other chapters have left their results.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 
-from stylemixseg.experiments.words import THRESHOLDS, WAYS, WHOLE_K
-from stylemixseg.segmenter import StyleMixSegmenter
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_text,
@@ -58,6 +52,7 @@ from stylemixseg.evaluation.tables import (
     table,
 )
 from stylemixseg.experiments import detectors, objects, parts
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.objects import (
     MODES,
@@ -66,18 +61,13 @@ from stylemixseg.experiments.objects import (
     true_boxes,
     whole_image_classes,
 )
-from stylemixseg.experiments.profile import load_profile
-from stylemixseg.export.objects import coco
+from stylemixseg.experiments.words import THRESHOLDS, WAYS, WHOLE_K
 from stylemixseg.generators.toyworld.world import CLASS_NAMES, THINGS, ToyWorld
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import confusion
-from stylemixseg.mixing import query_image
 from stylemixseg.objects.detection.base import Detection, box_iou
-from stylemixseg.objects.detection.filtering import DetectionFilter
-from stylemixseg.objects.detection.known import KnownBoxes, jittered
+from stylemixseg.objects.detection.known import jittered
 from stylemixseg.objects.detection.phrases import parse_phrases
-from stylemixseg.objects.segmenter import BOX_CONFIG, MARGIN, segment_boxes
 from stylemixseg.viz.compositing import (
     PALETTE,
     clusters_to_color,
@@ -87,15 +77,11 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import object_switches
 
-P = load_profile(profile)
-folder = results_folder(results)
 world = ToyWorld("room", resolution=objects.RESOLUTION)
-recorder = RunRecorder(
-    "11_objects",
-    P.name,
-    folder / P.name / "11_objects.json",
-    world,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "11_objects", profile, results, seed="queries.first", generator=world
 )
 
 # %% [markdown]
@@ -152,6 +138,8 @@ captions = [
     "horses",
     "sofa, coffee table, lamp, side table, rug, in a livingroom",
 ]
+
+# %% tags=["hide-input"]
 rows = [
     [
         f"`{caption}`",
@@ -181,11 +169,15 @@ display(Markdown(table(["caption", "phrases"], rows)))
 # same place as a better box of the same label.
 
 # %%
+from stylemixseg.objects.detection.filtering import DetectionFilter
+from stylemixseg.objects.detection.known import KnownBoxes
+
 phrases = parse_phrases(captions[1])
 found = KnownBoxes.from_toy(truth)(room, phrases)
 kept = DetectionFilter()(found, room.shape[:2])
 
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world does not distinguish coffee tables from side tables, so all its tables are given to the first phrase that fits, and the second phrase gets none.", "name": "fig-boxes"}}
 def draw_boxes(axis, picture, detections):
     """A picture with the boxes of some detections, one colour per label."""
     axis.imshow(picture)
@@ -209,7 +201,6 @@ def draw_boxes(axis, picture, detections):
         axis.text(x0, y0 - 2, item.label, fontsize=7, color="white", bbox=style)
 
 
-# %% mystnb={"image": {"alt": "The drawn living room with a labelled box round the sofas, tables, lamps and rugs"}, "figure": {"caption": "Boxes for the paper's caption. The toy world does not distinguish coffee tables from side tables, so all its tables are given to the first phrase that fits, and the second phrase gets none.", "name": "fig-boxes"}}
 figure, axis = plt.subplots(figsize=(4.2, 4.2), layout="constrained")
 draw_boxes(axis, room, kept)
 plt.close(figure)
@@ -227,6 +218,8 @@ figure
 # and then the rule takes the window for the background:
 
 # %%
+from stylemixseg.objects.segmenter import MARGIN, segment_boxes
+
 thing = next(
     box for box in true_boxes(truth) if box.label in ("window", "picture")
 )
@@ -245,6 +238,8 @@ def in_its_crop(item):
 
 
 # %% mystnb={"image": {"alt": "Two rows: a thing in its tight box and in a wider one; for each the crop, the two clusters, and the mask, which is wrong in the tight box and right in the wider one"}, "figure": {"caption": "Top: a thing with straight sides in its tight box. A cluster of the thing itself fills the corners and counts as background, and the mask is what remains. Bottom: in a box that is wider by a tenth on each side, the corners show the surroundings.", "name": "fig-margin"}}
+from stylemixseg.objects.segmenter import BOX_CONFIG
+
 image_grid(
     [in_its_crop(item) for item in (tight, wide)],
     row_titles=["tight", f"margin {MARGIN:.0%}"],
@@ -273,6 +268,18 @@ image_grid(
 
 # %%
 result = segment_boxes(summary, kept, phrases, room)
+
+
+def on_white(numbers):
+    """A map of objects in flat colours; 0 is white."""
+    return np.where(
+        numbers[..., None] > 0,
+        clusters_to_color(np.maximum(numbers - 1, 0)),
+        255,
+    ).astype(np.uint8)
+
+
+# %% tags=["hide-input"]
 rows = [
     [
         str(item.number),
@@ -298,16 +305,6 @@ display(
     )
 )
 
-
-def on_white(numbers):
-    """A map of objects in flat colours; 0 is white."""
-    return np.where(
-        numbers[..., None] > 0,
-        clusters_to_color(np.maximum(numbers - 1, 0)),
-        255,
-    ).astype(np.uint8)
-
-
 # %% mystnb={"image": {"alt": "The living room, its semantic map and its instance map in flat colours, and the objects tinted on the grey room"}, "figure": {"caption": "Query, semantic map (one colour per phrase), instance map (one colour per object), and the objects drawn over their scene.", "name": "fig-maps"}}
 image_row(
     [
@@ -322,7 +319,7 @@ image_row(
 # %% [markdown]
 # Switch the objects on and off:
 
-# %%
+# %% tags=["hide-input"]
 names = [f"{item.detection.label} {item.number}" for item in result.objects]
 object_switches(
     room,
@@ -341,13 +338,19 @@ object_switches(
 # ```
 
 # %%
+from stylemixseg.export.objects import coco
+
 exported = coco(result, "image.png")
+
+# %% tags=["remove-input"]
 first = exported["annotations"][0]
 display(
     Markdown(
-        f"COCO's entry of object {first['id']}: category {first['category_id']} "
-        f"(`{exported['categories'][first['category_id'] - 1]['name']}`), box {first['bbox']}, "
-        f"area {first['area']} pixels, mask in {len(first['segmentation']['counts'])} characters."
+        f"COCO's entry of object {first['id']}: category "
+        f"{first['category_id']} "
+        f"(`{exported['categories'][first['category_id'] - 1]['name']}`), box "
+        f"{first['bbox']}, area {first['area']} pixels, mask in "
+        f"{len(first['segmentation']['counts'])} characters."
     )
 )
 
@@ -391,6 +394,7 @@ rooms_file = objects.run_objects(P, folder)
 here = measurements(rooms_file)
 
 
+# %% tags=["hide-input"]
 def full_run(name):
     """The committed full run of an experiment; empty where there is none."""
     path = folder / "full" / f"{name}.json"
@@ -398,8 +402,6 @@ def full_run(name):
 
 
 full = full_run("objects")
-
-# %%
 broken = {name: f"exact boxes, but {words}" for name, words in MODES.items()}
 rows = [
     [
@@ -412,13 +414,14 @@ rows = [
     for name, words in {**VARIANTS, **broken}.items()
 ]
 header = [
-    "mean IoU over instances with 95 % interval over rooms, and how many instances",
+    "mean IoU over instances with 95 % interval over rooms, and how many "
+    "instances",
     "measured here",
     "full run",
 ]
 display(Markdown(table(header, rows)))
 
-# %%
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
 best = full or here
 
 
@@ -431,7 +434,6 @@ def by_class(name):
     return [np.nan if item is None else item.value for item in items]
 
 
-# %% mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
 figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
 ways = [*VARIANTS, *MODES]
 values = np.array([by_class(name) for name in ways])
@@ -453,7 +455,7 @@ axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
 plt.close(figure)
 figure
 
-# %%
+# %% tags=["hide-input"]
 exact = best["toy.objects.oracle.instances.iou"].value
 intact = dict(zip(THINGS, by_class("oracle")))
 drops, hit = {}, {}
@@ -500,7 +502,7 @@ display(
 # every cluster is named once, after the class of most of its pixels in a few rooms. [Many images at
 # once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all pixels.
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         name,
@@ -537,12 +539,14 @@ display(Markdown(table(header, rows)))
 # the box.
 
 # %% tags=["remove-output"]
+from stylemixseg.generators.zoo import load_generator
+
 generator = load_generator(P.generator)
 parts_file = parts.run_parts(P, folder, generator)
 of_parts = measurements(parts_file)
-full_parts = full_run("parts")
 
-# %%
+# %% tags=["hide-input"]
+full_parts = full_run("parts")
 rows = []
 for source, where in ((of_parts, "here"), (full_parts, "full run")):
     for part in dict.fromkeys(
@@ -557,7 +561,7 @@ header = ["mean IoU over faces", *WAYS.values()]
 display(Markdown(table(header, rows)))
 
 
-# %%
+# %% tags=["hide-input"]
 def mean_of(part, way):
     return of_parts[f"{P.prefix}parts.{part}.{way}.iou"].value
 
@@ -581,6 +585,9 @@ display(
 )
 
 # %%
+from stylemixseg.mixing import query_image
+from stylemixseg.segmenter import StyleMixSegmenter
+
 seed = P.queries.examples[0]
 w0 = query_latent(generator, P, seed)
 face = query_image(generator, w0, P.method.resolution)
@@ -589,7 +596,7 @@ face_summary = StyleMixSegmenter(generator, P.method).summary(w0)
 in_boxes = segment_boxes(face_summary, part_boxes, list(part_truths), face)
 eight = face_summary.cluster(WHOLE_K).labels
 
-# %% mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's method for parts, eight clusters of the whole image.", "name": "fig-parts"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "An image with boxes round its parts, the masks made inside these boxes, and eight clusters of the whole image"}, "figure": {"caption": "Boxes round the parts; masks made inside each box; and the paper's method for parts, eight clusters of the whole image.", "name": "fig-parts"}}
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
 draw_boxes(axes[0], face, part_boxes)
 for axis, picture in zip(
@@ -626,9 +633,9 @@ try:
     horses, why_not = measurements(horse_file), ""
 except (FileNotFoundError, ModuleNotFoundError) as error:
     horses, why_not = {}, str(error)  # the data are not ours to pass on
-full_horses = full_run("detectors")
 
-# %%
+# %% tags=["hide-input"]
+full_horses = full_run("detectors")
 COLUMNS = {
     "recall50": "found (IoU 0.5)",
     "recall70": "found (IoU 0.7)",
@@ -660,7 +667,7 @@ display(
     )
 )
 
-# %%
+# %% tags=["hide-input"]
 sides = [Detection((400, 400, 600, 600), "thing", 1.0)] * 1000
 lines = []
 for share in objects.JITTER:
@@ -686,7 +693,7 @@ display(
 # images have sides of 256 pixels, whereas those of the paper have 512 (section 4.1). The weights of DeepRooms were
 # never published. The numbers of this chapter are from other images, so they are not set beside the paper's.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 TABLE_2 = {
     "horse": "LSUN-Horse, horses",
@@ -713,17 +720,17 @@ display(Markdown(table(header, rows)))
 #
 # ```{exercise}
 # :label: ex-objects-k
-# In a box that holds two things before a background, $k = 2$ is too small. Segment the first room's objects with
-# $k = 3$ in each box. Does the mean IoU rise?
+# In a box that holds two things before a background, $k = 2$ is too small. Predict what $k = 3$ and $k = 4$ in each box
+# do to the mean IoU of the first room's objects, and say why.
 # ```
 #
 # ```{solution-start} ex-objects-k
 # :class: dropdown
 # ```
 #
-# The cell below does it. With one object a box, a third cluster cuts the object or its surroundings in two. The corner
-# rule still takes what does not hold half of the corners, so a second background cluster that reaches no corner ends in
-# the mask. It can help only where something else stands in the box.
+# With one object per box, a third cluster cuts the object or its surroundings in two. The corner rule still takes what
+# does not hold half of the corners, so a second background cluster that reaches no corner ends in the mask. It can help
+# only where something else stands in the box.
 
 # %%
 from dataclasses import replace
@@ -741,7 +748,8 @@ for clusters in (2, 3, 4):
         f"toy.exercise.k{clusters}.iou", mean, n=len(of_k["instances"])
     )
     print(
-        f"k = {clusters}: mean IoU {mean:.3f} over {len(of_k['instances'])} objects of one room"
+        f"k = {clusters}: mean IoU {mean:.3f} over "
+        f"{len(of_k['instances'])} objects of one room"
     )
 
 # %% [markdown]
@@ -751,17 +759,68 @@ for clusters in (2, 3, 4):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-objects-overlap
-# Of two equally confident boxes the smaller gets the pixels that both masks claim. Suppose that it went to the
-# larger. Try it in rooms where things stand in front of one another, and say who loses.
+# Of two equally confident boxes the smaller gets the pixels that both masks claim. Write `instance_map(masks, areas)`,
+# which lays the masks of several objects over one another by this rule: `areas` are those of their boxes. Suppose that
+# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose?
 # ```
 #
 # ```{solution-start} ex-objects-overlap
 # :class: dropdown
 # ```
 #
-# The cell below gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
+# The last cell gives larger boxes a higher score, so that they win. Where a small thing stands before a large one, the
 # large one's mask can hold both, since two clusters must serve three things, and now it keeps the small one's pixels.
 # "The smaller wins" is no law either: a large thing can hide a part of a small one.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def instance_map(masks, areas):
+    """Lay masks over one another so that the smaller box wins.
+
+    Args:
+        masks: list of masks (H, W) bool, one per object.
+        areas: area of the box of each object.
+
+    Returns:
+        (H, W) int: the number of the object at each pixel, counted from 1
+        in the order of `masks`; 0 where there is none.
+    """
+    numbers = np.zeros(masks[0].shape, int)
+    for i in np.argsort(areas)[::-1]:  # the largest first, below the others
+        numbers[masks[i]] = i + 1
+    return numbers
+
+
+# %% tags=["check"]
+def check_instance_map():
+    """Say whether `instance_map` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    small = np.array([[False, True, True, False]])
+    large = np.array([[True, True, False, False]])
+    hint = (
+        "write the largest box first, so that smaller ones overwrite it; "
+        "object i has the number i + 1, whatever its size"
+    )
+    expect(
+        "instance_map([small, large], [4, 9])",
+        instance_map([small, large], [4, 9]),
+        [[2, 1, 1, 0]],
+        hint,
+    )
+    expect(
+        "instance_map([large, small], [9, 4])",
+        instance_map([large, small], [9, 4]),
+        [[1, 2, 2, 0]],
+        hint,
+    )
+    print("Right. The order of the list names the objects and decides nothing.")
+
+
+check_instance_map()
 
 # %%
 from stylemixseg.generators.toyworld.world import FAILURE_MODES
@@ -792,16 +851,60 @@ for rule, values in wins.items():
 # %% [markdown]
 # ```{exercise}
 # :label: ex-objects-shift
-# Move the box of a room's largest thing to the right, by a tenth of its width, a third, a half. How does the mask's IoU
-# fall, and which number bounds it?
+# Move the box of a room's largest thing to the right, by a tenth of its width, a third, a half. Which number bounds the
+# IoU of the mask? Write `share_inside(known, box)`, the share of a thing's pixels that lie inside a box, and compare it
+# with the IoU of the mask.
 # ```
 #
 # ```{solution-start} ex-objects-shift
 # :class: dropdown
 # ```
 #
-# See the cell below. A mask cannot leave its box (with its margin), so the share of the thing that is still inside bounds
-# the IoU. Up to there the masking forgives the detector: the corners still show the surroundings.
+# A mask cannot leave its box (with its margin), so the share of the thing that is still inside bounds the IoU. Up to
+# there the masking forgives the detector: the corners still show the surroundings.
+
+
+# %% tags=["answer"]
+def share_inside(known, box):
+    """Share of a thing's pixels that lie inside a box.
+
+    Args:
+        known: true mask (H, W) bool of the thing, not empty.
+        box: (x0, y0, x1, y1) in whole pixels; x counts columns, and the
+            pixels at x1 and y1 are outside.
+
+    Returns:
+        A number in 0..1. No mask inside the box has a higher IoU.
+    """
+    x0, y0, x1, y1 = box
+    return known[y0:y1, x0:x1].sum() / known.sum()
+
+
+# %% tags=["check"]
+def check_share_inside():
+    """Say whether `share_inside` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    known = np.zeros((4, 8), bool)
+    known[1:3, 2:6] = True  # 2 rows, 4 columns
+    for box, right in (
+        ((2, 1, 6, 3), 1.0),
+        ((4, 0, 8, 4), 0.5),
+        ((0, 0, 8, 2), 0.5),
+        ((6, 0, 8, 4), 0.0),
+    ):
+        expect(
+            f"share_inside(known, {box})",
+            share_inside(known, box),
+            right,
+            hint="arrays are indexed rows first: known[y0:y1, x0:x1]; divide "
+            "by the thing's own pixels, not by those of the box",
+            tolerance=1e-6,
+        )
+    print("Right. The union is never smaller than the thing itself.")
+
+
+check_share_inside()
 
 # %%
 target = max(true_boxes(truth), key=lambda item: item.area)
@@ -813,13 +916,14 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
         [replace(target, box=(x0 + step, y0, x1 + step, y1))], room.shape[:2]
     )
     shifted = segment_boxes(summary, moved, [target.label], room)
-    inside = (
-        known[shifted.objects[0].rows, shifted.objects[0].columns].sum()
-        / known.sum()
+    rows, columns = shifted.objects[0].rows, shifted.objects[0].columns
+    inside = share_inside(
+        known, (columns.start, rows.start, columns.stop, rows.stop)
     )
     mask = shifted.instance > 0
     print(
-        f"{target.label} moved by {share:.0%}: IoU {confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside"
+        f"{target.label} moved by {share:.0%}: IoU "
+        f"{confusion(mask, known).fg_iou:.3f}, {inside:.0%} of it inside"
     )
 
 # %% [markdown]
@@ -841,7 +945,7 @@ for share in (0, 0.1, 0.2, 0.33, 0.5):
 #
 # Next: [many images at once](12_many_images.ipynb), which uses what images have in common.
 
-# %%
+# %% tags=["remove-cell"]
 correct_share = float((named == truth.semantic).mean())
 note = f"share of one room's pixels, {len(CLASS_NAMES)} classes"
 recorder.add("toy.whole.pixels_right", correct_share, n=1, note=note)

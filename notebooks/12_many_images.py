@@ -31,12 +31,12 @@
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences.
+# - [Evaluation](06_evaluation.ipynb): IoU, intervals, paired differences ([refresher](../refreshers/bootstrap.md)).
 #
 # **Run time:** about 4 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
@@ -47,51 +47,24 @@ import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
-from stylemixseg.evaluation.tables import (
-    measured_cells,
-    measured_text,
-    table,
-)
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
+from stylemixseg.evaluation.tables import measured_cells, measured_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.classes import CLASSES, FEATURES, OF_PARSER
 from stylemixseg.experiments.clustermaps import query_latent
-from stylemixseg.experiments.joint import (
-    judges_for,
-    judging_side,
-    run_joint,
-)
-from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.joint import judges_for, judging_side, run_joint
 from stylemixseg.experiments.scoring import RULES, reference_parts, rule_mask
-from stylemixseg.generators.zoo import load_generator
-from stylemixseg.joint.classes import (
-    class_map,
-    fit_clusters,
-    names_by_majority,
-)
-from stylemixseg.joint.place import resized
+from stylemixseg.joint.classes import names_by_majority
 from stylemixseg.metrics import Confusion, paired_difference
-from stylemixseg.mixing import query_image, style_mixed_images
-from stylemixseg.segmenter import StyleMixSegmenter, probability_of
 from stylemixseg.viz.clustersheet import cluster_rows
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, lines
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "12_many_images",
-    P.name,
-    folder / P.name / "12_many_images.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "12_many_images", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -101,6 +74,9 @@ recorder = RunRecorder(
 # at one column of the figure below, where all faces were mixed with the same style.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import query_image, style_mixed_images
+from stylemixseg.segmenter import StyleMixSegmenter
+
 n, side = min(P.joint.ns), judging_side(generator, P)
 segmenter = StyleMixSegmenter(
     generator, replace(P.method, n=n), resolution=side
@@ -181,6 +157,9 @@ judges = judges_for(generator, P)
 judge = judges[n]
 
 # %% mystnb={"image": {"alt": "For four images: the query, the mask by the saliency rule, the probability of foreground by the judge, and its mask"}, "figure": {"caption": "From left to right: query, mask of the paper's saliency rule, the judge's probability of foreground (white is 1), and the judge's mask. The same styles serve both.", "name": "fig-judge"}}
+from stylemixseg.joint.place import resized
+from stylemixseg.segmenter import probability_of
+
 rows = []
 for image, summary in zip(images, summaries):
     labels = segmenter.cluster(summary).labels
@@ -324,9 +303,8 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
+
 # %% tags=["hide-input"]
-
-
 def confusions(name):
     return [Confusion(*item) for item in scores[f"{joint}.{name}"].counts]
 
@@ -453,13 +431,15 @@ display(
 # that only the direction of the movement counts.
 
 # %% tags=["remove-output"]
+from stylemixseg.joint.classes import fit_clusters
+
 seeds = range(P.joint.fit_first, P.joint.fit_first + 12)
 more = [segmenter.summary(query_latent(generator, P, seed)) for seed in seeds]
 coarse = judge.without_edges()
 masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in more]
 clusters = fit_clusters(list(zip(more, masks)), k=8, ns=(n,))[n]
 
-# %% mystnb={"image": {"alt": "A slider over eight rows of images; in row i only the pixels of cluster i are bright"}, "figure": {"caption": "Move the slider, look at what each of the eight clusters shows, and give it a name.", "name": "fig-name-clusters"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A slider over eight rows of images; in row i only the pixels of cluster i are bright"}, "figure": {"caption": "Move the slider, look at what each of the eight clusters shows, and give it a name.", "name": "fig-name-clusters"}}
 example_masks = [resized(coarse.score(x), x.shape[:2]) > 0 for x in summaries]
 shown = [
     (image, mask, clusters.assign(summary))
@@ -489,6 +469,8 @@ else:
 named = names_by_majority(clusters, list(zip(summaries, references)), parts)
 
 # %% mystnb={"image": {"alt": "Two rows: images that were never labelled, and their class maps in one set of colours"}, "figure": {"caption": "Images that were not used to name the clusters, and their class maps. A colour means the same part in all of them.", "name": "fig-class-maps"}}
+from stylemixseg.joint.classes import class_map
+
 others = [
     query_image(generator, query_latent(generator, P, seed), side)
     for seed in list(seeds)[:5]
@@ -572,7 +554,7 @@ display(Markdown(said))
 # ```{exercise}
 # :label: ex-many-styles
 # The judge was fitted for one set of styles. What happens if you draw other styles (another `style_seed`) and use it
-# all the same? Predict first, then compute how many pixels of an example change sides.
+# all the same? Predict how many pixels of an example change sides before you open the solution.
 # ```
 #
 # ```{solution-start} ex-many-styles
@@ -600,8 +582,10 @@ print(f"{(wrong != right).mean():.0%} of the pixels change sides")
 # %% [markdown]
 # ```{exercise}
 # :label: ex-many-prior
-# How much of a mask comes from the place alone? Replace the network's score by zero, so that only the location prior is
-# left, and compare its mask with the judge's on the four examples.
+# A location prior is the log-odds of foreground at each place. Write `location_prior(masks)`, which computes it from
+# aligned masks: at each pixel, count the masks that are foreground there and those that are background, add one to
+# both counts so that neither is 0, and take the logarithm of their quotient. Then ask how much of a mask comes from the
+# place alone: compare the mask of the judge's prior with the judge's own masks on the four examples.
 # ```
 #
 # ```{solution-start} ex-many-prior
@@ -610,6 +594,46 @@ print(f"{(wrong != right).mean():.0%} of the pixels change sides")
 #
 # The mask of the prior is the same for every image: it is the mean mask of
 # [the chapter on evaluation](06_evaluation.ipynb) without a reference. What differs from it was seen in the image.
+
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def location_prior(masks):
+    """Log-odds of foreground at each place, from aligned masks.
+
+    Args:
+        masks: (N, H, W) bool.
+
+    Returns:
+        (H, W) float: log of (foreground count + 1) / (background count + 1).
+    """
+    foreground = masks.sum(0)
+    background = len(masks) - foreground
+    return np.log((foreground + 1) / (background + 1))
+
+
+# %% tags=["check"]
+def check_location_prior():
+    """Say whether `location_prior` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    masks = np.zeros((4, 1, 3), bool)
+    masks[:, 0, 0] = True  # always foreground
+    masks[:2, 0, 1] = True  # in two of four
+    expect(
+        "location_prior(masks)",
+        location_prior(masks),
+        [[np.log(5), 0, -np.log(5)]],
+        hint="count over the masks, axis 0; 4 foreground and 0 background "
+        "give log(5 / 1); where both are as frequent, the log-odds are 0",
+        tolerance=1e-6,
+    )
+    print("Right. Above 0 the place says foreground, below 0 background.")
+
+
+check_location_prior()
 
 # %%
 place_only = resized(judge.prior, example_masks[0].shape) > 0
@@ -637,5 +661,5 @@ for number, mask in enumerate(example_masks, 1):
 #
 # Next: [beyond StyleGAN](13_beyond_stylegan.ipynb), where the variants of an image come from elsewhere.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -36,11 +36,11 @@
 # **Run time:** about 2 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 from dataclasses import replace
 
 import numpy as np
@@ -48,42 +48,26 @@ from IPython.display import Markdown, display
 from scipy.optimize import linear_sum_assignment
 from skimage import data
 
-from stylemixseg.clustering import kmeans
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.evaluation.tables import measured_text, reported_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.cutoffs import run_cutoffs, set_maps
-from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import (
     oracle_mask,
     reference_masks,
     rule_mask,
 )
 from stylemixseg.experiments.words import cutoff_sets, set_name
-from stylemixseg.foreground import CornerMinority, Saliency
-from stylemixseg.generators.toyworld.world import CLASS_NAMES, ToyWorld
-from stylemixseg.generators.zoo import load_generator
+from stylemixseg.foreground import Saliency
 from stylemixseg.ledger.page import paper_values
-from stylemixseg.metrics import confusion
-from stylemixseg.summary import summary_from_images
-from stylemixseg.variants.segmenting import VariantSegmenter, segment_variants
-from stylemixseg.variants.stylemixes import StyleMixes
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid, image_row
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "13_beyond_stylegan",
-    P.name,
-    folder / P.name / "13_beyond_stylegan.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "13_beyond_stylegan", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -113,7 +97,7 @@ recorder = RunRecorder(
 # does not depend on how the generator is built. Its cost is that it needs many images for one mask, as the table
 # shows.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 RIVALS = {
     "datasetgan": ("DatasetGAN", "features of all layers", "16 masks by hand"),
@@ -166,6 +150,10 @@ display(Markdown(table(header, rows)))
 # gives exactly what `StyleMixSegmenter` gives, because the steps after the images are the same code.
 
 # %%
+from stylemixseg.foreground import CornerMinority
+from stylemixseg.variants.segmenting import segment_variants
+from stylemixseg.variants.stylemixes import StyleMixes
+
 seed = P.queries.examples[0]
 w0 = query_latent(generator, P, seed)
 rule = CornerMinority()
@@ -211,10 +199,10 @@ image_row(
 # %% tags=["remove-output"]
 cutoffs_file = run_cutoffs(P, folder, generator)
 here = measurements(cutoffs_file)
+
+# %% tags=["hide-input"]
 full_file = folder / "full" / "cutoffs.json"
 full = measurements(full_file) if full_file.exists() else {}
-
-# %%
 sets = {set_name(item): item for item in cutoff_sets(c)}
 RULES = {"saliency": "saliency rule", "oracle": "oracle assignment"}
 runs = {"here": (here, P.prefix), "full run": (full, "")}
@@ -246,6 +234,7 @@ def verdict(gain):
     return "worse" if high < 0 else "not decided by these images"
 
 
+# %% tags=["hide-input"]
 lines = []
 for where, (found, prefix) in runs.items():
     for name, item in sets.items():
@@ -290,8 +279,10 @@ image_grid(
 # fair test of segmentation. It is meant to show something else: the method finds again whatever the source recolours
 # as one thing.
 
-
 # %%
+from stylemixseg.generators.toyworld.world import CLASS_NAMES
+
+
 class Recoloured:
     """Paints each region of a map in one random colour for each style."""
 
@@ -335,6 +326,10 @@ class Tinted(Recoloured):
 
 
 # %%
+from stylemixseg.generators.toyworld.world import ToyWorld
+from stylemixseg.metrics import confusion
+from stylemixseg.variants.segmenting import VariantSegmenter
+
 world = ToyWorld("portrait", resolution=128)
 n = P.method.n
 toy_mixes = StyleMixes(world, n=n)
@@ -387,7 +382,7 @@ image_grid(
     column_titles=["query", "truth", *sources],
 )
 
-# %%
+# %% tags=["hide-input"]
 for name, values in mious.items():
     full_name = f"toy.variants.{name.replace(' ', '_')}.oracle.miou"
     recorder.add_mean(full_name, [[value] for value in values])
@@ -414,6 +409,9 @@ display(Markdown(table(header, rows)))
 # separately, so global tinting only finds the clusters of the photo's own colours again.
 
 # %%
+from stylemixseg.clustering import kmeans
+from stylemixseg.summary import summary_from_images
+
 photo = data.astronaut()[::4, ::4]  # (128, 128, 3)
 by_tints = VariantSegmenter(Tinted(n), k=4)
 tinted_summary = by_tints.summary((photo, None))
@@ -422,6 +420,8 @@ from_colours = kmeans(summary_from_images([photo]), 4).labels
 pairs = np.bincount(4 * from_tints.ravel() + from_colours.ravel(), minlength=16)
 matched = linear_sum_assignment(-pairs.reshape(4, 4))
 agreement = pairs.reshape(4, 4)[matched].sum() / pairs.sum()
+
+# %% tags=["remove-cell"]
 recorder.add("photo.tinted.agreement_with_colours", agreement, n=1)
 
 # %% mystnb={"image": {"alt": "The photo of an astronaut, a tinted variant, four clusters of the photo's colours, and four clusters from many tinted variants, which look alike"}, "figure": {"caption": "Clusters of a photo's own colours, and clusters from tinted variants of it. Photo: NASA, public domain.", "name": "fig-tinted-photo"}}
@@ -435,14 +435,13 @@ image_row(
     ["photo", "tinted", "colours alone", f"{n} tinted variants"],
 )
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
         f"The two cluster maps agree on {agreement:.0%} of the pixels, after "
         "the best matching of their numbers."
     )
 )
-
 
 # %% [markdown]
 # ## The limits of section 3.4, shown
@@ -492,7 +491,7 @@ image_row(
     [f"up to {share:.0%}" for share in moved],
 )
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for share, (_, oracle, by_rule) in moved.items():
     name = f"{P.prefix}variants.moved_{100 * share:.0f}.oracle.miou"
@@ -526,6 +525,8 @@ cases = {
     "whole image": (segmenter.cluster(summary).labels, truth),
     "right half": (segmenter.cluster(cropped).labels, truth[:, half]),
 }
+
+# %% tags=["hide-input"]
 rows = []
 for name, (labels, inside) in cases.items():
     masks = [
@@ -613,9 +614,9 @@ display(Markdown(table(header, rows)))
 #
 # ```{exercise}
 # :label: ex-beyond-kept
-# How strictly must a source paint by things? Raise `kept` of the recoloured source, the share of the picture that is
-# mixed into each variant: 0.3, 0.6, 0.8, 0.9, 1. When do the clusters stop following the regions? What are the variants
-# at 1?
+# How strictly must a source paint by things? Suppose that you raise `kept` of the recoloured source, the share of the
+# picture that is mixed into each variant: 0.3, 0.6, 0.8, 0.9, 1. Predict when the clusters stop following the regions.
+# What are the variants at 1?
 # ```
 #
 # ```{solution-start} ex-beyond-kept
@@ -643,9 +644,10 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-beyond-unshared
-# Write a source like `Recoloured` whose colours depend on the query as well, so that each image is painted in styles of
-# its own. What must its `shares_styles` say? Does one image's cluster map become worse? And what can no longer be done
-# with two images? Try to give its segmenter a discriminant.
+# Write `own_variants(image, regions, n)`, which paints the regions of an image like `Recoloured` with `kept = 0`, but in
+# colours that depend on the image as well, so that each image is painted in styles of its own. Seed the colours of
+# variant $j$ with `np.random.default_rng([j, int(image.sum())])`. What must the `shares_styles` of such a source say?
+# Does one image's cluster map become worse? And what can no longer be done with two images?
 # ```
 #
 # ```{solution-start} ex-beyond-unshared
@@ -658,6 +660,80 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # one, and says why.
 
 
+# %% tags=["answer"]
+import numpy as np
+
+
+def own_variants(image, regions, n):
+    """Variants of an image in colours that depend on the image.
+
+    Args:
+        image: (H, W, 3) uint8.
+        regions: (H, W) int, the number of each pixel's region, from 0 on.
+        n: number of variants.
+
+    Returns:
+        (n, H, W, 3) uint8. In variant j every region has one colour, drawn
+        from np.random.default_rng([j, int(image.sum())]) by
+        integers(256, size=(number of regions, 3)).
+    """
+    variants = []
+    for j in range(n):
+        draw = np.random.default_rng([j, int(image.sum())])
+        colours = draw.integers(256, size=(regions.max() + 1, 3))
+        variants.append(colours[regions])
+    return np.array(variants, np.uint8)
+
+
+# %% tags=["check"]
+def check_own_variants():
+    """Say whether `own_variants` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    regions = np.array([[0, 0, 1], [2, 2, 1]])
+    dark, bright = (np.full((2, 3, 3), v, np.uint8) for v in (10, 200))
+    found = own_variants(dark, regions, 4)
+    expect(
+        "the shape of own_variants(image, regions, 4)",
+        None if found is None else np.shape(found),
+        [4, 2, 3, 3],
+        hint="one image (H, W, 3) per variant: colours[regions] gives one",
+    )
+    flat = all(
+        len(np.unique(variant[regions == m], axis=0)) == 1
+        for variant in found
+        for m in range(3)
+    )
+    expect(
+        "one colour per region and variant",
+        flat,
+        True,
+        hint="index the colours by the region's number",
+    )
+    other = own_variants(bright, regions, 4)
+    expect(
+        "whether another image gets other colours",
+        not np.array_equal(found, other),
+        True,
+        hint="the seed is [j, int(image.sum())], so it changes with the image",
+    )
+    expect(
+        "whether variant 0 and variant 1 differ",
+        not np.array_equal(found[0], found[1]),
+        True,
+        hint="draw new colours for every j",
+    )
+    expect(
+        "own_variants(image, regions, 4), called twice",
+        own_variants(dark, regions, 4),
+        found,
+        hint="equal images must give equal variants: seed the generator",
+    )
+    print("Right. Entry j of X_s means another style in every image.")
+
+
+check_own_variants()
+
 # %%
 from stylemixseg.joint.discriminant import StyleDiscriminant
 
@@ -668,11 +744,7 @@ class OwnColours(Recoloured):
     name, shares_styles = "colours of its own", False
 
     def iter_variants(self, query):
-        image, regions = query
-        for j in range(self.n):
-            draw = np.random.default_rng([j, int(image.sum())])
-            colours = draw.integers(256, size=(len(CLASS_NAMES), 3))
-            yield colours[regions].astype(np.uint8)[None]
+        yield own_variants(*query, self.n)
 
 
 for _, image, known in scenes:
@@ -703,5 +775,5 @@ except ValueError as error:
 # - DiffSeg, EmerDiff and DiffCut read the inside of the diffusion model. EmerDiff asks, as this method does, which
 #   pixels change together.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

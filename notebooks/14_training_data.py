@@ -36,7 +36,7 @@
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`).
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
@@ -48,13 +48,9 @@ import numpy as np
 import torch
 from IPython.display import Markdown, display
 
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.evaluation.tables import measured_text, reported_text, table
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.scoring import reference_masks
@@ -68,10 +64,7 @@ from stylemixseg.experiments.table3 import (
     train,
 )
 from stylemixseg.factory.filters import Filters
-from stylemixseg.factory.recipe import IGNORE
-from stylemixseg.factory.sample import SampleMaker
 from stylemixseg.factory.store import Store
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import Confusion, confusion, mean_iou
 from stylemixseg.mixing import query_image, to_generator_range
@@ -80,15 +73,10 @@ from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.viz.compositing import overlay
 from stylemixseg.viz.plotting import image_grid, lines
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "14_training_data",
-    P.name,
-    folder / P.name / "14_training_data.json",
-    generator,
-    seed=P.table3.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "14_training_data", profile, results, seed="table3.first"
 )
 
 # %% [markdown]
@@ -100,11 +88,15 @@ recorder = RunRecorder(
 # share the seeds.
 
 # %% tags=["remove-output"]
+from stylemixseg.factory.sample import SampleMaker
+
 recipe = recipe_of(P, generator)
 make = SampleMaker(recipe)
 samples = [make(P.table3.first + i) for i in range(4)]
 
 # %% mystnb={"image": {"alt": "Four generated images, each with its mask, its soft mask and its mask with the doubtful pixels in grey"}, "figure": {"caption": "Four samples. From left to right: image, mask on the image, probability of foreground, and the labels as they are written, the pixels to be ignored in grey.", "name": "fig-samples"}}
+from stylemixseg.factory.recipe import IGNORE
+
 rows = []
 for sample in samples:
     image, soft = sample.pixels("image.png"), sample.pixels("soft.png") / 255
@@ -296,7 +288,7 @@ display(Markdown(text if full else "This results folder has no full run."))
 # %% [markdown]
 # ### How many pairs?
 
-# %% mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}} tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}}
 S = load_profile("full") if full else P
 of, prefix3 = (full, "table3") if full else (here, f"{P.prefix}table3")
 points = {
@@ -318,7 +310,7 @@ lines(
 # Synthetic and real portraits differ, because a second person, a hand, a hat or a microphone is rare in the
 # generator's images and not in photos. The photos on which the package's student is worst show this.
 
-# %% mystnb={"image": {"alt": "The test photos with the lowest mIoU, with the student's mask and the human one"}, "figure": {"caption": "The test photos on which the student is worst: photo, its mask, and the mask that a person drew.", "name": "fig-worst-photos"}} tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"image": {"alt": "The test photos with the lowest mIoU, with the student's mask and the human one"}, "figure": {"caption": "The test photos on which the student is worst: photo, its mask, and the mask that a person drew.", "name": "fig-worst-photos"}}
 tested = human_photos(P, generator, tested=True) if result_file else None
 if tested and not P.prefix:
     counts = score(student, tested)["all"]
@@ -355,8 +347,8 @@ figure
 # ```{exercise}
 # :label: ex-data-broken
 # Take the first pairs and break their masks in two ways. *Random*: in each image another block of an eighth of its area
-# is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Both break about as many
-# pixels. Predict first: which of the two networks is worse on the test images? Then train both.
+# is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Predict first: which of the two
+# networks is worse on the test images? Then write `invert_blocks(masks, draw)` for the first way, and train both.
 # ```
 #
 # ```{solution-start} ex-data-broken
@@ -367,16 +359,82 @@ figure
 # The network that learnt from moved masks moves its own. (With so few pairs and steps as here, random errors harm too:
 # there is too little to average over.)
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def invert_blocks(masks, draw):
+    """Invert one block of each mask, at a place drawn at random.
+
+    Args:
+        masks: (N, S, S) uint8 with values 0 and 255.
+        draw: a random generator of NumPy.
+
+    Returns:
+        (N, S, S) uint8, a copy. A block has S // 2 rows and S // 4 columns;
+        its upper left corner is draw.integers(S // 2, size=2), row first.
+    """
+    broken, side = masks.copy(), masks.shape[1]
+    for mask in broken:
+        y, x = draw.integers(side // 2, size=2)
+        part = mask[y : y + side // 2, x : x + side // 4]
+        part[:] = 255 - part
+    return broken
+
+
+# %% tags=["check"]
+def check_invert_blocks():
+    """Say whether `invert_blocks` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    masks = np.zeros((6, 16, 16), np.uint8)
+    masks[:, 4:12, 4:12] = 255
+    given = masks.copy()
+    broken = invert_blocks(masks, np.random.default_rng(0))
+    expect(
+        "the shape of invert_blocks(masks, draw)",
+        None if broken is None else np.shape(broken),
+        [6, 16, 16],
+        hint="one broken mask per mask",
+    )
+    expect(
+        "masks after the call",
+        masks,
+        given,
+        hint="work on a copy: masks.copy()",
+    )
+    changed = broken != given
+    expect(
+        "share of pixels of each mask that were inverted",
+        changed.mean((1, 2)),
+        [0.125] * 6,
+        hint="a block of S // 2 by S // 4 pixels is an eighth of the area; "
+        "inside it 0 becomes 255 and 255 becomes 0",
+        tolerance=1e-6,
+    )
+    draw = np.random.default_rng(0)
+    corners = [draw.integers(8, size=2).tolist() for _ in masks]
+    expect(
+        "upper left corner of each block",
+        [np.argwhere(item)[0].tolist() for item in changed],
+        corners,
+        hint="draw a new place for every mask, y before x",
+    )
+    print("Right. No two images are broken at the same place, save by chance.")
+
+
+check_invert_blocks()
+
 # %% tags=["hide-output"]
 clean = pairs_of_set(pairs_folder, PAIRS_AT, masks="hard")
-draw = np.random.default_rng(0)
-blocks, side = clean.masks.clone(), clean.masks.shape[1]
-for mask in blocks:
-    y, x = draw.integers(side // 2, size=2)
-    part = mask[y : y + side // 2, x : x + side // 4]
-    part.copy_(255 - part)
-moved = torch.roll(clean.masks, side // 16, dims=2)
-versions = {"as they are": clean.masks, "random": blocks, "systematic": moved}
+blocks = invert_blocks(clean.masks.numpy(), np.random.default_rng(0))
+moved = torch.roll(clean.masks, clean.masks.shape[1] // 16, dims=2)
+versions = {
+    "as they are": clean.masks,
+    "random": torch.from_numpy(blocks),
+    "systematic": moved,
+}
 rows = []
 for words, masks in versions.items():
     broken = float((masks != clean.masks).float().mean())
@@ -433,5 +491,5 @@ display(Markdown(table(header, rows)))
 #
 # Next: [other ways](15_other_ways.ipynb) to segment the same images.
 
-# %%
+# %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine
