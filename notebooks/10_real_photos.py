@@ -656,10 +656,10 @@ image_grid(
 # of a single one. We call it a *judge*, because it classifies single pixels, whereas a rule classifies clusters. [Many
 # images at once](12_many_images.ipynb) explains how it is fitted; here it is applied to the latent of a photo.
 #
-# Three things are important. The judge is **ours, not the paper's**, so its numbers are never set beside the paper's.
-# It uses **no labels and no photos** when it is fitted. But the settings of the two rules, and the distance by which
-# the outline is moved outwards, were chosen with the face parser as reference, on synthetic *development faces*, so
-# the judge depends on that reference too.
+# Three facts limit how its numbers may be used. The judge is **ours, not the paper's**, so its numbers are never set
+# beside the paper's. It uses **no labels and no photos** when it is fitted. But the settings of the two rules, and the
+# distance by which the outline is moved outwards, were chosen with the face parser as reference, on synthetic
+# *development faces*, so the judge depends on that reference too.
 
 # %%
 probability = run.probability(summary)
@@ -1272,8 +1272,8 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # - **Ask.** Before you put someone's photo through these programs, ask that person, and say what for.
 # - **Do not deceive.** A style mix or a composition shows a real person as they never were, so mark it as artificial.
 #   Do not publish it as a photograph, and never use it to harm or mock anybody.
-# - **Do not identify or judge.** A latent is a description of a face. Do not use it to recognise people, or to guess
-#   who or what they are.
+# - **Do not identify or judge.** A latent is a description of a face. So do not use it to recognise people, or to
+#   guess who or what they are.
 # - **Consider for whom it fails.** For people who are rare in the generator's training photos, reconstruction and mask
 #   are likely to be worse. We could not measure for whom, because the photos come without such information.
 # - **Respect the terms.** CelebAMask-HQ is for non-commercial research and education, and may not be passed on. The
