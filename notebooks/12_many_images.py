@@ -106,8 +106,10 @@ summaries = [segmenter.summary(w0) for w0 in latents]
 
 def movement(summary, mask):
     """Lightness of the pixels in a mask under each style, less its mean."""
-    lightness = np.asarray(summary.rows(np.flatnonzero(mask)))[:, ::3].mean(0)
-    return lightness - lightness.mean()
+    lightness = np.asarray(summary.rows(np.flatnonzero(mask)))[:, ::3]
+    if not len(lightness):  # a rule may find nothing
+        return np.zeros(lightness.shape[1])
+    return lightness.mean(0) - lightness.mean()
 
 
 curves = {}
