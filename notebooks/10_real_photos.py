@@ -1128,8 +1128,9 @@ image_grid(rows, column_titles=titles, row_titles=names)
 #
 # A network that segments the photo itself needs no inversion. Section 4.4 of the paper trains such a network on
 # synthetic images and their masks. Ours is small, MobileNetV2 with a light decoder, and we call it the *student*,
-# because it learnt from the judge's masks of synthetic faces, which `stylemixseg synthesize` makes by the thousand.
-# Its encoder starts from ImageNet's weights, which come from labels of whole images.
+# because it learnt from the judge's masks of synthetic faces, which `stylemixseg synthesize` makes by the thousand, and
+# from training photos that an earlier student labelled ([Training data](14_training_data.ipynb)). Its encoder starts
+# from ImageNet's weights, which come from labels of whole images.
 #
 # Why can a student be better than its teacher? The teacher's mistakes differ from image to image and have no common
 # pattern, so a network cannot learn them; it learns what all masks have in common. On photos, moreover, the teacher's

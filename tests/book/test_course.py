@@ -115,7 +115,9 @@ def test_slides_are_written_for_each_session(tmp_path: Path, executed: Path) -> 
 def test_a_figure_that_is_gone_stops_the_slides(tmp_path: Path, executed: Path) -> None:
     unit = UNITS[0].__class__(**{**UNITS[0].__dict__, "slides": (Slide("fig-gone", "x"),)})
     session = SESSIONS[0].__class__("t", "a", (unit,))
-    with pytest.raises(BuildError, match="course.toml shows fig-gone, and the executed chapter 00_generators has no such"):
+    with pytest.raises(
+        BuildError, match="course.toml shows fig-gone, and the executed chapter 00_generators has no such"
+    ):
         write_decks([session], tmp_path / "slides", executed)
 
 
