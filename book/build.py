@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bookbuild import check, execute, layout, pages, slides, spots, vendor
+from bookbuild import check, execute, layout, live, pages, slides, spots, vendor
 
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import CATALOGUE
@@ -55,13 +55,18 @@ def step_ledger(profile: str) -> None:
 
 
 def step_vendor(profile: str) -> None:
-    """get MathJax and the widget manager for the pages"""
+    """get MathJax, the widget manager and the runtime of the live page"""
     vendor.vendor()
 
 
 def step_slides(profile: str) -> None:
     """write the slides of the course from the figures of the chapters"""
     slides.build_slides()
+
+
+def step_live(profile: str) -> None:
+    """make the live page's network or recording, and the pictures of the first page"""
+    live.write_live(profile)
 
 
 def step_html(profile: str) -> None:
@@ -82,6 +87,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "ledger": step_ledger,
     "vendor": step_vendor,
     "slides": step_slides,
+    "live": step_live,
     "html": step_html,
     "check": step_check,
 }

@@ -684,6 +684,20 @@ display(
 # oracle, which is more forgiving than a rule because it looks at the reference. The paper's 50 styles are on the
 # safe side.
 #
+# ### Try it: how many styles
+#
+# Move $n$ from 1 upwards. Each further mix adds three numbers per pixel, and
+# pixels that only happened to share a colour come apart.
+#
+# ```{raw} html
+# <link rel="stylesheet" href="../live/live.css">
+# <div data-style-mix-live data-recorded
+#   data-panels="mixing clusters">
+#   <p>This part of the page needs JavaScript.</p>
+# </div>
+# <script src="../live/live.js" defer></script>
+# ```
+#
 # ## Exercises
 #
 # ```{exercise}

@@ -417,6 +417,20 @@ for warning in caught:
 # %% [markdown]
 # A batch job can turn these warnings into errors with `warnings.simplefilter("error", EmptyMaskWarning)`.
 #
+# ### Try it: thresholds and the width of the Gaussian
+#
+# The painted mask is the reference's, so the IoU follows every slider. Which
+# setting is best for one face, and is it the best for the next one, too?
+#
+# ```{raw} html
+# <link rel="stylesheet" href="../live/live.css">
+# <div data-style-mix-live data-recorded data-compare
+#   data-panels="faces mask paint">
+#   <p>This part of the page needs JavaScript.</p>
+# </div>
+# <script src="../live/live.js" defer></script>
+# ```
+#
 # ## Which rule is better?
 #
 # A rule has settings that the paper does not state. It would be unfair to choose them by the final score on the

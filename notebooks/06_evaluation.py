@@ -156,6 +156,20 @@ image_row(
 )
 
 # %% [markdown]
+# ### Try it: an IoU by hand
+#
+# Paint the person and read the IoU of the method's mask with yours. Then take
+# the reference's mask: how far does it agree with what you painted?
+#
+# ```{raw} html
+# <link rel="stylesheet" href="../live/live.css">
+# <div data-style-mix-live data-recorded
+#   data-panels="mask paint">
+#   <p>This part of the page needs JavaScript.</p>
+# </div>
+# <script src="../live/live.js" defer></script>
+# ```
+#
 # ## Two ways to average
 #
 # One image says little, so IoU is averaged over many. There are two common methods:

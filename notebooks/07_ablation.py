@@ -190,6 +190,20 @@ picture_slider(
 )
 
 # %% [markdown]
+# ### Try it: the cutoff and the number of clusters
+#
+# The painted mask is the reference's. The table below averages over many
+# faces; here you see for one face why a cell is good or bad.
+#
+# ```{raw} html
+# <link rel="stylesheet" href="../live/live.css">
+# <div data-style-mix-live data-recorded data-compare
+#   data-panels="mixing clusters paint">
+#   <p>This part of the page needs JavaScript.</p>
+# </div>
+# <script src="../live/live.js" defer></script>
+# ```
+#
 # ## Table 4, as the paper reports it
 #
 # A heatmap shows a table of numbers by colour. The first one has the paper's own numbers. Its rule is saliency, as

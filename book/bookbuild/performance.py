@@ -35,7 +35,7 @@ def write_performance(folder: Path = GENERATED, results: Path = BENCHMARKS) -> P
         BuildError: a result file is missing.
     """
     faces, growth, stylegan = (_read(results / f"{name}.json") for name in ("cpu_faces", "growth", "cpu_stylegan2"))
-    judge, factory, gpu = (results / f"{name}.json" for name in ("judge", "factory", "gpu"))
+    judge, factory, gpu, live = (results / f"{name}.json" for name in ("judge", "factory", "gpu", "live"))
     folder.mkdir(parents=True, exist_ok=True)
     _figure(faces, growth, folder / "performance.png")
     parts = [
@@ -46,6 +46,7 @@ def write_performance(folder: Path = GENERATED, results: Path = BENCHMARKS) -> P
         *_growth(growth),
         *_stylegan(stylegan),
         *_gpu(_read(gpu) if gpu.exists() else None),
+        *_live(_read(live) if live.exists() else None),
     ]
     with atomic_write(folder / "performance.md") as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -298,6 +299,54 @@ def _gpu(run: dict | None) -> list[str]:
         for name, value in run["ratios"].items()
     ]
     return [f"## On a GPU\n\n{run['device']}.", table(["ours over the plain loop's", "median", "least", "most"], rows)]
+
+
+def _live(run: dict | None) -> list[str]:
+    """The live page: how long a reader waits, and what each difference from the package costs the masks."""
+    if run is None:
+        return []
+    bars, settings = run["bars"], run["settings"]
+    quantities = {
+        "first_s": ("first mix after the click, seconds", 1, 1, f"at most {bars['first_s']:.0f}"),
+        "mask_s": (f"mask from {settings['n']} mixes, seconds", 1, 1, f"at most {bars['mask_s']:.0f}"),
+        "mix_s": ("one mix, seconds", 1, 2, "none"),
+        "kmeans_s": ("K-means, seconds", 1, 2, "none"),
+        "late_ms": ("longest wait of the page itself, milliseconds", 1, 0, "none"),
+        "peak_bytes": ("memory of the page, MB", 1e6, 0, f"at most {bars['peak_bytes'] / 1e6:.0f} from a server"),
+    }
+    rows = [
+        [name, *(f"{run['summary'][place][key]['median'] / unit:.{digits}f}" for place in ("http", "disk")), aim]
+        for key, (name, unit, digits, aim) in quantities.items()
+    ]
+    compared = {
+        "network": "the network of 256 px in place of the generator's 1024 px, averaged",
+        "int8": "a byte per weight in place of four",
+        "page": "the page's runtime, colours and K-means in place of Python's",
+        "restart": "for comparison: another seed of K-means in Python",
+        "whole": "all of it: the page against the package",
+    }
+    costs = [
+        [words, *(f"{statistics.fmean(values):.3f} ({min(values):.3f})" for values in _columns(run["agreement"], name))]
+        for name, words in compared.items()
+    ]
+    load = " and ".join(f"{value:.1f}" for value in run["machine"]["load_average"])
+    return [
+        f"## The live page\n\n{_where(run)} Headless Chromium, one thread, {settings['side']} px, n = {settings['n']}, "
+        f"c = {settings['cutoff']}, k = {settings['k']}; medians of {run['summary']['http']['first_s']['n']} fresh "
+        f"browsers each. The machine's load was {load} before and after; a load above the number of cores makes "
+        f"everything slower. The page downloads {run['download_bytes'] / 1e6:.1f} MB (aim: at most "
+        f"{bars['download_bytes'] / 1e6:.0f}).",
+        table(["", "from a server", "from disk", "aim"], rows),
+        f"How far do its masks agree with those of the package at the same size, on the same latents and styles? The "
+        f"numbers are means over {len(run['agreement'])} faces, and the least of them; the aim is an IoU of "
+        f"{bars['iou']}. Clusters are matched before their pixels are compared.",
+        table(["difference", "IoU foreground", "IoU background", "pixels of the same cluster"], costs),
+    ]
+
+
+def _columns(agreement: list[dict], name: str) -> list[list[float]]:
+    """One comparison's values over the faces, by quantity."""
+    return [[item[name][key] for item in agreement] for key in ("fg_iou", "bg_iou", "same_cluster")]
 
 
 def _where(run: dict) -> str:

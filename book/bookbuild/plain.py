@@ -82,6 +82,8 @@ def _directive(directive: Directive, references: References, page: str, solved: 
         raise BuildError(f"{{{directive.name}}} stands inside a list or quotation, which has no plain Markdown yet")
     if directive.name == "math":
         return _equation(directive.body, directive.options.get("label"), references)
+    if directive.name == "raw":  # a live part of the page, which needs the book's own files beside it
+        return f"*This part is live in [the book's page]({references.page_address(f'../{page}.html')}).*"
     if directive.name == "exercise":
         body = plain_markdown(directive.body, references, page)
         target = references.target(directive.options["label"])

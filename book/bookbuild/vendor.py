@@ -1,4 +1,4 @@
-"""Get the scripts and fonts that the pages load, so that the built book needs no network."""
+"""Get the scripts and fonts that the pages load, and the live page's runtime, so that the book needs no network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from pathlib import Path
 from .layout import BOOK, VENDOR, BuildError
 
 SCRIPTS = BOOK / "scripts"
+RUNTIME = BOOK / "_runtime"  # of ONNX; apart from the others, because only a page that has weights gets it
 _MATHJAX = "mathjax/es5"
 _WIDGETS = "@jupyter-widgets/html-manager"
+_ONNX = "onnxruntime-web/dist"
+RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # script and WebAssembly, of one version
 
 
 def vendor() -> bool:
@@ -25,13 +28,15 @@ def vendor() -> bool:
     """
     target, stamp = VENDOR / "vendor", VENDOR / ".key"
     key = _key()
-    if stamp.exists() and stamp.read_text() == key:
+    if stamp.exists() and stamp.read_text() == key and RUNTIME.is_dir():
         print("unchanged: MathJax and the widget manager")
         return True
     if shutil.which("npm") is None:
-        shutil.rmtree(VENDOR, ignore_errors=True)
+        for folder in (VENDOR, RUNTIME):
+            shutil.rmtree(folder, ignore_errors=True)
         print("npm is not installed: the pages will load MathJax and the widget manager from their usual public")
-        print("address and need a network. For a book that needs none, install npm and build again.")
+        print("address and need a network. For a book that needs none, install npm and build again. The live page will")
+        print("show recorded pictures.")
         return False
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
@@ -42,6 +47,10 @@ def vendor() -> bool:
             raise BuildError(f"npm ci failed in book/ (package-lock.json):\n{done.stderr.strip()[-2000:]}")
         shutil.rmtree(VENDOR, ignore_errors=True)
         _copy(Path(folder) / "node_modules", target)
+        shutil.rmtree(RUNTIME, ignore_errors=True)
+        RUNTIME.mkdir()
+        for name in RUNTIME_FILES:
+            shutil.copy(Path(folder) / "node_modules" / _ONNX / name, RUNTIME)
     stamp.write_text(key)
     return True
 

@@ -64,7 +64,7 @@ class Preview:
         kept = (resolution // 8).bit_length()  # blocks that run as they are; the first doubles 4 px to 8 px
         self.layers = 1 + 2 * kept
         self._blocks = [
-            (block, [(conv, *_collapsed_maps(conv, 2**i)) for conv in (block.conv1, block.conv2)])
+            (block, [(conv, *collapsed_maps(conv, 2**i)) for conv in (block.conv1, block.conv2)])
             for i, block in enumerate(generator.blocks[kept:], 1)
         ]
 
@@ -90,7 +90,7 @@ def _low_band(x: Tensor) -> Tensor:
     return x[:, : x.shape[1] // 4] / 2
 
 
-def _collapsed_maps(conv: StyledConv, factor: int) -> tuple[Tensor, Tensor]:
+def collapsed_maps(conv: StyledConv, factor: int) -> tuple[Tensor, Tensor]:
     """A layer's depthwise filter and noise map for averages over squares of `factor` x `factor` pixels."""
     assert conv.depthwise is not None  # in the blocks every convolution is separable
     return collapsed_kernel(conv.depthwise.detach(), factor), F.avg_pool2d(conv.noise, factor)

@@ -111,7 +111,7 @@ def test_pages_load_their_own_mathjax_and_widgets() -> None:
         twice = {s for s in scripts if scripts.count(s) > 1 and "vendor" in s}
         assert not twice, f"{path.name} loads {twice} twice"
     versions = json.loads((HTML.parents[1] / "package.json").read_text())["dependencies"]
-    assert set(versions) == {"mathjax", "@jupyter-widgets/html-manager"}
+    assert set(versions) == {"mathjax", "@jupyter-widgets/html-manager", "onnxruntime-web"}
     assert (VENDOR / "vendor" / "embed.js").stat().st_size > 1_000_000
 
 

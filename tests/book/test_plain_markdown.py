@@ -129,6 +129,11 @@ def test_another_chapters_page_is_linked(references: References) -> None:
     assert plain_markdown("{eq}`eq-one`", references, page) == f"[(1)]({site_url()}/{PAGE}.html#equation-eq-one)"
 
 
+def test_a_live_part_is_left_to_the_page(references: References) -> None:
+    plain = plain_markdown("Try it.\n\n```{raw} html\n<script src='x.js'></script>\n```", references, PAGE)
+    assert plain == f"Try it.\n\n*This part is live in [the book's page]({site_url()}/{PAGE}.html).*"
+
+
 def test_an_exercise_says_where_its_solution_is(references: References) -> None:
     plain = plain_markdown("```{exercise} By hand\n:label: ex-one\nWhat is $a$?\n```", references, PAGE)
     assert plain.startswith("### Exercise 1: By hand\n\nWhat is $a$?\n\n")

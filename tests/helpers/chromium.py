@@ -126,6 +126,11 @@ class Browser:
         self._pages: dict[str, Page] = {}
         self._number = 0
 
+    @property
+    def pid(self) -> int:
+        """Of the browser's main process."""
+        return self._process.pid
+
     def __enter__(self) -> Browser:
         return self
 

@@ -36,6 +36,7 @@ ROOMS = (
     "photos",
     "viz",
     "export",
+    "live",
     "factory",
     "training",
     "students",

@@ -58,13 +58,13 @@ def build_layers(module: MobileStyleGAN, start: int, stop: int) -> tuple[list[No
 
 def _style(affine: Affine, w: Node, by_band: bool = False) -> Node:
     """A layer's style, one scale a channel: (1, C, 1, 1)."""
-    order = _channel_order(affine.out_features, by_band)
+    order = channel_order(affine.out_features, by_band)
     scale = opset13.matmul(w, constant(affine.weight[order]), False, True)
     return opset13.reshape(opset13.add(scale, constant(affine.bias[order])), integers(1, -1, 1, 1), False)
 
 
 def _styled_conv(x: Node, conv: StyledConv, w: Node, noise: Node, by_band: bool) -> Node:
-    order = _channel_order(conv.bias.numel(), by_band)
+    order = channel_order(conv.bias.numel(), by_band)
     weight, scale = constant(conv.weight[order]), _style(conv.affine, w)
     if conv.noise.numel() > 4 * len(order):  # a map larger than the weights: scale those in its place
         weight = opset13.multiply(weight, scale)
@@ -100,7 +100,7 @@ def _inverse_haar(x: Node, up: Affine, w: Node) -> Node:
 
 def _image(x: Node, module: MobileStyleGAN, w: Node) -> Node:
     """The convolution to wavelets and the inverse Haar transform after it, as one: (1, C, H, W) -> (1, 3, 2H, 2W)."""
-    order = _channel_order(12, by_band=True)
+    order = channel_order(12, by_band=True)
     assert module.to_img.bias is not None  # it was made with one
     weight, bias = (to_array(value[order]).reshape(4, -1) for value in (module.to_img.weight, module.to_img.bias))
     kernel = opset13.multiply(constant((HAAR @ weight).reshape(12, -1, 1, 1)), _style(module.to_img_affine, w))
@@ -108,7 +108,7 @@ def _image(x: Node, module: MobileStyleGAN, w: Node) -> Node:
     return opset13.depth_to_space(x, "blocks_first", 2)
 
 
-def _channel_order(channels: int, by_band: bool) -> np.ndarray:
+def channel_order(channels: int, by_band: bool) -> np.ndarray:
     """Where the channels come from: as they are, or the bands ll, lh, hl, hh one after the other."""
     if not by_band:
         return np.arange(channels)
