@@ -1378,7 +1378,7 @@ image_grid(
 # ```{exercise}
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
-# a little until it paints this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
+# a little until it reproduces this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
 # it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
 # ```
 #
@@ -1388,7 +1388,7 @@ image_grid(
 #
 # The reconstruction comes nearer to the photo with every step; the paper of pivotal tuning takes 350, we take a few, so
 # the gain is small. The mask may hardly move. Clusters follow from how pixels change with the *style*, and that comes
-# from layers that learnt it from many faces. New pixels painted into the image by bent weights need not change with
+# from layers that learnt it from many faces. New pixels that the changed weights draw need not change with
 # the style as hair or cloth does. And the gain is for one photo: every other image of this generator is bent along.
 #
 # The learning rate is a tenth of that paper's. StyleGAN2 scales its weights inside the network, whereas those of our

@@ -614,7 +614,7 @@ display(Markdown(table(header, rows)))
 #
 # ```{exercise}
 # :label: ex-beyond-kept
-# How strictly must a source paint by things? Suppose that you raise `kept` of the recoloured source, the share of the
+# How strictly must a source colour by things? Suppose that you raise `kept` of the recoloured source, the share of the
 # picture that is mixed into each variant: 0.3, 0.6, 0.8, 0.9, 1. Predict when the clusters stop following the regions.
 # What are the variants at 1?
 # ```
@@ -624,10 +624,10 @@ display(Markdown(table(header, rows)))
 # ```
 #
 # At 1 every variant is the picture itself, so the clusters are those of its colours. Below, two distances compete. The
-# paint sets two regions apart by an amount that shrinks as `kept` grows; light and texture spread the pixels of one
+# colouring sets two regions apart by an amount that shrinks as `kept` grows; light and texture spread the pixels of one
 # region by an amount that grows with it. K-means follows whichever is larger. Between the two ends the painting wins for
-# long, because the random colours of $n$ variants differ by much. A source may therefore paint weakly and still serve,
-# as long as what it does not repaint varies less within a thing than its paint does between things.
+# long, because the random colours of $n$ variants differ by much. A source may therefore recolour weakly and still serve,
+# as long as what it does not recolour varies less within a thing than its colours do between things.
 
 # %%
 for kept in (0.3, 0.6, 0.8, 0.9, 1):
@@ -644,8 +644,8 @@ for kept in (0.3, 0.6, 0.8, 0.9, 1):
 # %% [markdown]
 # ```{exercise}
 # :label: ex-beyond-unshared
-# Write `own_variants(image, regions, n)`, which paints the regions of an image like `Recoloured` with `kept = 0`, but in
-# colours that depend on the image as well, so that each image is painted in styles of its own. Seed the colours of
+# Write `own_variants(image, regions, n)`, which colours the regions of an image like `Recoloured` with `kept = 0`, but in
+# colours that depend on the image as well, so that each image is coloured in styles of its own. Seed the colours of
 # variant $j$ with `np.random.default_rng([j, int(image.sum())])`. What must the `shares_styles` of such a source say?
 # Does one image's cluster map become worse? And what can no longer be done with two images?
 # ```

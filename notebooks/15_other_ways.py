@@ -127,7 +127,7 @@ image_grid(
 # $$ \alpha \cdot G(\mathbf{w}) + (1 - \alpha) \cdot G_{\mathrm{bg}}(\mathbf{w}). $$
 #
 # $G_{\mathrm{bg}}$ is the same generator, whose first features, those of 4 x 4 pixels, are set to zero. These say what
-# stands where; without them the generator paints something like a background. A discriminator compares the composites
+# stands where; without them the generator draws something like a background. A discriminator compares the composites
 # with real photos. Where $\alpha$ forgets a piece of the person, the strange texture of $G_{\mathrm{bg}}$ shows, and the
 # discriminator notices. Where that texture looks like hair, it is not strange enough: $\alpha$ then has little reason to
 # take the hair from the image. Look for this in the masks below.
@@ -137,7 +137,7 @@ image_grid(
 # that covers too little. So the method can *collapse* to a mask that is all or nothing, and the table below counts such
 # masks for every way.
 
-# %% mystnb={"image": {"alt": "Each row shows a face and, beside it, what the same generator paints when its first features are zero"}, "figure": {"caption": "The image of a latent, and what the same generator paints when its first features are zero. The borders keep the colours of the background. In the middle a texture of hair and skin is left, which no photo has: this is what gives a wrong mask away. (The toy world of the profile smoke has no features, so it shows the image twice.)", "name": "fig-background"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Each row shows a face and, beside it, what the same generator draws when its first features are zero"}, "figure": {"caption": "The image of a latent, and what the same generator draws when its first features are zero. The borders keep the colours of the background. In the middle a texture of hair and skin is left, which no photo has: this is what gives a wrong mask away. (The toy world of the profile smoke has no features, so it shows the image twice.)", "name": "fig-background"}} tags=["hide-input"]
 paints = getattr(generator, "background", generator.synthesis)
 rows = []
 for seed, image in zip(P.queries.examples, originals):
