@@ -625,7 +625,7 @@ display(Markdown(table(header, rows)))
 #
 # At 1 every variant is the picture itself, so the clusters are those of its colours. Below, two distances compete. The
 # colouring sets two regions apart by an amount that shrinks as `kept` grows; light and texture spread the pixels of one
-# region by an amount that grows with it. K-means follows whichever is larger. Between the two ends the painting wins for
+# region by an amount that grows with it. K-means follows whichever is larger. Between the two ends the colouring wins for
 # long, because the random colours of $n$ variants differ by much. A source may therefore recolour weakly and still serve,
 # as long as what it does not recolour varies less within a thing than its colours do between things.
 

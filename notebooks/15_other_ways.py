@@ -164,7 +164,7 @@ image_grid(rows, column_titles=["image", "first features 0"])
 # The next cell is `stylemixseg reproduce baselines`. It fits and scores one way after the other and keeps each on disk.
 # In the profile `cpu` some are smaller than in the papers, so that all fit into some minutes: DatasetGAN votes with
 # fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The
-# [settings](../settings.md) show all sizes. The columns of the full run have the published sizes, except that
+# [settings](../settings.md) show all sizes. The full run, where its results are there, has the published sizes, except that
 # Labels4Free composites small images of a fixed set of latents. `stylemixseg reproduce baselines --profile paper` has
 # its published number of images at 256 pixels and trains it on a GPU where there is one; it needs the official
 # checkpoint.
@@ -177,14 +177,17 @@ here = measurements(result_file)
 prefix = f"{P.prefix}baselines"
 full, table1 = full_run("baselines"), full_run("table1")
 joint = full_run("joint")
+# The larger run is shown where it was made.
+found, run_prefix = (full, "baselines") if full else (here, prefix)
+run_name = "full run" if full else "this run"
+IOUS = ("fg_iou", "bg_iou", "miou", "trimap.miou")
 rows = [
     [
         words,
         needs,
-        measured_text(here.get(f"{prefix}.{name}.miou")),
         *(
-            measured_text(full.get(f"baselines.{name}.{what}"))
-            for what in ("fg_iou", "bg_iou", "miou", "trimap.miou")
+            measured_text(found.get(f"{run_prefix}.{name}.{what}"))
+            for what in IOUS
         ),
     ]
     for name, (words, needs) in OTHER_WAYS.items()
@@ -197,24 +200,19 @@ rows += [
     [
         words,
         needs,
-        "[see there](12_many_images.ipynb)",
-        *(
-            measured_text(found.get(f"{name}.{what}"))
-            for what in ("fg_iou", "bg_iou", "miou", "trimap.miou")
-        ),
+        *(measured_text(source.get(f"{name}.{what}")) for what in IOUS),
     ]
-    for found, name, words, needs in OURS
+    for source, name, words, needs in OURS
 ]
 for name, reason in baselines_of(P, generator).ways.left_out.items():
     print(f"left out in this run: {OTHER_WAYS[name][0]}, because {reason}")
 header = [
     "way (measured here)",
     "needs besides the generator",
-    "mIoU, this run",
-    "foreground IoU, full run",
-    "background IoU, full run",
-    "mIoU, full run",
-    "3 px trimap mIoU, full run",
+    f"foreground IoU, {run_name}",
+    "background IoU",
+    "mIoU",
+    "3 px trimap mIoU",
 ]
 display(Markdown(table(header, rows)))
 
@@ -261,7 +259,6 @@ drawn(YARDSTICKS)
 # for both. The interval is a bootstrap over images, and the last column is the sentence that it allows.
 
 # %% tags=["hide-input"]
-found, run_prefix = (full, "baselines") if full else (here, prefix)
 rows = []
 for rival in ("method", "judge"):
     for name, (words, _) in OTHER_WAYS.items():
@@ -329,9 +326,8 @@ on_photos, table3 = full_run("table1_photos"), full_run("table3")
 rows = [
     [
         words,
-        measured_text(here.get(f"{prefix}.photos.{name}.miou")),
-        measured_text(full.get(f"baselines.photos.{name}.miou")),
-        measured_text(full.get(f"baselines.photos.{name}.minus_method")),
+        measured_text(found.get(f"{run_prefix}.photos.{name}.miou")),
+        measured_text(found.get(f"{run_prefix}.photos.{name}.minus_method")),
     ]
     for name, (words, _) in OTHER_WAYS.items()
 ]
@@ -343,10 +339,10 @@ OTHERS = (
     (table3, "table3.human", "U-Net on human masks, photos of Table 3"),
 )
 rows += [
-    [words, "", measured_text(source.get(f"{name}.miou")), ""]
+    [words, measured_text(source.get(f"{name}.miou")), ""]
     for source, name, words in OTHERS
 ]
-header = ["way", "mIoU, this run", "mIoU, full run", "minus the method"]
+header = ["way", f"mIoU, {run_name}", "minus the method"]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
