@@ -233,10 +233,13 @@ def test_a_missing_page_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_npm_the_build_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(vendor, "VENDOR", tmp_path / "_vendor")
+    for name in ("VENDOR", "RUNTIME"):
+        monkeypatch.setattr(vendor, name, tmp_path / name)
+        (tmp_path / name).mkdir()  # of an earlier build, of other versions perhaps
     monkeypatch.setattr(vendor.shutil, "which", lambda program: None)
     assert vendor.vendor() is False
     assert "npm is not installed" in capsys.readouterr().out
+    assert not any(tmp_path.iterdir())
 
 
 def test_links_run_the_chapter_on_the_published_branch() -> None:
@@ -288,6 +291,30 @@ def test_the_plan_for_a_million_pairs_follows_from_the_benchmark(tmp_path: Path)
     assert "The fastest variant, process1, made 0.50 pairs per second" in page  # the loop keeps no samples
     assert "a million pairs take 90 GB" in page
     assert "| 1 | 556 |" in page and "| 10 | 56 |" in page and "2.9 MB per second from 64 machines" in page
+
+
+def test_the_live_pages_costs_follow_from_the_benchmark(tmp_path: Path) -> None:
+    shutil.copytree(performance.BENCHMARKS, tmp_path / "results")
+    value = {"min": 1.0, "median": 2.0, "max": 3.0, "n": 3}
+    summary = dict.fromkeys(("first_s", "mask_s", "mix_s", "kmeans_s", "late_ms"), value) | {
+        "peak_bytes": {**value, "median": 5e8}
+    }
+    names = ("network", "int8", "page", "restart", "whole")
+    agreement = [{name: {"fg_iou": fg, "bg_iou": 0.97, "same_cluster": 0.99} for name in names} for fg in (0.98, 0.94)]
+    record = {
+        "date": "2026-11-30T00:00:00+00:00",
+        "machine": {"cpu": "a processor", "cores": 2, "load_average": [0.2, 1.1]},
+        "settings": {"side": 256, "n": 10, "cutoff": 6, "k": 4},
+        "bars": {"first_s": 3.0, "mask_s": 12.0, "download_bytes": 12e6, "peak_bytes": 700e6, "iou": 0.95},
+        "summary": {"http": summary, "disk": summary},
+        "download_bytes": 10_700_000,
+        "agreement": agreement,
+    }
+    (tmp_path / "results" / "live.json").write_text(json.dumps(record))
+    page = performance.write_performance(tmp_path, tmp_path / "results").read_text()
+    assert "downloads 10.7 MB (aim: at most 12)" in page and "load was 0.2 and 1.1" in page
+    assert "| memory of the page, MB | 500 | 500 | at most 700 from a server |" in page
+    assert "| a byte per weight in place of four | 0.960 (0.940) | 0.970 (0.970) | 0.990 (0.990) |" in page
 
 
 def test_every_step_of_the_build_can_be_imported() -> None:
