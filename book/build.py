@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bookbuild import check, execute, layout, live, pages, spots, vendor
+from bookbuild import check, execute, layout, live, pages, slides, spots, vendor
 
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import CATALOGUE
@@ -59,6 +59,11 @@ def step_vendor(profile: str) -> None:
     vendor.vendor()
 
 
+def step_slides(profile: str) -> None:
+    """write the slides of the course from the figures of the chapters"""
+    slides.build_slides()
+
+
 def step_live(profile: str) -> None:
     """make the live page's network or recording, and the pictures of the first page"""
     live.write_live(profile)
@@ -81,6 +86,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "spots": step_spots,
     "ledger": step_ledger,
     "vendor": step_vendor,
+    "slides": step_slides,
     "live": step_live,
     "html": step_html,
     "check": step_check,

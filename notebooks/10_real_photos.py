@@ -14,14 +14,15 @@
 # %% [markdown]
 # # Real photos
 #
-# From a photograph to its mask: find the latent that paints it, mix its styles, cluster, choose.
+# This chapter goes from a photograph to its mask: we find a latent whose image resembles the photo, mix its styles,
+# cluster the pixels, and choose the clusters of the foreground.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Say what inversion is, and why the method needs it for a photo.
 # - Tell the spaces W and W+ apart, and say what the second one costs.
-# - Bring a photo into the generator's frame, and take its mask back out.
+# - Bring a photo into the generator's frame, and bring its mask back into the photo.
 # - Invert by optimisation, by an encoder, and by both, and compare quality with time.
 # - Measure what an inversion loses. Split the loss of a mask into the rule's part and the part before the rule, and
 #   say why inversion and clusters cannot be told apart completely.
@@ -29,18 +30,18 @@
 #
 # **Prerequisites**
 #
-# - [Style mixing](02_style_mixing.ipynb): a latent has one vector a layer.
+# - [Style mixing](02_style_mixing.ipynb): a latent has one vector per layer.
 # - [Foreground rules](05_foreground_rules.ipynb) and [evaluation](06_evaluation.ipynb): rules, oracle, IoU.
 # - Gradient descent, as in a first course of deep learning.
 #
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`), about 4 where there is no CelebAMask-HQ.
 # :::
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-cell"]
 profile = "cpu"
 results = None
 
-# %%
+# %% tags=["hide-input"]
 import csv
 import time
 from dataclasses import replace
@@ -52,15 +53,8 @@ import torch
 from IPython.display import Markdown, display
 from skimage import data
 
-from stylemixseg.settings import MixPlan
-from stylemixseg.evaluation.imagescores import read_scores
-from stylemixseg.evaluation.results import (
-    RunRecorder,
-    load_run,
-    measurements,
-    results_folder,
-    scores_path,
-)
+from stylemixseg.evaluation.imagescores import folder_scores, read_scores
+from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.evaluation.tables import (
     IOUS,
     measured_cells,
@@ -68,36 +62,25 @@ from stylemixseg.evaluation.tables import (
     reported_text,
     table,
 )
+from stylemixseg.experiments import student as student_experiment
+from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.photos import (
     PhotoRun,
     evaluation_photos,
     masks,
     measure_photos,
 )
-from stylemixseg.experiments import student as student_experiment
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.student import run_student
 from stylemixseg.generators.zoo import with_engine
-from stylemixseg.inversion.losses import latent_spread, shrunk
-from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.inversion.kinds import INVERSIONS
-from stylemixseg.inversion.projector import Projector
-from stylemixseg.inversion.quality import inversion_quality
+from stylemixseg.inversion.pivotal import pivotal_tuning
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import bootstrap_mean, confusion
-from stylemixseg.mixing import (
-    query_image,
-    style_mixed_images,
-    to_generator_range,
-    to_uint8,
-)
 from stylemixseg.models.references import FaceParser
-from stylemixseg.models.student import PartsStudent
-from stylemixseg.photos.alignment import Frame
-from stylemixseg.photos.graphcut import graph_cut
-from stylemixseg.sharpening import resized_soft, sharpen
-from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.ledger.losses import loss_shares
+from stylemixseg.viz import diagrams
 from stylemixseg.viz.compositing import (
     agreement_map,
     boundary_windows,
@@ -108,27 +91,27 @@ from stylemixseg.viz.compositing import (
 from stylemixseg.viz.plotting import image_grid, image_row
 from stylemixseg.viz.widgets import picture_slider
 
-P = load_profile(profile)
-run = PhotoRun(P)
-generator = run.generator  # in PyTorch: inversion needs its gradients
+# Its generator is in PyTorch, because inversion needs gradients.
+run = PhotoRun(load_profile(profile))
+# P is the profile: settings of the method, and the sizes of this run. The
+# recorder collects the numbers that the chapter measures, in the folder.
+P, generator, recorder, folder = start_chapter(
+    "10_real_photos",
+    profile,
+    results,
+    seed="method.style_seed",
+    generator=run.generator,
+)
 painter = run.segmenter.generator  # the same, on the fastest engine
 parser = FaceParser.load()
-folder = results_folder(results)
-recorder = RunRecorder(
-    "10_real_photos",
-    P.name,
-    folder / P.name / "10_real_photos.json",
-    generator,
-    seed=P.method.style_seed,
-)
 side = min(256, generator.resolution)  # of the pictures in this chapter
 
 # %% [markdown]
 # ## Why a photo needs a latent
 #
 # The method mixes latents: it keeps the first $c$ layers of $\mathbf{w}_0$ and takes the others from a style. A photo
-# is made of pixels. It has no layers to keep. So first we look for a latent whose image resembles the photo
-# $\mathbf{X}$:
+# consists of pixels and has no layers that could be kept. So first we look for a latent whose image resembles the
+# photo $\mathbf{X}$:
 #
 # ```{math}
 # :label: eq-inversion
@@ -136,31 +119,37 @@ side = min(256, generator.resolution)  # of the pictures in this chapter
 # ```
 #
 # where $D$ measures how different two images are. This is called *inversion*. The paper does it with an encoder called
-# ReStyle {cite}`alaluf2021` to fill the CelebAMask-HQ half of its Table 1 (section 4.3). After it, nothing changes:
-# style mixes, summary tensor, K-means, rule.
+# ReStyle {cite}`alaluf2021` to fill the CelebAMask-HQ half of its Table 1 (section 4.3). All later steps are the same
+# as before: style mixes, summary tensor, K-means, rule.
 #
 # ### W and W+
 #
 # The mapping network turns random numbers into *one* vector of $d$ numbers, and every layer gets a copy of it. The
-# latents with $l$ equal layers form the space **W**. Everything that the generator was trained to paint is there.
+# latents with $l$ equal layers form the space **W**. Every image that the generator was trained to produce has its
+# latent there.
 #
-# Your photo is most likely not. An image has many more pixels than $d$, so the images of W fill only a small part of
+# Your photo most likely has none. An image has many more pixels than $d$, so the images of W fill only a small part of
 # the space of all images, and a photo that was not used in training is unlikely to be among them. **W+** lets every
-# layer have a vector of its own {cite}`abdal2019`. That makes $l$ times as many numbers, so more images can be reached.
-# The price is that the generator has never seen such latents, so nothing promises that they behave. A latent that
-# paints the photo well may mix badly. That is why the search is kept near the latents that the generator knows.
+# layer have a vector of its own {cite}`abdal2019`. That makes $l$ times as many numbers, so more images can be
+# reached. The price is that the generator was never trained on such latents, so nothing guarantees that they behave as
+# others do: a latent whose image resembles the photo well may give poor style mixes. That is why the search is kept
+# near the latents that the generator knows.
 #
 # ## The frame
 #
-# A generator of faces saw every face at one place and at one size. FFHQ, its training photos, were cropped by rule
-# {cite}`karras2019`: from the eyes and the mouth follows an oriented square, here called a *frame*. An eye that stands
-# 50 pixels too low is no longer an eye to the generator. So the photo must come into that square first, and the mask
-# must go back into the photo's own pixels at the end.
+# During its training, a generator of faces saw every face at the same place and in the same size. Its training photos,
+# FFHQ, were cropped by a rule {cite}`karras2019`: the positions of the eyes and the mouth determine an oriented
+# square, here called a *frame*. An eye that stands 50 pixels too low is at a place where the generator draws no eyes.
+# So the photo must be brought into that square first, and at the end the mask must be brought back into the photo's
+# own pixels.
 #
-# Our photo is of the astronaut Eileen Collins, taken by NASA. It is in the public domain, and scikit-image brings it
-# along. Four points, read off the picture by hand, give the frame.
+# Our photo is of the astronaut Eileen Collins, taken by NASA. It is in the public domain and is installed with
+# scikit-image. Four points, which we read off the picture by hand, give the frame.
 
 # %%
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.photos.alignment import Frame
+
 astronaut = data.astronaut()  # (512, 512, 3) uint8
 frame = Frame.from_landmarks(
     left_eye=(203, 101),
@@ -171,9 +160,12 @@ frame = Frame.from_landmarks(
 )
 crop = frame.crop(astronaut, round(frame.side))
 photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
+
+# %% tags=["remove-input"]
 display(
     Markdown(
-        f"The frame has {frame.side:.0f} pixels a side in this photo of {len(astronaut)}."
+        f"The frame has {frame.side:.0f} pixels a side in this photo of "
+        f"{len(astronaut)}."
     )
 )
 
@@ -197,7 +189,7 @@ image_row(
 # ## Inversion by optimisation
 #
 # The generator is differentiable, so {eq}`eq-inversion` can be solved by gradient descent on $\mathbf{w}$; the weights
-# stay as they are. We start at the mean latent $\bar{\mathbf{w}}$. What is made small is
+# stay as they are. We start at the mean latent $\bar{\mathbf{w}}$ and minimise
 #
 # ```{math}
 # :label: eq-projector
@@ -207,35 +199,46 @@ image_row(
 # ```
 #
 # - $A_u$ averages an image down to $u$ pixels on each side, and the set $\mathcal{U}$ holds several such sizes. The
-#   small ones still give a direction when the layouts are far apart, where single pixels give none.
-# - $h$ is the smooth absolute value: a square near 0, a line far from it.
+#   small sizes give a useful gradient even when the two layouts are far apart, where single pixels give none.
+# - $h$ is the smooth absolute value: it is quadratic near 0 and linear far from it, so single large differences do not
+#   dominate.
 # - $\rho(\mathbf{w})$ is the squared distance to $\bar{\mathbf{w}}$, in units of the latents' own spread. It is about
-#   1 for latents of the generator. This is the *prior*: it keeps the latent plausible. $\lambda_\rho$ is its weight.
-# - $\delta(\mathbf{w})$ is how far the layers lie apart, with the weight $\lambda_\delta$. It is 0 in W.
+#   1 for latents of the generator. This term is the *prior*, because it keeps the latent plausible; $\lambda_\rho$ is
+#   its weight.
+# - $\delta(\mathbf{w})$ measures how far the vectors of the layers lie apart, and $\lambda_\delta$ is its weight. It
+#   is 0 in W, where all layers are equal.
 #
-# The search runs in *whitened* coordinates, in which the generator's own latents spread equally in all directions.
-# Adam {cite}`kingma2015` moves every number by about the same amount. In plain coordinates it would also move by that
-# amount in directions in which the generator's latents hardly differ, and so leave the latents that the generator
-# knows. (This chapter does not compare the two.)
+# The search runs in *whitened* coordinates, in which the generator's own latents spread equally in all directions. The
+# reason is that Adam {cite}`kingma2015` changes every coordinate by about the same amount. Without whitening, it would
+# change the latent by that amount also in directions in which the generator's latents hardly differ, and so leave the
+# latents that the generator knows. (This chapter does not compare the two.)
 #
 # Most papers add LPIPS {cite}`zhang2018`, a distance between features of a trained network. We leave it out by
-# default. Every such network learnt from labels, and this method is to work without any.
+# default, because every such network learnt from labels, whereas this method should work without any.
+
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram of a loop: a latent enters the generator, which gives an image. The image and the photo enter a difference. A dashed arrow leads from the difference back to the latent"}, "figure": {"caption": "Inversion by optimisation. Weights and photo stay fixed, and the gradient of the difference (dashed) changes the latent only. An encoder, which comes below, gives a better start.", "name": "fig-inversion-loop"}}
+diagrams.inversion_loop()
 
 # %% tags=["remove-output"]
+from stylemixseg.inversion.losses import shrunk
+from stylemixseg.mixing import to_uint8
+
 projector = run.inverters["projector"]
 small = min(128, generator.resolution)
 seen = {}
 
 
 def keep(step, ws, image):
-    """Called after every step with its image, which is at hand: keeping it costs nothing."""
+    """Keep the image of a step, which is at hand and so costs nothing."""
     seen[step] = to_uint8(shrunk(image, small))[0]
 
 
 found = {"projector": projector(photo, on_step=keep)}
 
+# %% mystnb={"image": {"alt": "A row of reconstructions: it begins with the average image and ends close to the photo, which is the last picture"}, "figure": {"caption": "The reconstruction during the optimisation, from the average image towards the photo. The number of steps between neighbouring pictures is always the same; the photo is on the right.", "name": "fig-steps"}}
+from stylemixseg.mixing import query_image
 
-# %% mystnb={"image": {"alt": "A row of reconstructions: it begins with the average image and ends close to the photo, which is the last picture"}, "figure": {"caption": "From the average image to the photo. The pictures are at equal distances in steps; the photo is on the right.", "name": "fig-steps"}}
+
 def painted(ws):
     """The image of one latent, (side, side, 3) uint8."""
     return query_image(painter, ws, side)
@@ -246,10 +249,10 @@ way = [painted(ws) for ws in found["projector"].steps]
 image_row([*way, target], ["start", *[""] * (len(way) - 2), "result", "photo"])
 
 # %% [markdown]
-# Move the slider to go through the steps, with the photo on the left. The first image is the average face. Watch what
-# fits early, and what late or never.
+# Move the slider to go through the steps, with the photo on the left. The first image is the average face. Watch which
+# parts fit early, and which ones late or never.
 
-# %%
+# %% tags=["hide-input"]
 chosen = sorted({round(step) for step in np.linspace(0, max(seen), 16)})
 beside = frame.crop(astronaut, small)
 picture_slider(
@@ -262,12 +265,13 @@ picture_slider(
 # %% [markdown]
 # ### A cheaper preview
 #
-# Nearly all the time of a step goes into the layers above 128 pixels, whose detail the loss averages away again (the
-# cell below measures it). For the face generator the package has a *preview*: the layers up to 128 pixels run as they
-# are, and each later one is replaced by what it does to the average over a square of pixels. Nothing is trained for it.
-# All steps look at the preview. For a mask that should be enough, because of the latent it uses only the layers below
-# the cutoff, and these work on coarse grids. (Other generators have no preview here; then all steps look at full
-# images, and the picture below shows the averaged image alone.)
+# Nearly all the time of a step is spent in the layers above 128 pixels, although the loss averages their detail away
+# again (the cell below measures it). For the face generator the package therefore has a *preview*: the layers up to
+# 128 pixels run unchanged, and each later one is replaced by its effect on the average over a square of pixels.
+# Nothing is trained for this. All steps of the optimisation compare the preview with the photo. For a mask that should
+# be enough, because a mask uses only the layers of the latent below the cutoff, and these work on coarse grids. (Other
+# generators have no preview here; then all steps use full images, and the picture below shows the averaged image
+# alone.)
 
 # %%
 ws = found["projector"].ws
@@ -282,22 +286,30 @@ for name, source in painters.items():
     torch.autograd.grad(image.square().mean(), latent)
     costs.append(f"{name}: {time.perf_counter() - started:.2f} s")
     previews.append(to_uint8(image.detach())[0])
+
+# %% tags=["remove-input"]
 display(Markdown("One image with its gradient. " + ", ".join(costs) + "."))
 
-# %% mystnb={"image": {"alt": "The reconstruction averaged down to a small picture, and beside it the preview, which looks almost the same"}, "figure": {"caption": "The image of the latent, averaged down, and its preview. The preview is a little smoother: the average of a non-linear function is not the function of the average.", "name": "fig-preview"}}
+# %% mystnb={"image": {"alt": "The reconstruction averaged down to a small picture, and beside it the preview, which looks almost the same"}, "figure": {"caption": "The image of the latent, averaged down, and its preview. The preview is a little smoother, because the average of a non-linear function is not the function of the average.", "name": "fig-preview"}}
 image_row(previews, list(painters))
 
 # %% [markdown]
 # ### W against W+
 #
-# The same photo and the same steps, once with one vector for all layers and once with a vector for each.
+# We invert the same photo with the same number of steps, once with one vector for all layers and once with a vector
+# for each layer.
 
 # %% tags=["remove-output"]
+from stylemixseg.inversion.projector import Projector
+
 in_w = Projector(
     generator, replace(projector.config, space="w"), preview=projector.preview
 )(photo)
 
 # %%
+from stylemixseg.inversion.losses import latent_spread
+from stylemixseg.inversion.quality import inversion_quality
+
 spread = latent_spread(generator)
 
 
@@ -308,6 +320,7 @@ def quality_of(ws):
     )[0]
 
 
+# %% tags=["hide-input"]
 rows = []
 for space, latent in {"W": in_w.ws, "W+": found["projector"].ws}.items():
     distance, apart = (
@@ -334,10 +347,11 @@ header = [
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# Compare the two distances. $\rho$ says how far the vectors went from the mean latent, $\delta$ how far they went from
-# each other. The generator was trained with $\delta = 0$ only. The pictures show what each space gives for it.
+# Compare the two distances: $\rho$ says how far the vectors are from the mean latent, $\delta$ how far they are from
+# each other. The generator was trained with $\delta = 0$ only, so a large $\delta$ means that the latent is unlike any
+# in its training. The pictures show how well each space reproduces the photo.
 
-# %% mystnb={"image": {"alt": "The photo, its reconstruction in W and its reconstruction in W plus"}, "figure": {"caption": "The photo, the best of W, and the best of W+ after the same number of steps.", "name": "fig-spaces"}}
+# %% mystnb={"image": {"alt": "The photo, its reconstruction in W and its reconstruction in W plus"}, "figure": {"caption": "The photo, and its best reconstructions in W and in W+ after the same number of steps.", "name": "fig-spaces"}}
 image_row(
     [target, painted(in_w.ws), painted(found["projector"].ws)],
     ["photo", "W", "W+"],
@@ -346,18 +360,19 @@ image_row(
 # %% [markdown]
 # ## Inversion by an encoder
 #
-# Optimisation starts anew for each photo. An *encoder* is a network that learnt to do it at once. pSp
-# {cite}`richardson2021` and e4e {cite}`tov2021` look at the photo one time. ReStyle {cite}`alaluf2021` looks again: it
-# starts at the average image, gets the photo *and* its current reconstruction, and says what to add to the latent. A
-# few rounds of this are enough. e4e taught the field to value latents near W, even if the image suffers: they are
-# better to edit.
+# Optimisation starts from the beginning for each photo, which takes time. An *encoder* is a network that was trained
+# to give the latent of a photo directly. pSp {cite}`richardson2021` and e4e {cite}`tov2021` run once per photo.
+# ReStyle {cite}`alaluf2021` runs several times: it starts at the average image, takes the photo *and* its current
+# reconstruction as input, and predicts what to add to the latent. A few rounds of this are enough. e4e showed that
+# latents near W are worth having even if the image resembles the photo less, because they are easier to edit.
 #
-# The paper's encoder belongs to its generator, StyleGAN2. An encoder's latents mean nothing to another generator. So
-# for the face generator of this book we trained a small one in the manner of ReStyle (`data_scripts/train_encoder.py`):
-# on images that the generator painted, whose latents are known, and on photos. It has never seen the photos that are
-# evaluated below, and it has seen no mask at all.
+# The paper's encoder belongs to its generator, StyleGAN2, and its latents mean nothing to another generator. So for
+# the face generator of this book we trained a small encoder in the manner of ReStyle
+# (`data_scripts/train_encoder.py`): on images that the generator made, whose latents are known, and on photos. The
+# photos that are evaluated below were not among them, and no mask was used.
 #
-# It can also give the optimisation a better start. The next cell tries all ways that this generator has.
+# The encoder can also give the optimisation a better starting point. The next cell tries all inversion methods that
+# this generator has.
 
 # %% tags=["remove-output"]
 for name, inverter in run.inverters.items():
@@ -366,6 +381,8 @@ for name, inverter in run.inverters.items():
 
 # %%
 qualities = {name: quality_of(found[name].ws) for name in run.inverters}
+
+# %% tags=["hide-input"]
 rows = []
 for name, quality in qualities.items():
     measured = f"{P.prefix}real_photos.astronaut.{name}"
@@ -391,7 +408,7 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
-# %% mystnb={"image": {"alt": "Rows of reconstructions, a row for each way to invert, each from the average image to the result"}, "figure": {"caption": "Each way to invert, from its start to its result (at most six of its steps). The photo is on the right.", "name": "fig-ways"}}
+# %% mystnb={"image": {"alt": "Rows of reconstructions, a row for each way to invert, each from the average image to the result"}, "figure": {"caption": "Each inversion method, from its start to its result (at most six of its steps). The photo is on the right.", "name": "fig-ways"}}
 rows = []
 for name in run.inverters:
     steps = found[name].steps
@@ -408,20 +425,21 @@ image_grid(
 )
 
 # %% [markdown]
-# The columns of the table are three views of one question:
+# The columns of the table measure in three ways how alike reconstruction and photo are:
 #
-# - **PSNR**, from the mean squared difference of pixels. It punishes a shift of one pixel as much as a wrong colour.
-# - **Feature distance**: as LPIPS, but with the encoder of our face parser. It is the stand-in for LPIPS where that is
-#   not at hand, and compares with nothing but itself.
-# - **Parser agreement**: the face parser's foreground on the photo against its foreground on the reconstruction. Of the
-#   three it is nearest to what a segmenter needs, because it looks at the outline only. It is not free of the parser's
+# - **PSNR** follows from the mean squared difference of pixels. It penalises a shift of one pixel as much as a wrong
+#   colour.
+# - **Feature distance** is computed like LPIPS, but with the encoder of our face parser, because LPIPS may not be
+#   installed. Its values can only be compared with each other, not with LPIPS.
+# - **Parser agreement** compares the face parser's foreground on the photo with its foreground on the reconstruction.
+#   Of the three it is nearest to what a segmenter needs, because only the outline counts; but it contains the parser's
 #   own errors.
 #
-# One photo proves nothing. The next cell takes the photos of CelebAMask-HQ {cite}`lee2020`, whose masks were drawn by
-# people, inverts and segments each, and writes the result file. To stay within minutes it inverts in one way only, the
-# last of the table; the full run has all of them. Results are kept on disk photo by photo, so an interrupted run loses
-# nothing. (In the profile `smoke` a generator of noise stands in for faces, and its own samples for photos. Its scores
-# mean nothing.)
+# One photo is not enough to compare methods. The next cell takes the photos of CelebAMask-HQ {cite}`lee2020`, whose
+# masks were drawn by people, inverts and segments each, and writes the result file. To take minutes and not hours, it
+# uses one inversion method only, the last of the table; the full run has all of them. Results are kept on disk photo
+# by photo, so an interrupted run loses nothing. (In the profile `smoke` a generator of noise takes the place of faces,
+# and its own samples that of photos, so its scores mean nothing.)
 
 # %% tags=["remove-output"]
 ways_here = dict(run.inverters)
@@ -434,17 +452,22 @@ except FileNotFoundError:
 result_file = measure_photos(run, folder) if photos else None
 measured = measurements(result_file) if photos else {}
 
-# %%
+# %% tags=["hide-input"]
 full_file = folder / "full" / "table1_photos.json"
 full = measurements(full_file) if full_file.exists() else {}
 ours = f"{P.prefix}table1.celeba"
 if photos:
-    status = f"{len(photos)} photos were measured here, inverted by {INVERSIONS[best]}."
+    status = (
+        f"{len(photos)} photos were measured here, inverted by "
+        f"{INVERSIONS[best]}."
+    )
 else:
     status = (
-        "**No photos with masks are at hand**, so nothing of the table is measured here. It needs CelebAMask-HQ (for "
-        "non-commercial research) as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` names; the README "
-        "says how. The astronaut goes the whole way without it."
+        "**No photos with masks are at hand**, so nothing of the table is "
+        "measured here. It needs CelebAMask-HQ (for non-commercial research) "
+        "as `data/celebamask_hq_800` in the folder that `STYLEMIXSEG_DATA` "
+        "names; the README says how. The astronaut goes the whole way without "
+        "it."
     )
 status += (
     f" Full run: {load_run(full_file).created[:10]}."
@@ -453,7 +476,7 @@ status += (
 )
 display(Markdown(status))
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "inversion_seconds": "seconds per photo",
     "psnr": "PSNR in dB",
@@ -484,13 +507,14 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 # %% [markdown]
 # ## What inversion loses
 #
-# The mask of a reconstruction is judged by the photo. Where the reconstruction has another outline, even a perfect mask
-# of the reconstruction is wrong for the photo. To see where that happens, we let *one* segmenter, the face parser, look
-# at both images and compare its two masks. The parser makes errors of its own on either image, so this is an estimate
-# of what the inversion changed, and no limit for other methods: the clusters' best assignment is often nearer to the
-# human mask than the parser's mask on the same reconstruction, as the section "Where the masks lose" below shows.
+# The mask is computed on the reconstruction, but it is scored on the photo. Where the reconstruction has another
+# outline, even a perfect mask of the reconstruction is wrong for the photo. To see where that happens, we apply *one*
+# segmenter, the face parser, to both images and compare its two masks. The parser makes errors of its own on either
+# image, so this is an estimate of what the inversion changed, and no limit for other methods: the clusters' best
+# assignment is often nearer to the human mask than the parser's mask on the same reconstruction, as the section "Where
+# the masks lose" below shows.
 
-# %% mystnb={"image": {"alt": "The photo and the reconstruction, each with the outline of the face parser's foreground, and a map in which the two masks agree in blue and differ in orange and pink"}, "figure": {"caption": "The face parser's foreground on the photo and on the reconstruction, and the two against each other. Blue: both. Orange: only on the reconstruction. Pink: only on the photo. Orange and pink show where the inversion changed the outline, or where the parser erred on one of the two images.", "name": "fig-loss"}}
+# %% mystnb={"image": {"alt": "The photo and the reconstruction, each with the outline of the face parser's foreground, and a map in which the two masks agree in blue and differ in orange and pink"}, "figure": {"caption": "The face parser's foreground on the photo and on the reconstruction, and the two against each other. Blue: on both. Orange: only on the reconstruction. Pink: only on the photo. Orange and pink show where the inversion changed the outline, or where the parser erred on one of the two images.", "name": "fig-loss"}}
 w0 = found[best].ws
 made = painted(w0)
 on_photo, on_made = (
@@ -509,8 +533,9 @@ image_row(
 )
 
 # %% [markdown]
-# Look for what the reconstruction lacks, such as the collar of the space suit or things in the background. One expects
-# that what is rare in the training photos is lost first, such as hats, hands, jewellery and text. We did not count it.
+# Look for what the reconstruction lacks, such as the collar of the space suit or things in the background. We expect
+# that what is rare in the training photos is lost first, such as hats, hands, jewellery and text, but we did not count
+# this.
 #
 # ## The method on a real person
 #
@@ -518,6 +543,9 @@ image_row(
 # layers from $c$ on are exchanged.
 
 # %% tags=["remove-output"]
+from stylemixseg.mixing import style_mixed_images
+from stylemixseg.settings import MixPlan
+
 summary = run.segmenter.summary(w0)
 segmentation = run.segmenter.from_summary(w0, summary)
 styles = run.segmenter.styles[:4]
@@ -525,17 +553,18 @@ mixes = style_mixed_images(
     painter, w0, styles, MixPlan(P.method.cutoff, resolution=side)
 )
 
-# %% mystnb={"image": {"alt": "The photo, its reconstruction, and style mixes of the same person in other colours and light"}, "figure": {"caption": "A real person in other styles. Pose, outline and hair stay; paint and light change. None of these pictures but the first is a photograph.", "name": "fig-person-mixes"}}
+# %% mystnb={"image": {"alt": "The photo, its reconstruction, and style mixes of the same person in other colours and light"}, "figure": {"caption": "A real person in other styles. Pose, outline and hair stay, whereas colours and light change. Only the first picture is a photograph.", "name": "fig-person-mixes"}}
 image_row(
     [target, made, *mixes],
     ["photo", "reconstruction", *(f"style {i + 1}" for i in range(len(mixes)))],
 )
 
 # %%
+from stylemixseg.sharpening import resized_soft
+
 crop_side = len(crop)
-rule = segmentation.foreground[
-    segmentation.clusters
-]  # the paper's rule on faces: saliency
+# the paper's rule on faces: saliency
+rule = segmentation.foreground[segmentation.clusters]
 inside = resized_soft(rule.astype(np.float32), crop_side)
 in_frame = inside > 0.5
 in_photo = frame.paste(in_frame)  # back in the photo's pixels
@@ -543,7 +572,7 @@ rocket = data.rocket()  # a launch, by SpaceX, public domain
 launch = Frame.whole(rocket.shape[:2]).crop(rocket, crop_side)
 step = len(segmentation.clusters) // side
 
-# %% mystnb={"image": {"alt": "The photo, the reconstruction, the cluster map, the mask, the mask on the photo, and the person in front of a rocket launch"}, "figure": {"caption": "The whole way: photo, reconstruction, clusters, mask by the paper's saliency rule, the mask on the photo's own pixels, and the person in front of a new background. The composition takes its pixels from the photo, not from the reconstruction. Launch: SpaceX, public domain.", "name": "fig-series"}}
+# %% mystnb={"image": {"alt": "The photo, the reconstruction, the cluster map, the mask, the mask on the photo, and the person in front of a rocket launch"}, "figure": {"caption": "All steps in order: photo, reconstruction, clusters, mask by the paper's saliency rule, the mask on the photo's own pixels, and the person in front of a new background. The composition takes its pixels from the photo, not from the reconstruction. Launch: SpaceX, public domain.", "name": "fig-series"}}
 clusters = clusters_to_color(segmentation.clusters[::step, ::step])
 image_row(
     [
@@ -564,13 +593,13 @@ image_row(
     ],
 )
 
-# %% mystnb={"image": {"alt": "The whole photo with the mask's outline inside the frame; everything outside the frame is dark"}, "figure": {"caption": "Back in the photo. The method saw the frame only, so outside of it the mask is empty.", "name": "fig-back"}}
+# %% mystnb={"image": {"alt": "The whole photo with the mask's outline inside the frame; everything outside the frame is dark"}, "figure": {"caption": "The mask in the whole photo. The method used the frame only, so outside of it the mask is empty.", "name": "fig-back"}}
 image_row(
     [astronaut, overlay(astronaut, in_photo)], ["photo", "mask in the photo"]
 )
 
 # %% [markdown]
-# One object does all this at once, for any photo:
+# One class of the package does all these steps for any photo:
 #
 # ```python
 # from stylemixseg.photos.segmenter import PhotoSegmenter
@@ -583,18 +612,21 @@ image_row(
 #
 # ## Back to the photo's own pixels (ours)
 #
-# The mask follows the edges of the reconstruction. The photo's edges are elsewhere, and the photo is at hand. Two
-# classical methods use it, without labels and without a network:
+# The mask follows the edges of the reconstruction, and the photo's edges lie elsewhere. But we have the photo, so we
+# can use its edges to correct the mask. Two classical methods do this without labels and without a network:
 #
 # - The *guided filter* {cite}`he2013` **sharpens**: in every small window the new mask is a linear function of the
 #   photo's colours, so it can only have an edge where the photo has one. It moves a boundary by some pixels.
-# - *GrabCut* {cite}`rother2004` **redraws**: it learns the colours inside and outside the mask, and cuts the photo anew
-#   so that colours fit their side and the cut follows edges. It can follow an outline that the reconstruction missed.
-#   It can also go astray where person and background share colours. It was made for people who mark an object by hand;
-#   here the method's mask takes that place. (It needs OpenCV, the extra `photos`. Where that is absent, its row is left
-#   out.)
+# - *GrabCut* {cite}`rother2004` **redraws**: it learns the colours inside and outside the mask, and cuts the photo
+#   anew so that colours fit their side and the cut follows edges. It can follow an outline that the reconstruction
+#   missed. It can also follow a wrong border where person and background share colours. It was made for people who
+#   mark an object by hand; here the method's mask takes the place of the marks. (It needs OpenCV, which the extra
+#   `photos` installs. Without it, this row is left out.)
 
 # %%
+from stylemixseg.photos.graphcut import graph_cut
+from stylemixseg.sharpening import sharpen
+
 outlines = {"as it is": inside, "sharpened": sharpen(inside, crop)}
 if find_spec("cv2"):
     outlines["redrawn"] = graph_cut(inside, crop)
@@ -605,7 +637,7 @@ windows = (
     else []
 )
 
-# %% mystnb={"image": {"alt": "The mask's outline on the photo as it is, after sharpening and after redrawing, as a whole and in three details at the boundary"}, "figure": {"caption": "The mask on the photo as the method gives it, after the guided filter, and redrawn by GrabCut: as a whole and in three details at the boundary. The filter cannot repair what is wrong by more than its window.", "name": "fig-sharpened"}}
+# %% mystnb={"image": {"alt": "The mask's outline on the photo as it is, after sharpening and after redrawing, as a whole and in three details at the boundary"}, "figure": {"caption": "The mask on the photo as the method gives it, after the guided filter, and redrawn by GrabCut: as a whole and in three details at the boundary. The filter cannot correct an outline that is wrong by more than the size of its window.", "name": "fig-sharpened"}}
 image_grid(
     [
         [picture, *([picture[window] for window in windows] or [None] * 3)]
@@ -617,28 +649,33 @@ image_grid(
 # %% [markdown]
 # ## A judge of pixels (ours, beyond the paper)
 #
-# The paper's rules look at one image. On some images they take a cluster for the wrong side. But all images share the
-# styles, so an entry of a row of $\mathbf{X}_s$ means the same in each: how bright, or how red, does a pixel become
-# under style $i$? The rules err on different images in different ways, whereas what they get right repeats. So a small
-# network that learns from the masks of many synthetic images can correct single ones. It judges pixels in place of
-# clusters. [Many images at once](12_many_images.ipynb) explains how it is fitted; here it is applied to the latent of a
-# photo.
+# The paper's rules use one image at a time, and on some images they put a cluster on the wrong side. But all images
+# share the styles, so an entry of a row of $\mathbf{X}_s$ means the same in each of them: how bright, or how red, a
+# pixel becomes under style $i$. The rules err on different images in different ways, whereas what they get right is
+# the same in many images. So a small network that learns from the masks of many synthetic images can correct the mask
+# of a single one. We call it a *judge*, because it classifies single pixels, whereas a rule classifies clusters. [Many
+# images at once](12_many_images.ipynb) explains how it is fitted; here it is applied to the latent of a photo.
 #
-# Three things to know. It is **ours, not the paper's**, so its numbers never stand beside the paper's. It uses **no
-# labels and no photos** when it is fitted. But the settings of the two rules, and by how much the outline is moved
-# outwards, were chosen with the face parser as reference, on synthetic *development faces*; the judge inherits that.
+# Three facts limit how its numbers may be used. The judge is **ours, not the paper's**, so its numbers are never set
+# beside the paper's. It uses **no labels and no photos** when it is fitted. But the settings of the two rules, and the
+# distance by which the outline is moved outwards, were chosen with the face parser as reference, on synthetic
+# *development faces*, so the judge depends on that reference too.
 
 # %%
 probability = run.probability(summary)
-if probability is None:
+judged = probability is not None
+if not judged:  # no judge was fitted for this generator
+    probability = segmentation.confidence
+certain = resized_soft(probability, crop_side)
+
+# %% tags=["remove-input"]
+if judged:
+    note = f"The judge reads the first {run.judge_styles} of the styles."
+else:
     note = (
         f"No judge was fitted for the generator `{generator.name}`: the "
         "pictures show K-means' confidence."
     )
-    probability = segmentation.confidence
-else:
-    note = f"The judge reads the first {run.judge_styles} of the styles."
-certain = resized_soft(probability, crop_side)
 display(Markdown(note))
 
 # %% mystnb={"image": {"alt": "The mask of the paper's rule on the photo, the probability map in greys, the mask that follows from it, and that mask sharpened"}, "figure": {"caption": "The paper's rule, the judge's probability (where one was fitted for the generator), the mask where it exceeds one half, and the same sharpened.", "name": "fig-photo-judge"}}
@@ -655,11 +692,11 @@ image_row(
 # %% [markdown]
 # ## Table 1, CelebAMask-HQ column
 #
-# Here the truth is human: people drew these masks. The foreground is everything that they did not leave as background,
-# clothes included. The paper uses the saliency rule on faces, so its number stands beside that rule only, without
+# Here the reference masks were drawn by people. The foreground is everything that they did not leave as background,
+# clothes included. The paper uses the saliency rule on faces, so its number is set beside that rule only, without
 # sharpening.
 
-# %%
+# %% tags=["hide-input"]
 paper = paper_values()
 ways = [
     way for way in INVERSIONS if f"{ours}.{way}.psnr" in measured | full
@@ -685,17 +722,18 @@ header = [
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# How to read it:
+# How to read the table:
 #
-# - Generator and encoder are not those of the paper. The human masks are of the same data set. Which photos the paper
-#   took, and how many, is not said; ours are the first of 100 validation photos that nothing here was trained on.
-# - The paper gives no interval.
+# - Generator and encoder are not those of the paper, whereas the human masks are from the same data set. The paper
+#   does not say which photos it used, nor how many; ours are the first of 100 validation photos that nothing here was
+#   trained on.
+# - The paper gives no interval, so we cannot say how certain its number is.
 # - The settings ($c$, $k$, the rule's threshold) are those of the synthetic faces. No photo was used to choose them.
 #
-# Beside it, what supervision reaches on the same photos. These networks learnt from human masks; the face parser even
-# from masks of this very data set (other photos).
+# For comparison, the next table shows what supervised networks reach on the same photos. They learnt from human masks,
+# the face parser even from masks of this data set (of other photos).
 
-# %%
+# %% tags=["hide-input"]
 CEILINGS = {
     "face_parser": "face parser, on the photo",
     "deeplab": "DeepLabV3, class person, on the photo",
@@ -712,9 +750,10 @@ rows = [
 display(Markdown(table(["supervised, dataset-level", *header[2:]], rows)))
 
 # %% [markdown]
-# And our additions: sharpening, redrawing, and the judge. None of these numbers belongs beside the paper's.
+# The last tables show our additions: sharpening, redrawing, and the judge. None of these numbers belongs beside the
+# paper's, because the paper does not use these steps.
 
-# %%
+# %% tags=["hide-input"]
 RULE_NAMES = {
     "saliency": "saliency rule (the paper's)",
     "saliency_sharp": "saliency rule, sharpened",
@@ -753,7 +792,7 @@ display(
 )
 
 
-# %%
+# %% tags=["hide-input"]
 def photo_rows(path, inversion):
     """The photos that one inversion was measured on: {name: its numbers}."""
     with open(path, encoding="utf-8", newline="") as file:
@@ -813,11 +852,11 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # Sharpening moves a boundary by a few pixels only, so what it gains or loses is small on every photo. Redrawing and the
 # judge change whole regions, for the better on some photos and for the worse on others, so their intervals are wide.
 #
-# Near the outline the order may be another one. The next table counts only pixels within 3 px of the human outline (a
-# trimap, as in [evaluation](06_evaluation.ipynb)), at the photos' 512 px. Near the outline even a random mask has an
-# IoU well above 0, as that chapter shows, so compare the rows with each other and not with 1.
+# Near the outline the order of the methods may be different. The next table counts only pixels within 3 px of the
+# human outline (a trimap, as in [evaluation](06_evaluation.ipynb)), at the photos' 512 px. Near the outline even a
+# random mask has an IoU well above 0, as that chapter shows, so compare the rows with each other and not with 1.
 
-# %%
+# %% tags=["hide-input"]
 rows = [
     [
         name,
@@ -835,9 +874,10 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 #
 # ### Where the masks lose
 #
-# Three things can spoil the mask of a photo: the inversion paints another outline, a cluster holds parts of both sides,
-# or the rule takes a cluster for the wrong side. With the oracle assignment, which gives each cluster to the side on
-# which most of it lies in the human mask, the loss splits into two parts, as in [failure cases](08_failure_cases.ipynb):
+# Three errors can spoil the mask of a photo: the reconstruction has another outline, a cluster holds parts of both
+# sides, or the rule puts a cluster on the wrong side. With the oracle assignment, which gives each cluster to the side
+# on which most of it lies in the human mask, the loss splits into two parts, as in [failure
+# cases](08_failure_cases.ipynb):
 #
 # ```{math}
 # :label: eq-photo-loss
@@ -846,18 +886,19 @@ display(Markdown(table(header, rows) if places else "Not measured."))
 # + \underbrace{\mathrm{mIoU}_\mathrm{oracle} - \mathrm{mIoU}_\mathrm{rule}}_{\text{by the rule}} .
 # ```
 #
-# The sum holds exactly, on every photo. The part *before the rule* belongs to inversion and clusters together. It cannot
-# be divided between them, because that would need the true mask of the reconstruction, which nobody has drawn. Two
-# comparisons say something about it. In both, each mask is compared with the human one:
+# The sum holds exactly, on every photo. The part *before the rule* is caused by inversion and clusters together. It
+# cannot be divided between them, because that would need the true mask of the reconstruction, which nobody has drawn.
+# Two comparisons help to estimate the shares. In both, each mask is compared with the human one:
 #
-# - **The face parser on the photo against the face parser on the reconstruction.** The judge is the same, so the
-#   difference comes from the change of the image, and what the parser gets wrong on the photo already is not counted.
-#   But the parser was trained on photos, so some of the difference may be its own trouble with reconstructions.
-# - **The oracle against the face parser on the reconstruction.** Both look at the same reconstruction, so an outline
-#   that the inversion changed costs both of them. The difference can have either sign: the parser's mask is not the best
-#   possible one, and the oracle knows the human mask when it assigns its clusters, whereas the parser does not.
+# - **The face parser on the photo against the face parser on the reconstruction.** The segmenter is the same, so the
+#   difference comes from the change of the image, and errors that the parser already makes on the photo are not
+#   counted. But the parser was trained on photos, so some of the difference may come from its own difficulties with
+#   reconstructions.
+# - **The oracle against the face parser on the reconstruction.** Both segment the same reconstruction, so an outline
+#   that the inversion changed costs both of them. The difference can have either sign: the parser's mask is not the
+#   best possible one, and the oracle knows the human mask when it assigns its clusters, whereas the parser does not.
 
-# %%
+# %% tags=["hide-input"]
 CHAIN = {
     "{}face_parser.per_image.miou": "face parser on the photo",
     "{}{}.parser_on_reconstruction": "face parser on the reconstruction",
@@ -885,12 +926,30 @@ display(
     )
 )
 
+# %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: two bars of length one, for synthetic faces and for photos. Each is divided into what is right, what is lost before the rule, and what the rule loses, with the numbers and their intervals below"}, "figure": {"caption": "Where the loss of the saliency rule goes in the full run: means of mIoU over images, with 95 % intervals. Synthetic faces need no inversion, so what is lost before the rule is due to the clusters alone. On photos it is due to inversion and clusters together. The two bars have different references (the face parser and human masks), so the difference of their middle parts is only a hint of what inversion costs.", "name": "fig-where-loss-goes"}}
+of_images = folder_scores(folder / "full")
+bars = {
+    f"{title}: {len(of_images[f'{place}.oracle'].images)} images": loss_shares(
+        of_images, place, "saliency", before
+    )
+    for title, place, before in (
+        ("Synthetic faces, no inversion", "table1.ffhq", "the clusters"),
+        (
+            f"Photos, inverted by {INVERSIONS['both']}",
+            "table1.celeba.both",
+            "inversion and clusters",
+        ),
+    )
+    if f"{place}.oracle" in of_images
+}
+diagrams.loss_bars(bars) if bars else Markdown("There is no full run here.")
+
 # %% [markdown]
 # The rows of this table are means over the same photos, so they are compared photo by photo. (The parser's scores on
 # single photos are worked out here from the photos themselves. Where these are absent, the full run shows the
 # difference of the means, without an interval.)
 
-# %%
+# %% tags=["hide-input"]
 pictures = {item.name: item for item in photos}
 if photos and any(source is full for source, _ in places.values()):
     of_full = evaluation_photos(load_profile("full"), painter)
@@ -950,7 +1009,7 @@ rows.append(["parser on the photo, less on the reconstruction", *cells])
 header = ["mIoU, paired, and photos above 0", *places]
 display(Markdown(table(header, rows) if places else "Not measured."))
 
-# %%
+# %% tags=["hide-input"]
 lines = []
 for place, scores in of_photos.items():
     rule_first = sum(by_rule(row) > before_rule(row) for row in scores.values())
@@ -970,16 +1029,16 @@ for place, scores in of_photos.items():
 display(Markdown("\n".join(lines) or "Not measured."))
 
 # %% [markdown]
-# If most of the loss lies before the rule, a better rule can gain little on photos. Whether better clusters or a better
-# inversion would gain more is what the last two rows are about. Where the oracle is as good as the parser on the
-# reconstruction, the clusters follow the human mask as well as the mask of a supervised network does that sees the same
-# picture. If that network is much better on the photo, this points to the inversion. It is no proof, because both could
-# fail on a reconstruction for reasons of their own.
+# If most of the loss lies before the rule, a better rule can gain little on photos. The last two rows help to decide
+# whether better clusters or a better inversion would gain more. Where the oracle is as good as the parser on the
+# reconstruction, the clusters follow the human mask as well as a supervised network that sees the same picture. If
+# that network is much better on the photo, this suggests that the inversion causes most of the loss. It is no proof,
+# because both could fail on a reconstruction for different reasons.
 #
-# Does a closer reconstruction give a better mask? The full run inverts the same photos in several ways, so these can be
-# compared photo by photo, too.
+# Does a closer reconstruction give a better mask? The full run inverts the same photos with several methods, so these
+# can be compared photo by photo, too.
 
-# %%
+# %% tags=["hide-input"]
 COLUMNS = {
     "psnr": "PSNR in dB",
     "parser_on_reconstruction": "mIoU, parser on the reconstruction",
@@ -1003,12 +1062,13 @@ display(Markdown(table(header, rows) if rows else "Not measured."))
 #
 # ### The photos that fail
 #
-# Pictures show what the means cannot. Look at each row from left to right, and stop where it goes wrong.
+# Pictures show errors that the means hide. Look at each row from left to right, and find the first picture in which
+# something is wrong, because that step caused the error.
 
 
-# %%
+# %% tags=["hide-input"]
 def reduced(picture):
-    """A picture of a photo, at most 256 px a side: no more than an illustration."""
+    """A picture of a photo, at most 256 px per side, for an illustration."""
     return Frame.whole(picture.shape[:2]).crop(picture, min(256, len(picture)))
 
 
@@ -1045,7 +1105,7 @@ else:
         ]
     ]
 
-# %% mystnb={"image": {"alt": "Rows of pictures: a photo with the outline of its human mask, its reconstruction, the cluster map, the mask of the saliency rule, and the map of agreement and errors"}, "figure": {"caption": "The two worst photos and the best one under the saliency rule, with mIoU and the larger part of the loss: by the rule, or before it. From the left: photo with human mask, reconstruction, clusters, mask by the rule, comparison (blue: both; orange: too much; pink: too little). Where the data are absent: the astronaut, without a human mask. Photos: CelebAMask-HQ, three people, reduced, shown for research.", "name": "fig-failures"}}
+# %% mystnb={"image": {"alt": "Rows of pictures: a photo with the outline of its human mask, its reconstruction, the cluster map, the mask of the saliency rule, and the map of agreement and errors"}, "figure": {"caption": "The two worst photos and the best one under the saliency rule, with mIoU and the larger part of the loss: by the rule, or before it. From the left: photo with human mask, reconstruction, clusters, mask by the rule, comparison (blue: in both masks; orange: in the rule's mask only; pink: in the human mask only). Without the data set, the astronaut is shown, who has no human mask. Photos: CelebAMask-HQ, three people, reduced, shown for research.", "name": "fig-failures"}}
 titles = [
     "photo, human mask",
     "reconstruction",
@@ -1059,31 +1119,34 @@ image_grid(rows, column_titles=titles, row_titles=names)
 # What to look for:
 #
 # - The **reconstruction** has another outline: long hair that ends too early, a hat that became hair, a missing
-#   shoulder. Everything after it is judged for that.
-# - A **cluster** holds hair and a dark background, or clothes and the wall, together. Then no rule can part them.
-# - The **rule** takes a cluster for the wrong side: clothes at the lower border are far from the middle, where the
-#   saliency map peaks.
+#   shoulder. All later steps inherit this error.
+# - A **cluster** holds hair and a dark background, or clothes and the wall, together. Then no rule can separate them.
+# - The **rule** puts a cluster on the wrong side. This happens to clothes at the lower border, for example, because
+#   they are far from the middle, where the saliency map has its maximum.
 #
 # ## A student: the mask at once (ours, beyond the paper)
 #
-# A network that looks at the photo itself needs no inversion. Section 4.4 of the paper trains such a network on
-# synthetic images and their masks. Ours is a small one, called the *student*: MobileNetV2 with a light decoder. It
-# learnt from synthetic faces and the judge's masks of them, which `stylemixseg synthesize` makes by the thousand. Its
-# encoder starts from ImageNet's weights, which come from labels of whole images.
+# A network that segments the photo itself needs no inversion. Section 4.4 of the paper trains such a network on
+# synthetic images and their masks. Ours is small, MobileNetV2 with a light decoder, and we call it the *student*,
+# because it learnt from the judge's masks of synthetic faces, which `stylemixseg synthesize` makes by the thousand, and
+# from training photos that an earlier student labelled ([Training data](14_training_data.ipynb)). Its encoder starts
+# from ImageNet's weights, which come from labels of whole images.
 #
-# Why can a student be better than its teacher? The teacher's mistakes differ from image to image. They have no common
-# pattern, so a network cannot learn them; it learns what all masks have in common. And on photos the teacher also pays
-# for the inversion, and the student does not.
+# Why can a student be better than its teacher? The teacher's mistakes differ from image to image and have no common
+# pattern, so a network cannot learn them; it learns what all masks have in common. On photos, moreover, the teacher's
+# masks suffer from the inversion, whereas the student needs none.
 #
-# No mask that a person drew was used to train it. But it inherits one choice of the judge that made its masks: by how
-# much the outline is moved outwards was chosen with the face parser, which learnt from human masks of this data set.
-# This matters most near the outline.
+# No mask that a person drew was used to train it. But it inherits one choice of the judge that made its masks: the
+# distance by which the outline is moved outwards was chosen with the face parser, which learnt from human masks of
+# this data set. This matters most near the outline.
 
 # %%
+from stylemixseg.photos.student import StudentSegmenter
+
 student = StudentSegmenter()
 by_student = student(astronaut, [frame])
 
-# %% mystnb={"image": {"alt": "The photo with the outline of the student's mask, the same in the frame, and the judge's mask on the inverted photo"}, "figure": {"caption": "The student's mask in the photo and in the frame, and the judge's mask by way of the inversion. The student sees the photo itself, so its outline follows the photo's.", "name": "fig-student"}}
+# %% mystnb={"image": {"alt": "The photo with the outline of the student's mask, the same in the frame, and the judge's mask on the inverted photo"}, "figure": {"caption": "The student's mask in the photo and in the frame, and the judge's mask on the inverted photo. The student segments the photo itself, so its outline follows the photo's edges.", "name": "fig-student"}}
 looked = overlay(astronaut, by_student.mask)
 image_row(
     [looked, frame.crop(looked, crop_side), overlay(crop, certain > 0.5)],
@@ -1091,14 +1154,14 @@ image_row(
 )
 
 # %% [markdown]
-# On the command line it is `stylemixseg segment photo.jpg --student -o out/`; with `--align` it looks at every face in
-# a photo. Now the validation photos, which nothing was trained on or chosen with. (The seconds of the inverted photo are
-# those of inversion and style mixes together.)
+# On the command line it is `stylemixseg segment photo.jpg --student -o out/`; with `--align` it segments every face in
+# a photo. The next cell compares the two on the validation photos, which were used neither for training nor for any
+# choice. (The seconds of the inverted photo include inversion and style mixes.)
 
 # %% tags=["remove-output"]
 student_file = run_student(P, folder) if photos and not P.prefix else None
 
-# %%
+# %% tags=["hide-input"]
 by_pairs = measurements(student_file) if student_file else {}
 celeba = student_experiment.PREFIX
 inverted = "table1.celeba.both"  # of the full run
@@ -1145,17 +1208,20 @@ if student_file and full and f"{inverted}.judge.miou" in full:
 display(Markdown(text if student_file else "Not measured."))
 
 # %% [markdown]
-# Which way should you take? For faces the student, because it is better and much faster. Inversion stays the default of
-# the command, because it is the paper's way and works for every generator, whereas the student knows faces only. The
-# guided filter and GrabCut now serve inversion alone; they are kept for generators that have no student, and their rows
-# above show what a photo's edges can repair and what they cannot.
+# Which of the two should you use? For faces the student, because its masks are better and much faster. Inversion stays
+# the default of the command, because it is the paper's method and works for every generator, whereas the student knows
+# faces only. The guided filter and GrabCut are used with inversion only; they are kept for generators that have no
+# student, and their rows above show what a photo's edges can repair and what they cannot.
 #
 # A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
 # faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
 # clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
 # used.
 
-# %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student looks at, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+# %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+from stylemixseg.models.student import PartsStudent
+from stylemixseg.photos.student import parts_of_photo
+
 parts = PartsStudent.load()
 labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
 image_row(
@@ -1186,8 +1252,8 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # %% [markdown]
 # ## Official encoders
 #
-# With an official StyleGAN2 for FFHQ, the encoder of the paper fits. Checkpoints of ReStyle, pSp and e4e hold encoder
-# and generator in one file. They are read without running anything in them:
+# With an official StyleGAN2 for FFHQ, you can use the encoder of the paper, because checkpoints of ReStyle, pSp and
+# e4e hold encoder and generator in one file. They are read without executing any code in them:
 #
 # ```python
 # from stylemixseg.inversion.official_encoders import load_official_encoder
@@ -1201,26 +1267,27 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 #
 # ## Faces of real people
 #
-# Up to here this book showed faces that nobody has. From this chapter on there are real people in it, so a few plain
-# rules:
+# Up to here this book showed synthetic faces, which belong to nobody. From this chapter on it shows real people, so a
+# few rules apply:
 #
 # - **Ask.** Before you put someone's photo through these programs, ask that person, and say what for.
-# - **Do not deceive.** A style mix or a composition shows a real person as they never were. Mark it as made. Do not
-#   publish it as a photograph, and never to harm or mock.
-# - **Do not identify or judge.** A latent is a description of a face. Do not use it to recognise people, or to guess
-#   who or what they are.
-# - **Mind who fails.** Whoever is rare in the generator's training photos is likely to come out worse, in the
-#   reconstruction and in the mask. We could not measure for whom: the photos come without such information.
-# - **Mind the terms.** CelebAMask-HQ is for non-commercial research and education, and may not be passed on. Its people
-#   are celebrities who were not asked. That is why this page shows three of them, small, and why the slider shows
-#   somebody whose official portrait is in the public domain.
+# - **Do not deceive.** A style mix or a composition shows a real person as they never were, so mark it as artificial.
+#   Do not publish it as a photograph, and never use it to harm or mock anybody.
+# - **Do not identify or judge.** A latent is a description of a face. So do not use it to recognise people, or to
+#   guess who or what they are.
+# - **Consider for whom it fails.** For people who are rare in the generator's training photos, reconstruction and mask
+#   are likely to be worse. We could not measure for whom, because the photos come without such information.
+# - **Respect the terms.** CelebAMask-HQ is for non-commercial research and education, and may not be passed on. The
+#   people in it are celebrities who were not asked. That is why this page shows three of them, small, and why the
+#   slider shows somebody whose official portrait is in the public domain.
 #
 # ## Exercises
 #
 # ```{exercise}
 # :label: ex-photos-frame
-# What does the frame matter? Invert the astronaut in three other frames: 30 % larger, moved down by a fifth of its
-# side, and leaning by 25 degrees. Predict first which one hurts most.
+# What does the frame matter? The vector from a frame's middle to the middle of its right side is its *axis*. Write
+# `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
+# frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
 # ```
 #
 # ```{solution-start} ex-photos-frame
@@ -1231,19 +1298,64 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # that it knows put eyes, mouth and outline elsewhere. An encoder was not trained on such pictures either. Do not judge
 # by PSNR, because eyes and mouth are few of the pixels that it averages over. Look at the faces.
 
+
+# %% tags=["answer"]
+import numpy as np
+
+
+def turned(axis, degrees):
+    """Turn a vector in the image.
+
+    Args:
+        axis: (x, y), with y downwards as in images.
+        degrees: positive numbers turn from x towards y.
+
+    Returns:
+        (x, y) of the turned vector; its length stays.
+    """
+    x, y = axis
+    angle = np.deg2rad(degrees)
+    return (
+        x * np.cos(angle) - y * np.sin(angle),
+        x * np.sin(angle) + y * np.cos(angle),
+    )
+
+
+# %% tags=["check"]
+def check_turned():
+    """Say whether `turned` is right, and what to look at if not."""
+    from stylemixseg.feedback import expect
+
+    hint = (
+        "x' = x cos a - y sin a and y' = x sin a + y cos a, and NumPy's "
+        "functions want the angle in radians (np.deg2rad)"
+    )
+    for axis, degrees, right in (
+        ((2, 0), 90, [0, 2]),
+        ((0, 3), 90, [-3, 0]),
+        ((1, 1), 0, [1, 1]),
+        ((2, 0), 60, [1, 3**0.5]),
+    ):
+        expect(
+            f"turned({axis}, {degrees})",
+            turned(axis, degrees),
+            right,
+            hint,
+            tolerance=1e-6,
+        )
+    print("Right. The y axis points down, so a positive angle looks clockwise.")
+
+
+check_turned()
+
 # %%
 x, y = frame.centre
 a, b = frame.axis
-angle = np.deg2rad(25)
-leaning = (
-    a * np.cos(angle) - b * np.sin(angle),
-    a * np.sin(angle) + b * np.cos(angle),
-)
 frames = {
     "FFHQ's": frame,
     "larger": replace(frame, axis=(1.3 * a, 1.3 * b)),
     "moved": replace(frame, centre=(x, y + frame.side / 5)),
-    "leaning": replace(frame, axis=leaning),
+    "leaning": replace(frame, axis=turned(frame.axis, 25)),
 }
 looks = {name: item.crop(astronaut, crop_side) for name, item in frames.items()}
 inverted = {
@@ -1266,8 +1378,8 @@ image_grid(
 # ```{exercise}
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
-# a little until it paints this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
-# it is. Tune for a few steps. What gets better? Does the mask, too? Why might it not?
+# a little until it reproduces this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
+# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
 # ```
 #
 # ```{solution-start} ex-photos-pivot
@@ -1276,7 +1388,7 @@ image_grid(
 #
 # The reconstruction comes nearer to the photo with every step; the paper of pivotal tuning takes 350, we take a few, so
 # the gain is small. The mask may hardly move. Clusters follow from how pixels change with the *style*, and that comes
-# from layers that learnt it from many faces. New pixels painted into the image by bent weights need not change with
+# from layers that learnt it from many faces. New pixels that the changed weights draw need not change with
 # the style as hair or cloth does. And the gain is for one photo: every other image of this generator is bent along.
 #
 # The learning rate is a tenth of that paper's. StyleGAN2 scales its weights inside the network, whereas those of our
@@ -1305,8 +1417,9 @@ recorder.add(
 )
 display(
     Markdown(
-        f"PSNR {qualities[best].psnr_256:.1f} dB before and {tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} "
-        f"steps. The masks before and after agree with mIoU {same:.3f}."
+        f"PSNR {qualities[best].psnr_256:.1f} dB before and "
+        f"{tuned_quality.psnr_256:.1f} dB after {TUNING_STEPS} steps. "
+        f"The masks before and after agree with mIoU {same:.3f}."
     )
 )
 
@@ -1328,18 +1441,20 @@ image_row(
 # %% [markdown]
 # ## Summary
 #
-# - Style mixing needs a latent. Inversion {eq}`eq-inversion` finds one whose image resembles the photo; W+ gets nearer
-#   than W, and leaves what the generator has learnt.
-# - The photo must be in the generator's frame first, and the mask must come back out of it.
-# - Optimisation is slow and comes near the photo's pixels, an encoder is quick and rough. The encoder gives the
-#   optimisation a better start.
-# - The oracle splits the loss of a mask into the rule's part and the part before the rule. The second belongs to
-#   inversion and clusters together; a fixed judge on photo and reconstruction helps to tell them apart, but only partly.
-# - The guided filter, GrabCut and the judge are our additions. They use no labels, and never stand beside the
-#   paper's numbers.
-# - These are real people. Ask, do not deceive, do not identify.
+# - Style mixing needs a latent. Inversion {eq}`eq-inversion` finds one whose image resembles the photo; W+ comes
+#   nearer to the photo than W, but its latents lie outside of what the generator has learnt.
+# - The photo must first be brought into the generator's frame, and the mask must be brought back from it, because the
+#   generator knows faces at one place and in one size only.
+# - Optimisation is slow and comes near the photo's pixels, whereas an encoder is fast and less exact. The encoder
+#   gives the optimisation a better start.
+# - The oracle splits the loss of a mask into the rule's part and the part before the rule. The second part is caused
+#   by inversion and clusters together; the same segmenter on photo and reconstruction helps to tell them apart, but
+#   only partly.
+# - The guided filter, GrabCut and the judge are our additions. They use no labels, and their numbers are never set
+#   beside the paper's.
+# - Photos show real people, so ask them first, do not deceive with their images, and do not identify them.
 #
 # Next: [objects in scenes](11_objects.ipynb), where one image holds many things.
 
-# %%
+# %% tags=["remove-cell"]
 path = recorder.write()

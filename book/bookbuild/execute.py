@@ -17,7 +17,7 @@ from stylemixseg.evaluation.results import RunRecorder
 
 from .kernel import own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
-from .notebooks import first_line, launch_links, launch_notebook, read_source, stated_seconds
+from .notebooks import INSTRUCTOR, STUDENT, first_line, launch_links, launch_notebook, read_source, stated_seconds
 from .references import read_references
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
@@ -122,13 +122,14 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None
         raise BuildError(f"run times stated in the text are off by more than a factor of {RUN_TIME_FACTOR}")
 
 
-def write_launch_notebooks(sources: list[Path], folder: Path = SITE / "notebooks") -> None:
-    """Write the notebooks that Colab and Binder open, and what Binder installs for them."""
+def write_launch_notebooks(sources: list[Path], site: Path = SITE) -> None:
+    """Write the copies for students, which Colab and Binder open, those for instructors, and what Binder installs."""
     references = read_references({source.stem: read_source(source) for source in sources})
-    for source in sources:
-        with atomic_write(folder / f"{source.stem}.ipynb") as temporary:
-            nbformat.write(launch_notebook(source, references), temporary)
-    binder = folder.parent / "binder"
+    for audience in (STUDENT, INSTRUCTOR):
+        for source in sources:
+            with atomic_write(site / audience / f"{source.stem}.ipynb") as temporary:
+                nbformat.write(launch_notebook(source, references, audience), temporary)
+    binder = site / "binder"
     with atomic_write(binder / "requirements.txt") as temporary:
         temporary.write_text(LOCK.read_text())
     with atomic_write(binder / "runtime.txt") as temporary:

@@ -10,15 +10,17 @@ import jupytext
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from .exercises import exercise_faults, for_instructors, for_students
 from .imports import EXTRA, EXTRA_DEPENDENCIES, installed_modules
 from .layout import EXECUTED, repository_url, site_url
 from .myst import directives
 from .plain import plain_markdown
 from .references import References
-from .solutions import START, open_solutions, without_solutions
+from .solutions import START, open_solutions
 
 SECTIONS = ("objectives", "prerequisites", "run time", "summary")
 MINIMUM_EXERCISES = 2
+STUDENT, INSTRUCTOR = "student", "instructor"  # folders of the published book that hold the copies to run
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 
 # A line that only titles something: a heading, bold words, a directive or a table cell.
@@ -79,7 +81,7 @@ def problems(notebook: NotebookNode) -> list[str]:
         for name in ("profile", "results"):
             if not re.search(rf"^{name}\s*=", parameters[0].source, flags=re.MULTILINE):
                 found.append(f"the parameters cell does not set {name!r}")
-    return found + open_solutions(notebook)
+    return found + open_solutions(notebook) + exercise_faults(notebook)
 
 
 def figures_without_text(notebook: NotebookNode) -> list[str]:
@@ -113,7 +115,7 @@ def first_line(cell: NotebookNode) -> str:
 def launch_links(name: str) -> str:
     """One line of HTML with the ways to run a chapter: Colab, Binder, download."""
     owner_and_name = repository_url().removeprefix("https://github.com/")
-    file = f"notebooks/{name}.ipynb"
+    file = f"{STUDENT}/{name}.ipynb"
     colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/gh-pages/{file}"
     binder = f"https://mybinder.org/v2/gh/{owner_and_name}/gh-pages?labpath={file.replace('/', '%2F')}"
     return (
@@ -122,24 +124,26 @@ def launch_links(name: str) -> str:
     )
 
 
-def launch_notebook(source: Path, references: References) -> NotebookNode:
-    """The chapter as a notebook to run elsewhere: plain Markdown, without solutions and outputs.
+def launch_notebook(source: Path, references: References, audience: str = STUDENT) -> NotebookNode:
+    """The chapter as a notebook to run elsewhere: plain Markdown, without outputs.
 
     Its first cell installs what it needs.
 
     Args:
         source: py:percent file of the chapter.
         references: what the chapters refer to, from `read_references`.
+        audience: `STUDENT`, whose exercises wait for answers, or `INSTRUCTOR`, with all solutions open.
 
     Raises:
         BuildError: the text has what plain Markdown cannot show, or a solution has no end.
     """
-    notebook = without_solutions(read_source(source))
+    solved = audience == INSTRUCTOR
+    notebook = (for_instructors if solved else for_students)(read_source(source))
     page = f"{EXECUTED.name}/{source.stem}"
     cells = []
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = plain_markdown(cell.source, references, page)
+            cell.source = plain_markdown(cell.source, references, page, solved=solved)
         elif cell.cell_type == "code":
             # Text that a cell prints may link to another chapter.
             cell.source = _CHAPTER_LINK.sub(lambda link: f"]({references.page_address(link[1])})", cell.source)
@@ -148,9 +152,8 @@ def launch_notebook(source: Path, references: References) -> NotebookNode:
         if caption := cell.metadata.get("mystnb", {}).get("figure", {}).get("caption"):
             cells.append(new_markdown_cell(f"**Figure.** {plain_markdown(caption, references, page)}"))
     title, _, rest = cells[0].source.partition("\n")
-    copy_of = (
-        f"*To run and to change. With all its results the chapter is [a page of the book]({site_url()}/{page}.html).*"
-    )
+    whose = "Copy for instructors, with all solutions." if solved else "Copy for students, to run and to change."
+    copy_of = f"*{whose} With all its results the chapter is [a page of the book]({site_url()}/{page}.html).*"
     cells[0].source = f"{title}\n\n{copy_of}\n{rest}"
     cells.insert(1, new_code_cell(install_code()))
     # Cell names drawn at random would make every build differ.

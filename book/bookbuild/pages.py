@@ -19,7 +19,9 @@ from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.settings import SegmenterConfig
 
 from .api import write_api
-from .layout import BOOK, BUILD, GENERATED, HTML, SITE, VENDOR, BuildError
+from .course import write_course
+from .layout import BOOK, BUILD, EXECUTED, GENERATED, HTML, SITE, VENDOR, BuildError, notebook_sources
+from .notebooks import INSTRUCTOR, STUDENT, markdown_of, read_source
 from .performance import write_performance
 
 # Settings of _config.yml that name vendored files, dropped where the files could not be had.
@@ -36,6 +38,8 @@ def build_html() -> None:
     """
     SITE.mkdir(parents=True, exist_ok=True)
     write_defaults()
+    write_copies()
+    write_course()
     write_performance()
     write_api()
     with tempfile.TemporaryDirectory() as folder:
@@ -70,6 +74,19 @@ def write_defaults(path: Path = GENERATED / "defaults.md") -> Path:
     ]
     with atomic_write(path) as temporary:
         temporary.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return path
+
+
+def write_copies(path: Path = GENERATED / "copies.md") -> Path:
+    """Write the table of links to the copies of all chapters, which the page for instructors includes."""
+    rows = []
+    for source in notebook_sources():
+        title = markdown_of(read_source(source)).partition("\n")[0].removeprefix("# ")
+        # As HTML, because Sphinx takes a link to a notebook for one to a page.
+        links = [f'<a href="{whose}/{source.stem}.ipynb">{whose}</a>' for whose in (STUDENT, INSTRUCTOR)]
+        rows.append([f"[{title}]({EXECUTED.name}/{source.stem}.ipynb)", *links])
+    with atomic_write(path) as temporary:
+        temporary.write_text(table(["chapter", "for students", "for instructors"], rows) + "\n", encoding="utf-8")
     return path
 
 

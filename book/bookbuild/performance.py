@@ -62,8 +62,9 @@ def _read(path: Path) -> dict:
 _INTRODUCTION = """# What it costs
 
 The paper gives one figure: less than a second and 4 GB for one image, on an A100. This page is made from the result
-files of the scripts in `benchmarks/`. It reports **ratios**: two ways to do the same work, run in turns on the same
-machine, since seconds on a shared machine say little. One query to one mask counts, synthesis of all mixes included."""
+files of the scripts in `benchmarks/`. It reports **ratios** of two programs that do the same work, run in turns on the
+same machine, because seconds measured on a shared machine depend on what else runs there. The work is always the whole
+way from one query to one mask, synthesis of all mixes included."""
 
 
 def _faces(run: dict) -> list[str]:
@@ -92,7 +93,7 @@ def _faces(run: dict) -> list[str]:
     shares, reached = _shares(run), sum(item["iou"] >= bars["iou"] for item in run["agreement"])
     mixes, colours = ({who: f"{share[part]:.0%}" for who, share in shares.items()} for part in ("mixes", "colours"))
     bound = (
-        f"What bounds the rest: the convolutions of the {settings['n']} mixes are "
+        f"The hardware sets a limit to further gains: the convolutions of the {settings['n']} mixes are "
         f"{settings['n'] * limits['flops_per_mix'] / 1e9:.0f} GFLOP, which these cores do in "
         f"{limits['arithmetic_s']:.1f} s at the speed that they reach in a large matrix product; their feature maps "
         f"are {settings['n'] * limits['map_bytes_per_mix'] / 1e9:.0f} GB, which they move in "
@@ -100,9 +101,9 @@ def _faces(run: dict) -> list[str]:
     )
     return [
         f"## The face generator on a CPU\n\n{_where(run)} n = {settings['n']}, c = {settings['cutoff']}, "
-        f"k = {settings['k']}, native resolution. The *peer* is what one would write: OpenVINO runs the published "
-        "network once for each mix, scikit-image converts to LAB, faiss clusters all pixels, and the same rule "
-        "picks the clusters. Each run is a fresh process, start included.",
+        f"k = {settings['k']}, native resolution. The *peer* is a straightforward program of common libraries: "
+        "OpenVINO runs the published network once for each mix, scikit-image converts to LAB, faiss clusters all "
+        "pixels, and the same rule picks the clusters. Each run is a new process, and its start is included.",
         table(["ours over the peer's", "median", "least", "most", "runs of each", "aim"], rows),
         ":::{figure} performance.png\n:name: fig-performance\n:alt: Left, two stacked bars of the time for one mask: "
         f"ours has {shares['ours']['whole']:.0%} of the length of the peer's. Right, time and memory over the number "
@@ -110,11 +111,11 @@ def _faces(run: dict) -> list[str]:
         f"The mixes take {mixes['ours']} of it in ours and {mixes['peer']} in the peer, colours and clusters "
         f"{colours['ours']} and {colours['peer']}. The peer computes the latter on the whole summary tensor; ours "
         "never writes that tensor down, and trains K-means on a sample of the pixels. Right: time and memory of one "
-        "mask grow with the number of styles along straight lines.\n:::",
+        "mask grow linearly with the number of styles.\n:::",
         f"Do both give the same mask? The aim is an IoU of {bars['iou']}, and {reached} of {len(run['agreement'])} "
-        "queries reach it. The objective is what K-means minimises, over all "
-        "pixels; above 1 the peer's clusters are tighter, below 1 ours. The peer starts K-means once, ours takes the "
-        "best of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local "
+        "queries reach it. The objective is what K-means minimises, over all pixels; above 1 the peer's clusters are "
+        "tighter, below 1 ours. The peer starts K-means once, whereas ours takes "
+        "the best of ten starts on a sample of the pixels. Where the masks differ, the peer stopped in a poorer local "
         "minimum: started once more from our centroids, it gives the mask of the last column.",
         table(
             [
@@ -165,8 +166,8 @@ def _judge(run: dict | None) -> list[str]:
     return [
         f"## A judge with {run['settings']['styles_of_the_judge']} styles\n\n{_where(run)} A judge of pixels "
         "([many images at once](../_executed/12_many_images.ipynb)) needs few styles, and sees them at 256 px. Below, "
-        f"its time is set against the same peer with n = {run['settings']['n']}, whole process against whole process. "
-        "The masks are not equal: the judge's are the better ones.",
+        f"its time is divided by that of the same peer with n = {run['settings']['n']}; both are whole processes. "
+        "The masks are not equal, and the judge's are the better ones.",
         table(["judge over the peer", "median", "least", "most", "runs of each", "aim"], rows),
     ]
 
@@ -191,18 +192,18 @@ def _factory(run: dict | None) -> list[str]:
     return [
         f"## Pairs by the thousand, and a plan for a million\n\n{_where(run)} {settings['generator']}, "
         f"n = {settings['n']}, {settings['count']} pairs of each variant. *loop* is the README's Python example in a "
-        "loop over seeds, *process* the factory with so many processes. All variants make the same masks.",
+        "loop over seeds, *process* is the factory with that number of processes. All variants make the same masks.",
         table(["pairs per second", "median", "runs of each", "aim"], rows),
         f"The fastest variant, {variant}, made {rate:.2f} pairs per second of this kind, and a pair took "
-        f"{size / 1000:.0f} kB on disk. So a million pairs take {_MANY * size / 1e9:,.0f} GB, as much again for an "
-        "exported format, and on machines like this one:",
+        f"{size / 1000:.0f} kB on disk. So a million pairs take {_MANY * size / 1e9:,.0f} GB, the same again for an "
+        "exported format, and on machines like this one the following time:",
         table(plan[0], plan[1:]),
         "The plan assumes that samples do not depend on each other, which holds because each follows from its seed "
-        "and the recipe; that every machine is as fast as this one, and as busy; that starting up counts for nothing, "
-        "which holds from some thousand pairs per machine on; and that the disk or object store takes "
+        "and the recipe; that every machine is as fast as this one, and as busy; that the time to start up does not "
+        "matter, which holds from some thousand pairs per machine on; and that the disk or object store takes "
         f"{64 * rate * size / 1e6:.1f} MB per second from 64 machines. With eight styles and the judge a pair needs "
         "less than half of the style mixes of this measurement. Each machine takes its own range of seeds with "
-        "`--first`, or Ray shares them out. None of this was run at that scale.",
+        "`--first`, or Ray distributes them. None of this was run at that scale.",
     ]
 
 
@@ -237,10 +238,10 @@ def _growth(run: dict) -> list[str]:
     ]
     fixed = ", ".join(f"{name} = {value}" for name, value in run["settings"]["fixed"].items())
     return [
-        f"## How it grows\n\nOne setting varies, the others stay at {fixed}. Times are relative to the first row of "
-        "each setting; memory is that of the whole process.",
+        f"## How it grows\n\nOne setting varies while the others stay at {fixed}. Times are relative to the first row "
+        "of each setting; memory is that of the whole process.",
         table(["setting", "value", "time of the mixes", "time of the clustering", "peak memory, GB"], rows),
-        "Straight lines through these, in seconds or bytes a unit, and the slope that follows from the sizes of the "
+        "Straight lines through these, in seconds or bytes per unit, and the slope that follows from the sizes of the "
         "arrays:",
         table(["line", "slope", "expected", "R²", "why"], fits),
     ]
@@ -265,8 +266,8 @@ def _stylegan(run: dict) -> list[str]:
         f"## StyleGAN2 on a CPU\n\n{_where(run)} {settings['resolution']} px, random weights, {settings['n']} mixes, "
         f"{settings['repeats']} rounds. *Straightforward* is the same network in PyTorch, one image at a time, all "
         "layers for each. *Shared* computes the layers below c once. *Ours* does that in OpenVINO, which is what "
-        "`load_generator` gives on a CPU. The fourth column is the share of the arithmetic that lies above c: no "
-        "sharing can do better.",
+        "`load_generator` gives on a CPU. The fourth column is the share of the arithmetic that lies above c, "
+        "which must be done for every mix, so sharing alone cannot reach a lower ratio.",
         table(
             [
                 "c",
@@ -277,11 +278,11 @@ def _stylegan(run: dict) -> list[str]:
             ],
             rows,
         ),
-        "The difference is in units of the image's range. Most of the arithmetic of StyleGAN2 stands in its later, "
+        "The difference is in units of the image's range. Most of the arithmetic of StyleGAN2 belongs to its later, "
         f"larger layers, so that {remain} must be done for every mix however much is shared.",
-        "Could an image of fewer pixels, the sum of the RGB images up to r, stand for the whole? It costs a fraction. "
-        "How alike the two are can only be told on trained weights; on random ones, where each resolution adds equal "
-        "noise, the correlation of their pixels is:",
+        "Could an image of fewer pixels, the sum of the RGB images up to r, replace the whole one? It costs only a "
+        "fraction. How similar the two are can only be measured with trained weights; with random ones, "
+        "where each resolution adds equal noise, the correlation of their pixels is:",
         table(["r", "correlation with the whole image, random weights"], earlier),
     ]
 

@@ -27,14 +27,15 @@ _TITLED = re.compile(r"(?P<text>.+?)\s*<(?P<label>[^<>]+)>", re.DOTALL)
 Edit = tuple[int, int, str]  # from, to, what stands there instead
 
 
-def plain_markdown(text: str, references: References, page: str, *, joined: bool = False) -> str:
+def plain_markdown(text: str, references: References, page: str, *, joined: bool = False, solved: bool = False) -> str:
     """The text without any directive, role, label or relative link.
 
     Args:
-        text: MyST Markdown of a chapter, without solutions.
+        text: MyST Markdown of a chapter, without the marks of solutions.
         references: what the chapters refer to.
         page: page of the book that the text is from, such as "_executed/01_tour".
         joined: whether every paragraph becomes one line.
+        solved: whether the solutions of the exercises follow, so that nothing need say where they are.
 
     Raises:
         BuildError: a directive, role or other syntax that has no rule here, or a reference to what is not there.
@@ -49,7 +50,7 @@ def plain_markdown(text: str, references: References, page: str, *, joined: bool
         block = None
         _refuse_unsupported([token, *(token.children or [])])
         if directive := as_directive(token):
-            block = _directive(directive, references, page)
+            block = _directive(directive, references, page, solved)
         elif token.type == "math_block_label":
             block = _equation(token.content, token.info, references)
         elif token.type in ("myst_target", "myst_line_comment", "myst_block_break"):
@@ -58,7 +59,7 @@ def plain_markdown(text: str, references: References, page: str, *, joined: bool
             found = _inline(token, references, page)
             if joined:
                 found += _line_breaks(token.content, found)
-            places = _places(token, lines, starts, columns)
+            places = text_places(token, lines, starts, columns)
             if found and not places:
                 raise BuildError(f"cannot find this text again to change it: {token.content!r}")
             edits += [(places[start], places[end], new) for start, end, new in found]
@@ -75,7 +76,7 @@ def _refuse_unsupported(tokens: list[Token]) -> None:
             raise BuildError(f"{UNSUPPORTED[token.type]} has no plain Markdown yet: see bookbuild/plain.py")
 
 
-def _directive(directive: Directive, references: References, page: str) -> str:
+def _directive(directive: Directive, references: References, page: str, solved: bool) -> str:
     """A directive as plain Markdown."""
     if directive.level:
         raise BuildError(f"{{{directive.name}}} stands inside a list or quotation, which has no plain Markdown yet")
@@ -87,6 +88,8 @@ def _directive(directive: Directive, references: References, page: str) -> str:
         body = plain_markdown(directive.body, references, page)
         target = references.target(directive.options["label"])
         title = f"### {target.words.capitalize()}" + (f": {directive.argument}" if directive.argument else "")
+        if solved:
+            return f"{title}\n\n{body}"
         hint = (
             f"*The solution is folded in [the book's page]({references.address(target)}): open it when you have yours.*"
         )
@@ -151,7 +154,7 @@ def _line_breaks(content: str, edits: list[Edit]) -> list[Edit]:
     return [(place, place + 1, " ") for place, letter in enumerate(content) if letter == "\n" and place not in inside]
 
 
-def _places(token: Token, lines: list[str], starts: list[int], columns: list[int]) -> list[int]:
+def text_places(token: Token, lines: list[str], starts: list[int], columns: list[int]) -> list[int]:
     """Place in the whole text of every character of a paragraph, whose own text lacks indents and quotation marks.
 
     `columns` says for each line where to look for the next text, so that equal cells of a table are told apart; what is

@@ -13,8 +13,8 @@ from .myst import directives, parser
 START, END = "solution-start", "solution-end"
 
 
-def parts(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
-    """The cells of a chapter, cut where a solution begins or ends, each with whether it belongs to a solution.
+def parts(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, str]]:
+    """The cells of a chapter, cut where a solution begins or ends, each with the label of its exercise; else "".
 
     The two directives that mark a solution are left out.
 
@@ -24,35 +24,28 @@ def parts(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, bool]]:
     opened = ""
     for cell in notebook.cells:
         if cell.cell_type != "markdown":
-            yield cell, bool(opened)
+            yield cell, opened
             continue
         lines, first = cell.source.splitlines(), 0
         for mark in (d for d in directives(cell.source) if d.name in (START, END)):
-            yield from _piece(cell, lines[first : mark.lines[0]], bool(opened))
+            yield from _piece(cell, lines[first : mark.lines[0]], opened)
             if (mark.name == START) == bool(opened):
                 raise BuildError(
                     f"{{{mark.name}}} {mark.argument} stands {'inside' if opened else 'outside of'} a solution"
                 )
             opened = mark.argument if mark.name == START else ""
             first = mark.lines[1]
-        yield from _piece(cell, lines[first:], bool(opened))
+        yield from _piece(cell, lines[first:], opened)
     if opened:
         raise BuildError(f"the solution of {opened} has no {{{END}}}")
 
 
-def _piece(cell: NotebookNode, lines: list[str], inside: bool) -> Iterator[tuple[NotebookNode, bool]]:
+def _piece(cell: NotebookNode, lines: list[str], label: str) -> Iterator[tuple[NotebookNode, str]]:
     """Some lines of a Markdown cell as a cell of their own; nothing where they are blank."""
     if text := "\n".join(lines).strip("\n"):
         piece = copy.deepcopy(cell)
         piece.source = text
-        yield piece, inside
-
-
-def without_solutions(notebook: NotebookNode) -> NotebookNode:
-    """A copy of a chapter for those who are to solve its exercises: no text and no cell of a solution is left."""
-    kept = copy.deepcopy(notebook)
-    kept.cells = [cell for cell, inside in parts(kept) if not inside]
-    return kept
+        yield piece, label
 
 
 def open_solutions(notebook: NotebookNode) -> list[str]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from stylemixseg.generators.base import Generator, GivesFeatures
 
+MEMORY_LIMIT = 2 * 2**30  # bytes of features that a baseline keeps while it is fitted
+
 
 class Baseline(Protocol):
     """Segments a generator's images, given their latents.
@@ -38,6 +40,21 @@ def check_features(generator: Generator, what: str) -> GivesFeatures:
             "generator, such as faces or toy-stylegan"
         )
     return generator
+
+
+def pixels_that_fit(wanted: int, images: int, bytes_per_pixel: int, memory_limit: int) -> int:
+    """How many pixels to draw from each image, so that those of all images fit into memory: at most `wanted`.
+
+    Raises:
+        ValueError: not even one per image fits.
+    """
+    least = images * bytes_per_pixel
+    if memory_limit < least:
+        raise ValueError(
+            f"memory_limit must be at least {least} bytes, what one pixel of each of {images} images takes, got "
+            f"{memory_limit}"
+        )
+    return min(wanted, memory_limit // least)
 
 
 def resized_features(features: Tensor, side: int) -> Tensor:

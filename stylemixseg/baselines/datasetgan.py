@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stylemixseg._util.checks import check_int, check_real
-from stylemixseg.baselines.base import check_features, resized_features
-from stylemixseg.generators.base import Generator, GivesFeatures
+from stylemixseg.baselines.base import MEMORY_LIMIT, check_features, pixels_that_fit, resized_features
+from stylemixseg.generators.base import Generator
 
 _HIDDEN = (128, 32)  # units of a network for fewer than 32 classes
 
@@ -35,9 +35,11 @@ class Voting:
     Attributes:
         members: networks that vote.
         side: px at which pixels are labelled.
-        pixels_per_image: drawn from each labelled image; they are kept in memory in half precision.
+        pixels_per_image: drawn from each labelled image, fewer where those of all images would not fit into memory;
+            they are kept in half precision.
         steps, batch: of Adam, and pixels in a step. rate: its learning rate.
         seed: of everything random.
+        memory_limit: bytes that the drawn pixels' features may take.
     """
 
     members: int = 10
@@ -47,9 +49,10 @@ class Voting:
     batch: int = 512
     rate: float = 1e-3
     seed: int = 0
+    memory_limit: int = MEMORY_LIMIT
 
     def __post_init__(self) -> None:
-        for name in ("members", "side", "pixels_per_image", "steps"):
+        for name in ("members", "side", "pixels_per_image", "steps", "memory_limit"):
             check_int(name, getattr(self, name), 1)
         check_int("batch", self.batch, 2)
         check_real("rate", self.rate, 1e-9, 1)
@@ -148,21 +151,26 @@ def fit_datasetgan(
         TypeError: a generator without feature maps.
         ValueError: fewer images than classes, a class without a single pixel, or labels of another size.
     """
-    how = how or Voting()
-    rows, labels, images = [], [], 0
+    how, examples = how or Voting(), list(examples)
+    rows: list[Tensor] = []
+    labels: list[Tensor] = []
     giving, layers = check_features(generator, "DatasetGAN"), _all_layers(generator)
+    if len(examples) < len(classes):
+        raise ValueError(
+            f"examples must be at least as many images as there are classes, {len(classes)}, got {len(examples)}"
+        )
     draw = np.random.default_rng(how.seed)
     for ws, given in tqdm(examples, desc="labelled images", unit="image", disable=not progress):
         if given.shape[0] % how.side or given.shape[0] != given.shape[1]:
             raise ValueError(f"labels must be square, their side a multiple of {how.side}, got {given.shape}")
         step = given.shape[0] // how.side
         small = given[step // 2 :: step, step // 2 :: step].ravel()
-        drawn = draw.choice(len(small), min(how.pixels_per_image, len(small)), replace=False)
-        rows.append(_rows(giving, ws, layers, how.side, torch.from_numpy(drawn)))
+        maps = giving.feature_maps(ws, layers)
+        bytes_per_pixel = 2 * sum(one.shape[1] for one in maps)
+        count = pixels_that_fit(how.pixels_per_image, len(examples), bytes_per_pixel, how.memory_limit)
+        drawn = draw.choice(len(small), min(count, len(small)), replace=False)
+        rows.append(_rows(maps, how.side, torch.from_numpy(drawn)))
         labels.append(torch.from_numpy(small[drawn].astype(np.int64)))
-        images += 1
-    if images < len(classes):
-        raise ValueError(f"examples must be at least as many images as there are classes, {len(classes)}, got {images}")
     x, y = torch.cat(rows), torch.cat(labels)
     counts = torch.bincount(y, minlength=len(classes))
     if absent := [name for name, count in zip(classes, counts.tolist(), strict=False) if not count]:
@@ -198,9 +206,8 @@ def _train(x: Tensor, y: Tensor, mean: Tensor, scale: Tensor, classes: int, how:
 
 
 @torch.no_grad()
-def _rows(generator: GivesFeatures, ws: Tensor, layers: list[int], side: int, drawn: Tensor) -> Tensor:
+def _rows(maps: Sequence[Tensor], side: int, drawn: Tensor) -> Tensor:
     """All features (P, D) float16 of some pixels of an image; one layer's map is enlarged at a time."""
-    maps = generator.feature_maps(ws, layers)
     return torch.cat([resized_features(one.float(), side)[0].flatten(1)[:, drawn].T.half() for one in maps], 1)
 
 

@@ -18,7 +18,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from stylemixseg._util.checks import check_int
-from stylemixseg.baselines.base import check_features, features_at, resized_features
+from stylemixseg.baselines.base import (
+    MEMORY_LIMIT,
+    check_features,
+    features_at,
+    pixels_that_fit,
+    resized_features,
+)
 from stylemixseg.clustering import fit_centroids, squared_distances
 from stylemixseg.generators.base import Generator
 
@@ -32,8 +38,9 @@ class FeatureClustering:
     Attributes:
         k: clusters. layer: whose features, by the number of its latent; None for the second layer of 64 px, or the last
             one of a smaller generator. side: px at which pixels are labelled.
-        pixels_per_image: drawn from each image.
+        pixels_per_image: drawn from each image, fewer where those of all images would not fit into memory.
         seed: of everything random.
+        memory_limit: bytes that the drawn pixels' features may take.
     """
 
     k: int = 9
@@ -41,6 +48,7 @@ class FeatureClustering:
     side: int = 128
     pixels_per_image: int = 2000
     seed: int = 0
+    memory_limit: int = MEMORY_LIMIT
 
     def __post_init__(self) -> None:
         check_int("k", self.k, 2)
@@ -49,13 +57,15 @@ class FeatureClustering:
         check_int("side", self.side, 8)
         check_int("pixels_per_image", self.pixels_per_image, 1)
         check_int("seed", self.seed, 0)
+        check_int("memory_limit", self.memory_limit, 1)
 
 
 class SegmentationInStyle:
     """The fitted clusters.
 
     Attributes:
-        name: "segmentation_in_style". background: (k,) bool, which clusters are background; None before it is named.
+        name: "segmentation_in_style". classes: how many clusters there are to name. background: (classes,) bool, which
+            of them are background; None before it is named.
 
     Args:
         generator: whose images are segmented.
@@ -67,7 +77,7 @@ class SegmentationInStyle:
 
     def __init__(self, generator: Generator, how: FeatureClustering, centroids: np.ndarray):
         self._generator = check_features(generator, "Segmentation in Style")
-        self.how, self.centroids = how, centroids
+        self.how, self.centroids, self.classes = how, centroids, len(centroids)
         self._layer = _layer_of(generator, how)
         self.background: np.ndarray | None = None
 
@@ -96,11 +106,11 @@ class SegmentationInStyle:
         middle = x**2 + y**2 < 0.25
         corners = np.zeros((side, side), bool)
         corners[:corner, :corner] = corners[:corner, -corner:] = True
-        counts = np.zeros((2, self.how.k))
+        counts = np.zeros((2, self.classes))
         for ws in latents:
             found = self.clusters(ws)
             for place, where in enumerate((corners, middle)):
-                counts[place] += np.bincount(found[where], minlength=self.how.k) / where.sum()
+                counts[place] += np.bincount(found[where], minlength=self.classes) / where.sum()
         self.background = counts[0] > counts[1]
 
     def by_labels(self, examples: Iterable[tuple[Tensor, np.ndarray]]) -> None:
@@ -109,12 +119,12 @@ class SegmentationInStyle:
         Args:
             examples: ws (1, num_ws, w_dim) of each image and its foreground (h, h) bool, h a multiple of the side.
         """
-        counts = np.zeros((2, self.how.k))
+        counts = np.zeros((2, self.classes))
         for ws, foreground in examples:
             step = len(foreground) // self.how.side
             found, known = self.clusters(ws), foreground[step // 2 :: step, step // 2 :: step]
             for side in (0, 1):
-                counts[side] += np.bincount(found[known == bool(side)], minlength=self.how.k)
+                counts[side] += np.bincount(found[known == bool(side)], minlength=self.classes)
         self.background = counts[0] > counts[1]
 
 
@@ -134,18 +144,30 @@ def fit_segmentation_in_style(
         ValueError: a layer that the generator has not, or fewer pixels than clusters.
     """
     how = how or FeatureClustering()
-    layer = _layer_of(generator, how)
-    giving = check_features(generator, "Segmentation in Style")
+    centroids, _ = fit_centroids(drawn_pixels(generator, latents, how, progress=progress), how.k, seed=how.seed)
+    return SegmentationInStyle(generator, how, centroids)
+
+
+def drawn_pixels(
+    generator: Generator, latents: Sequence[Tensor], how: FeatureClustering, *, progress: bool = False
+) -> np.ndarray:
+    """Features of pixels drawn from the images, as many from each, (P, C) float32; one image is looked at at a time.
+
+    Raises:
+        TypeError: a generator without feature maps.
+        ValueError: a layer that the generator has not, fewer pixels than clusters, or a memory limit that is too low.
+    """
+    giving, layer = check_features(generator, "Segmentation in Style"), _layer_of(generator, how)
     draw = np.random.default_rng(how.seed)
-    rows = []
+    rows: list[np.ndarray] = []
     for ws in tqdm(latents, desc="images to cluster", unit="image", disable=not progress):
         pixels = _pixels(features_at(giving, ws, layer), how.side)
-        rows.append(pixels[draw.choice(len(pixels), min(how.pixels_per_image, len(pixels)), replace=False)])
+        count = pixels_that_fit(how.pixels_per_image, len(latents), pixels[0].nbytes, how.memory_limit)
+        rows.append(pixels[draw.choice(len(pixels), min(count, len(pixels)), replace=False)])
     together = np.concatenate(rows) if rows else np.zeros((0, 1), np.float32)
     if len(together) < how.k:
         raise ValueError(f"latents must give at least k = {how.k} pixels, got {len(together)}")
-    centroids, _ = fit_centroids(together, how.k, seed=how.seed)
-    return SegmentationInStyle(generator, how, centroids)
+    return together
 
 
 def _layer_of(generator: Generator, how: FeatureClustering) -> int:

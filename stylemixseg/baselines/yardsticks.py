@@ -1,7 +1,7 @@
 """Yardsticks: what one image gives without any style mix, and what is known without looking at it.
 
 They say what the parts of the method are worth: the style mixes against the colours of one image (n = 0), the clusters
-against a classical segmenter, and all of it against a mask that is the same for every image.
+against a classical segmenter, and all of it against masks that are the same for every image.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 from stylemixseg._util.checks import check_image, check_real
 from stylemixseg._util.optional import extra
 from stylemixseg.clustering import KMeansResult
+from stylemixseg.foreground import Saliency
 from stylemixseg.summary import StyleStack
 
 SIDE = 256  # px, at which GrabCut works; a smaller image keeps its size
@@ -53,6 +54,15 @@ def grabcut_box(image: np.ndarray, share: float = 0.8) -> np.ndarray:
     box = (edge, edge, side - 2 * edge, side - edge)
     cv2.grabCut(small[..., ::-1].copy(), labels, box, *models, ITERATIONS, cv2.GC_INIT_WITH_RECT)
     return (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+
+
+def prior_mask(side: int, prior: Saliency) -> np.ndarray:
+    """What a saliency rule would call foreground if every pixel were a cluster of its own: (side, side) bool.
+
+    It looks at no image, so it says what the rule's map is worth without the clusters.
+    """
+    inside: np.ndarray = prior.map(side, side) > prior.theta_saliency
+    return inside
 
 
 def mean_mask(masks: Iterable[np.ndarray]) -> np.ndarray:

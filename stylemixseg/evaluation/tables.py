@@ -36,6 +36,28 @@ def value_text(value: float, interval: tuple[float, float] | None) -> str:
     return f"{value:.3f}" + ("" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]")
 
 
+def difference_text(one: str, other: str, interval: tuple[float, float], n: int) -> str:
+    """The sentence that a paired difference, `one` minus `other`, allows.
+
+    Args:
+        one: a method, in words.
+        other: another one.
+        interval: of the difference, by a bootstrap over n images that both have seen.
+        n: images.
+
+    Examples:
+        >>> difference_text("A", "B", (-0.02, 0.01), 60)
+        'which of A and B is better cannot be told from 60 images'
+        >>> difference_text("A", "B", (0.01, 0.03), 60)
+        'on other images of this kind, with the same reference, A would be better than B, too'
+    """
+    low, high = interval
+    if low <= 0 <= high:
+        return f"which of {one} and {other} is better cannot be told from {n} images"
+    comparative = "better" if low > 0 else "worse"
+    return f"on other images of this kind, with the same reference, {one} would be {comparative} than {other}, too"
+
+
 def measured_text(item: Measurement | None) -> str:
     """A measurement with its interval and n in one cell; None reads "not measured"."""
     if item is None:

@@ -1,23 +1,20 @@
-"""Other ways to segment the same synthetic images: peers of the paper, and yardsticks, all with one reference.
+"""Other ways to segment: peers of the paper, and yardsticks, on the same images and with the same reference.
 
-- "datasetgan": DatasetGAN from a few images that the reference labelled; "datasetgan_people" from photos that people
-  labelled, inverted by the encoder;
-- "sis_corners", "sis_labels": Segmentation in Style, its background named by a rule, or with labelled images;
-- "colours", "colours_oracle": K-means over the colours of the image alone (n = 0), with the paper's saliency rule, and
-  with the best assignment of its clusters;
-- "mean_mask": what most masks of other images cover, the same for every image;
-- "box_cut": GrabCut from a box in the middle.
+Every way of `ways.Ways` is scored twice: on the profile's synthetic images against its reference, and on the photos of
+Table 1 against the masks that people drew. For photos the encoder gives the latent; ways that look at pixels look at
+the photo's own. One file per way is kept in the cache folder, so an interrupted run loses at most the way that it was
+at, and of Labels4Free's training at most two minutes.
 
-A generator without feature maps, such as the toy world, has the yardsticks only.
+Differences to the method are taken from the scores of `table1`, `joint` and `table1_photos` in the same folder of
+results, as far as these are of the same images: run those first.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from copy import copy
-from functools import lru_cache
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,137 +22,178 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
-from stylemixseg.baselines.base import Baseline
-from stylemixseg.baselines.datasetgan import Voting, fit_datasetgan
-from stylemixseg.baselines.segmentation_in_style import (
-    FeatureClustering,
-    fit_segmentation_in_style,
-)
-from stylemixseg.baselines.yardsticks import colour_clusters, grabcut_box, mean_mask
-from stylemixseg.data.celebamask import read_celebamask, training_names
-from stylemixseg.experiments.classes import CLASSES, OF_PARSER, class_reference
+from stylemixseg._util.paths import sha256_file
+from stylemixseg.evaluation.imagescores import read_scores
+from stylemixseg.evaluation.results import RunRecorder
+from stylemixseg.evaluation.tables import difference_text
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
-from stylemixseg.experiments.kept import kept, kept_folder
+from stylemixseg.experiments.kept import kept, kept_arrays, kept_folder
+from stylemixseg.experiments.photos import EvaluationPhoto, evaluation_photos
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, counts_of, oracle_mask, reference_masks, rule_mask
-from stylemixseg.generators.base import Generator, GivesFeatures
+from stylemixseg.experiments.scoring import counts_of, reference_key, reference_masks
+from stylemixseg.experiments.ways import Way, Ways
+from stylemixseg.experiments.words import COSTS, OTHER_WAYS
+from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.inversion.ways import inverters
+from stylemixseg.inversion import encoder as encoder_module
+from stylemixseg.metrics import Confusion, paired_difference
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.segmenter import enlarge
+from stylemixseg.segmenter import StyleMixSegmenter, enlarge
+from stylemixseg.settings import JUDGE_STYLES
+from stylemixseg.sharpening import resized_soft
 
-_LABELLED_FIRST, _CLUSTERED_FIRST = 70_000, 71_000  # seeds, of no evaluation, development or comparison image
+ALL_OR_NOTHING = 0.01  # share of an image: a mask that covers less, or leaves less, has collapsed
+TIMED = 3  # images on which the method's own time is taken
 
-Masks = Callable[[Tensor, np.ndarray, np.ndarray], np.ndarray]  # latent, image, reference -> foreground (h, w) bool
+Scores = dict  # "all" and "trimap": counts of each image; "seconds" of each; "costs"
+_Given = tuple[Tensor, np.ndarray, np.ndarray]  # latent, image, reference
 
 
-def labelled_examples(profile: Profile, generator: Generator) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Latents of synthetic images, and their labels of `CLASSES` by the reference, (h, h) uint8."""
-    for seed in range(_LABELLED_FIRST, _LABELLED_FIRST + profile.baselines.labelled):
+class _Inputs:
+    """What the ways are scored on; each part is made when it is first needed."""
+
+    def __init__(self, profile: Profile, generator: Generator, ways: Ways):
+        self.profile, self.generator, self._ways = profile, generator, ways
+
+    @cached_property
+    def queries(self) -> list[_Given]:
+        return [self._query(seed) for seed in tqdm(self.profile.queries.seeds, desc="images", unit="image")]
+
+    @cached_property
+    def examples(self) -> list[_Given]:
+        return [self._query(seed) for seed in self.profile.queries.examples]
+
+    @cached_property
+    def photos(self) -> list[EvaluationPhoto]:
+        """The photos of Table 1; none where they, or an encoder for the generator, are not here."""
+        if isinstance(self.generator, KnowsTheTruth) or self.profile.reference == "truth":
+            return []
+        try:
+            found = evaluation_photos(self.profile, self.generator)
+        except FileNotFoundError:
+            return []
+        return found if self._ways.encoder is not None else []
+
+    @cached_property
+    def inverted(self) -> list[_Given]:
+        encoder = self._ways.encoder
+        assert encoder is not None  # else there are no photos
+        return [
+            (encoder(to_generator_range(photo.pixels)).ws, photo.pixels, photo.foreground)
+            for photo in tqdm(self.photos, desc="inversions", unit="photo")
+        ]
+
+    def _query(self, seed: int) -> _Given:
+        profile, generator = self.profile, self.generator
         ws = query_latent(generator, profile, seed)
-        yield ws, class_reference(generator, profile, seed, query_image(generator, ws, profile.method.resolution))
+        image = query_image(generator, ws, profile.method.resolution)
+        (truth,) = reference_masks(profile.reference, generator, profile, [seed], [{"image": image}])
+        return ws, image, truth
 
 
-def photo_examples(profile: Profile) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Latents of photos, by the encoder, and their labels of `CLASSES` as people drew them, (512, 512) uint8.
+class Baselines:
+    """Scores and masks of all ways, from disk or made now.
 
-    None for a generator that has no encoder.
-
-    Raises:
-        FileNotFoundError: the photos are not on this machine.
+    Args:
+        profile: sizes and settings.
+        generator: whose images are segmented.
     """
-    photos = read_celebamask()
-    encoder = inverters(load_generator(profile.generator, engine="torch")).get("encoder")
-    if encoder is None:
-        return
-    for name in training_names(photos)[: profile.baselines.labelled]:
-        image, labels = photos[name]
-        yield encoder(to_generator_range(image)).ws, OF_PARSER[labels].astype(np.uint8)
+
+    def __init__(self, profile: Profile, generator: Generator):
+        self.profile, self.generator = profile, generator
+        self.ways = Ways(profile, generator)
+        self.inputs = _Inputs(profile, generator, self.ways)
+
+    def scores(self, name: str) -> Scores:
+        """Scores of a way on the profile's evaluation images."""
+        about = (self.profile.queries.first, self.profile.queries.count)
+        return kept(self._path(name, about, "json"), lambda: _score(self.ways.way(name), self.inputs.queries, enlarge))
+
+    def photo_scores(self, name: str) -> Scores:
+        """Scores of a way on the photos, of which there is at least one."""
+        about = ([photo.name for photo in self.inputs.photos], sha256_file(encoder_module.WEIGHTS_FILE))
+        path = self._path(name, about, "photos.json")
+        return kept(path, lambda: _score(self.ways.way(name), self.inputs.inverted, _smoothly))
+
+    def example_masks(self, name: str) -> list[np.ndarray]:
+        """Masks (h, w) bool of a way on the profile's example images, in their order."""
+        seeds = self.profile.queries.examples
+
+        def make() -> dict[str, np.ndarray]:
+            way, given = self.ways.way(name), self.inputs.examples
+            return {seed_name(seed): way.masks(*item) for seed, item in zip(seeds, given, strict=True)}
+
+        names = [seed_name(seed) for seed in seeds]
+        found = kept_arrays(self._path(name, seeds, "npz"), set(names), make)
+        return [found[item] for item in names]
+
+    def method_seconds(self) -> list[float]:
+        """Seconds that the paper's method takes for each of a few images, with the profile's number of styles."""
+        path = self._path("method", TIMED, "json")
+
+        def make() -> dict:
+            segmenter = StyleMixSegmenter(self.generator, self.profile.method)
+            return {"seconds": [_seconds(segmenter, item[0]) for item in self.inputs.queries[:TIMED]]}
+
+        return kept(path, make)["seconds"]
+
+    def _path(self, name: str, about: object, ending: str) -> Path:
+        profile = self.profile
+        about_all = (profile.method, profile.queries.truncation, reference_key(profile.reference))
+        key = cache_key((*about_all, self.generator.digest, self.ways.settings(name), about))
+        return kept_folder("baselines") / f"{self.generator.name}-{name}-{key}.{ending}"
 
 
-@lru_cache(maxsize=1)
-def fitted(profile: Profile, generator: Generator) -> Mapping[str, Masks]:
-    """What segments, by name; whatever needs fitting is fitted now, and kept for the next call.
+def _seconds(segmenter: StyleMixSegmenter, ws: Tensor) -> float:
+    started = time.perf_counter()
+    segmenter(ws)
+    return time.perf_counter() - started
 
-    Those that need what is not here are left out: people's labels without the photos, GrabCut without OpenCV, and all
-    that read feature maps for a generator without any.
-    """
-    k = profile.method.k
-    found: dict[str, Masks] = {
-        "colours": lambda ws, image, truth: rule_mask(colour_clusters(image, k).labels, k, RULES["saliency"]),
-        "colours_oracle": lambda ws, image, truth: oracle_mask(colour_clusters(image, k).labels, k, truth),
-    }
-    seeds = range(_LABELLED_FIRST, _LABELLED_FIRST + profile.baselines.labelled)
-    latents = [query_latent(generator, profile, seed) for seed in seeds]
-    maps = [{"image": query_image(generator, ws, profile.method.resolution)} for ws in latents]
-    mean = mean_mask(reference_masks(profile.reference, generator, profile, seeds, maps))
-    found["mean_mask"] = lambda ws, image, truth: mean
-    if find_spec("cv2"):
-        found["box_cut"] = lambda ws, image, truth: grabcut_box(image)
-    if isinstance(generator, GivesFeatures) and profile.reference == "face_parser":
-        found |= _peers(profile, generator)
+
+def _smoothly(mask: np.ndarray, side: int) -> np.ndarray:
+    """A mask in a photo's own pixels, as the photo experiment enlarges masks."""
+    found: np.ndarray = resized_soft(mask, side) > 0.5
     return found
 
 
-def _peers(profile: Profile, generator: Generator) -> dict[str, Masks]:
-    section = profile.baselines
-    side = min(Voting().side, generator.resolution)
-    how, clustering = Voting(members=section.members, side=side), FeatureClustering(side=side)
-    found: dict[str, Masks] = {}
-    labelled = list(labelled_examples(profile, generator))
-    found["datasetgan"] = _of(fit_datasetgan(generator, labelled, CLASSES, how, progress=True))
-    try:
-        from_people = list(photo_examples(profile))
-    except FileNotFoundError:
-        from_people = []  # the photos' terms forbid that we pass them on
-    if from_people:
-        found["datasetgan_people"] = _of(fit_datasetgan(generator, from_people, CLASSES, how, progress=True))
-    latents = [
-        query_latent(generator, profile, seed) for seed in range(_CLUSTERED_FIRST, _CLUSTERED_FIRST + section.clustered)
-    ]
-    by_rule = fit_segmentation_in_style(generator, latents, clustering, progress=True)
-    by_people = copy(by_rule)  # the same clusters, whose background gets its name in another way
-    by_rule.by_corners(latents)
-    by_people.by_labels((ws, labels != 0) for ws, labels in labelled)
-    return found | {"sis_corners": _of(by_rule), "sis_labels": _of(by_people)}
+def _score(way: Way, given: Iterable[_Given], enlarged) -> Scores:
+    found: Scores = {"all": [], "trimap": [], "seconds": [], "costs": asdict(way.costs)}
+    for ws, image, truth in tqdm(given, desc="masks", unit="image", leave=False):
+        started = time.perf_counter()
+        mask = way.masks(ws, image, truth)
+        found["seconds"].append(time.perf_counter() - started)
+        for where, counts in counts_of(enlarged(mask, len(truth)), truth).items():
+            found[where].append(counts)
+    return found
 
 
-def _of(baseline: Baseline) -> Masks:
-    return lambda ws, image, truth: baseline.foreground(ws)
+@lru_cache(maxsize=1)
+def baselines_of(profile: Profile, generator: Generator) -> Baselines:
+    """The ways of a profile; the same object for the same call, so that nothing is fitted twice."""
+    return Baselines(profile, generator)
 
 
-def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]:
-    """Scores of every way on the profile's evaluation images, from disk or made now.
+def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[str, Scores]]:
+    """Scores of every way, from disk or made now, one way after the other.
 
     Returns:
-        {name: {"all": counts of each image, "trimap": the same near the outline, "seconds": of each image}}.
+        {"synthetic": {name: scores}, "photos": the same, empty without photos}; scores are {"all": counts of each
+        image, "trimap": the same near the outline, "seconds": of each image, "costs": see `ways.Costs`}.
     """
-    about = (profile.method, profile.queries, profile.reference, profile.baselines, Voting(), FeatureClustering())
-    path = kept_folder("baselines") / f"{generator.name}-{cache_key((*about, generator.digest))}.json"
-    return kept(path, lambda: _score(generator, profile))
-
-
-def _score(generator: Generator, profile: Profile) -> dict[str, dict[str, list]]:
-    ways = fitted(profile, generator)  # type: ignore[arg-type]  # generators hash by identity
-    found: dict[str, dict[str, list]] = {name: {"all": [], "trimap": [], "seconds": []} for name in ways}
-    for seed in tqdm(profile.queries.seeds, desc="baselines", unit="image"):
-        ws = query_latent(generator, profile, seed)
-        image = query_image(generator, ws, profile.method.resolution)
-        truth = reference_masks(profile.reference, generator, profile, [seed], [{"image": image}])[0]
-        for name, segment in ways.items():
-            started = time.perf_counter()
-            mask = segment(ws, image, truth)
-            found[name]["seconds"].append(time.perf_counter() - started)
-            for where, counts in counts_of(enlarge(mask, len(truth)), truth).items():
-                found[name][where].append(counts)
+    every = baselines_of(profile, generator)  # type: ignore[arg-type]  # generators hash by identity
+    found: dict[str, dict[str, Scores]] = {"synthetic": {}, "photos": {}}
+    for name in tqdm(every.ways.names, desc="ways", unit="way"):
+        found["synthetic"][name] = every.scores(name)
+        if every.inputs.photos:
+            found["photos"][name] = every.photo_scores(name)
     return found
 
 
 @experiment(
     "baselines",
-    "other ways to segment the same synthetic images: peers of the paper, and yardsticks",
+    "other ways to segment the same synthetic images and photos: peers of the paper, and yardsticks",
     measured_by=score_baselines,
 )
 def run_baselines(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
@@ -168,12 +206,76 @@ def run_baselines(profile: Profile, results: Path, generator: Generator | None =
 
     Returns:
         The path of the result file.
+
+    Raises:
+        KeyboardInterrupt: asked to stop; the same call goes on.
     """
     generator = generator or load_generator(profile.generator)
     recorder = recorder_of("baselines", profile, results, generator, seed=profile.queries.first)
+    every = baselines_of(profile, generator)  # type: ignore[arg-type]  # as above
+    prefix = f"{profile.prefix}baselines"
     images = [seed_name(seed) for seed in profile.queries.seeds]
-    for name, scores in score_baselines(generator, profile).items():
-        prefix = f"{profile.prefix}baselines.{name}"
-        add_counts(recorder, prefix, scores, images)
-        recorder.add_mean(f"{prefix}.seconds", [[value] for value in scores["seconds"]], images=images)
+    scored = score_baselines(generator, profile)
+    _record(recorder, prefix, scored["synthetic"], images, _rivals(profile, results, images, photos=False))
+    if scored["photos"]:
+        names = [photo.name for photo in every.inputs.photos]
+        _record(recorder, f"{prefix}.photos", scored["photos"], names, _rivals(profile, results, names, photos=True))
+    for name, scores in scored["synthetic"].items():
+        for what, words in COSTS.items():
+            if (value := scores["costs"][what]) is not None:
+                recorder.add(f"{prefix}.{name}.cost.{what}", value, note=words)
+    timed = every.method_seconds()
+    note = f"the paper's method with n = {profile.method.n}"
+    recorder.add_mean(f"{prefix}.method.seconds", [[value] for value in timed], images=images[: len(timed)], note=note)
     return recorder.write()
+
+
+def _record(
+    recorder: RunRecorder,
+    prefix: str,
+    found: Mapping[str, Scores],
+    images: Sequence[str],
+    rivals: Mapping[str, tuple[str, list[Confusion]]],
+) -> None:
+    """Scores, collapse, time and differences of all ways on one set of images."""
+    for name, scores in found.items():
+        own = f"{prefix}.{name}"
+        add_counts(recorder, own, scores, images)
+        confusions = [Confusion(*counts) for counts in scores["all"]]
+        covered = [(item.tp + item.fp) / (item.tp + item.fp + item.fn + item.tn) for item in confusions]
+        recorder.add_mean(f"{own}.covered", [[value] for value in covered], images=images, note="share of the image")
+        lost = [float(min(value, 1 - value) < ALL_OR_NOTHING) for value in covered]
+        recorder.add_mean(f"{own}.collapsed", [[value] for value in lost], images=images, note="masks all or nothing")
+        recorder.add_mean(f"{own}.seconds", [[value] for value in scores["seconds"]], images=images)
+        for rival, (words, theirs) in rivals.items():
+            gain, between = paired_difference(confusions, theirs, "miou", "dataset")
+            said = difference_text(OTHER_WAYS[name][0], words, between, len(images))
+            recorder.add(f"{own}.minus_{rival}", gain, n=len(images), interval=between, note=said)
+
+
+def _rivals(
+    profile: Profile, results: Path, images: Sequence[str], *, photos: bool
+) -> dict[str, tuple[str, list[Confusion]]]:
+    """The method's own masks on the same images: {"method": (words, scores), "judge": ...}, those that are there."""
+    judge_styles = min(JUDGE_STYLES, profile.method.n) if photos else max(profile.joint.ns)
+    rule = f"the paper's method with {profile.method.n} styles"
+    judge = f"the judge with {judge_styles} styles"
+    places = (
+        {
+            "method": ("table1_photos", "table1.celeba.encoder.saliency", rule),
+            "judge": ("table1_photos", "table1.celeba.encoder.judge", judge),
+        }
+        if photos
+        else {
+            "method": ("table1", "table1.ffhq.saliency", rule),
+            "judge": ("joint", f"joint.ffhq.judge.n{judge_styles}", judge),
+        }
+    )
+    found = {}
+    for rival, (table, name, words) in places.items():
+        path = Path(results) / profile.name / "images" / f"{table}.json"
+        scores = read_scores(path).get(f"{profile.prefix}{name}") if path.exists() else None
+        if scores is not None and scores.counts is not None and set(images) <= set(scores.images):
+            by_image = dict(zip(scores.images, scores.counts.tolist(), strict=True))
+            found[rival] = words, [Confusion(*by_image[image]) for image in images]
+    return found

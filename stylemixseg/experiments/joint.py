@@ -20,7 +20,14 @@ from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import recorder_of
 from stylemixseg.experiments.registry import experiment
-from stylemixseg.experiments.scoring import RULES, TRIMAP_WIDTH, reference_masks, rule_mask, second_reference
+from stylemixseg.experiments.scoring import (
+    RULES,
+    TRIMAP_WIDTH,
+    reference_key,
+    reference_masks,
+    rule_mask,
+    second_reference,
+)
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.base import NoJudgeError, PixelJudge
@@ -109,7 +116,7 @@ def judge_query(generator: Generator, profile: Profile, seed: int, tools: Tools)
         {"counts": {name: [tp, fp, fn, tn]}, "bins": {n: calibration bins of that judge}, "sure": {n: how sure it is},
         "classes": {name: counts of each class}}.
     """
-    about = (profile.method, profile.queries.truncation, profile.reference, tools, generator.digest)
+    about = (profile.method, profile.queries.truncation, reference_key(profile.reference), tools, generator.digest)
     path = kept_folder("joint") / f"{generator.name}-{cache_key(about)}" / f"{seed_name(seed)}.json"
     return kept(path, lambda: _judge_query(generator, profile, seed, tools))
 

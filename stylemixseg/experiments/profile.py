@@ -7,6 +7,7 @@ section for the method, one for the query images, and one for each experiment th
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,7 @@ from typing import Any
 
 from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
 from stylemixseg.colors import COLOR_SPACES
+from stylemixseg.models.classnames import BUILT_IN, check_reference, split_reference
 from stylemixseg.settings import SegmenterConfig
 
 if sys.version_info >= (3, 11):
@@ -210,17 +212,22 @@ class Baselines:
     """Other ways to segment.
 
     Attributes:
-        labelled: images with labels that DatasetGAN learns from, and that name Segmentation in Style's background.
-        clustered: images that Segmentation in Style clusters.
+        labelled: images with labels that DatasetGAN learns from, and that name the background of shared clusters.
+        clustered: images whose features are clustered together.
         members: networks of DatasetGAN's ensemble.
+        composited: latents that Labels4Free composites. composite_side: px of its composites and masks.
+        composite_steps: of its training.
     """
 
     labelled: int
     clustered: int
     members: int
+    composited: int
+    composite_side: int
+    composite_steps: int
 
     def __post_init__(self) -> None:
-        _at_least(self, labelled=1, clustered=1, members=1)
+        _at_least(self, labelled=1, clustered=1, members=1, composited=1, composite_side=16, composite_steps=1)
 
 
 @dataclass(frozen=True)
@@ -240,7 +247,8 @@ class Profile:
     Attributes:
         name: the profile's name.
         generator: a name for `load_generator`.
-        reference: what masks are compared with: "truth" (the generator knows), "face_parser" or "deeplab".
+        reference: what masks are compared with: "truth" (the generator knows), "face_parser", "deeplab", or a network
+            of `transformers` and its class, "FOLDER:CLASS" or "OWNER/NAME:CLASS" (see `models.semantic`).
         prefix: put before the names of results; results on the toy world are kept apart by "toy.".
         max_minutes: about how long one notebook may take on two cores (`paper`: on a GPU).
         method: the method's settings, outside the ablation.
@@ -269,7 +277,7 @@ class Profile:
     def __post_init__(self) -> None:
         _texts(self, "name", "generator", "prefix")
         _at_least(self, max_minutes=1)
-        check_choice("reference", self.reference, ("truth", "face_parser", "deeplab"))
+        check_reference(self.reference)
         count = self.queries.count
         for name, value in (("table4.queries", self.table4.queries), ("objects.faces", self.objects.faces)):
             if value > count:
@@ -279,6 +287,22 @@ class Profile:
     def ablation_seeds(self) -> range:
         """Seeds of the ablation's images, the first of the evaluation images."""
         return self.queries.seeds[: self.table4.queries]
+
+    def with_reference(self, reference: str) -> Profile:
+        """The profile with another reference, and a name that says which, so that its results have their own folder.
+
+        Args:
+            reference: as in the attribute.
+
+        Raises:
+            TypeError, ValueError: a reference that is none.
+        """
+        if check_reference(reference) in BUILT_IN:
+            words = reference
+        else:
+            source, wanted = split_reference(reference)
+            words = f"{Path(source).resolve().name}-{wanted}"
+        return self.changed(reference=reference, name=f"{self.name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', words)}")
 
     def changed(self, **changes: object) -> Profile:
         """The profile with other settings: `changed(generator="faces", method={"n": 20}, queries={"count": 6})`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 
@@ -15,18 +16,31 @@ from stylemixseg.foreground import CornerMinority, ForegroundRule, Saliency, app
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.metrics import Confusion, confusion, trimap_confusion
 from stylemixseg.mixing import to_generator_range
+from stylemixseg.models.classnames import BUILT_IN, check_reference, split_reference
 from stylemixseg.models.references import CLASS_NAMES, DeepLabPerson, FaceParser
+from stylemixseg.models.semantic import SemanticReference, semantic_reference
 
 # The two rules of the paper, at the settings chosen on development seeds (data_scripts/choose_rules.py).
 RULES: dict[str, ForegroundRule] = {"saliency": Saliency(), "corner_minority": CornerMinority()}
 TRIMAP_WIDTH = 3  # pixels at the reference's size, as in Table 3
 
+
+class _Words(dict[str, str]):
+    """What a reference is, in words; of a network that the user names, made from its name."""
+
+    def __missing__(self, reference: str) -> str:
+        source, wanted = split_reference(reference)
+        return f"the network {Path(source).resolve().name}; its class *{wanted}* is the foreground"
+
+
 # What a profile's reference is, in words for the reader.
-REFERENCES = {
-    "truth": "the generator's own exact mask: this toy generator draws its scenes, so it knows every pixel",
-    "face_parser": "the face parser of this package, trained on photos of faces with masks drawn by people",
-    "deeplab": "DeepLabV3, trained on photos of PASCAL VOC; its class *person* is the foreground",
-}
+REFERENCES = _Words(
+    {
+        "truth": "the generator's own exact mask: this toy generator draws its scenes, so it knows every pixel",
+        "face_parser": "the face parser of this package, trained on photos of faces with masks drawn by people",
+        "deeplab": "DeepLabV3, trained on photos of PASCAL VOC; its class *person* is the foreground",
+    }
+)
 
 
 def known(generator: Generator) -> KnowsTheTruth:
@@ -49,23 +63,32 @@ def reference_masks(
         generator: drew the queries.
         profile: the truncation of the queries.
         seeds: of the queries.
-        name: "truth" (the generator knows its own masks), "face_parser" (19 CelebAMask-HQ classes, background or not)
-            or "deeplab" (PASCAL VOC's class person).
+        name: "truth" (the generator knows its own masks), "face_parser" (19 CelebAMask-HQ classes, background or
+            not), "deeplab" (PASCAL VOC's class person), or a network of `transformers` and its class, such as
+            "my-swin/:sofa" (see `models.semantic`).
         maps: what `cluster_maps` gave for the seeds; their images are what the references see.
 
     Raises:
-        ValueError: a name that is none of these. FileNotFoundError, ImportError: DeepLabV3 is not at hand.
+        ValueError: a name that is none of these, a class that the network does not know.
+        FileNotFoundError, ImportError, ReferenceUnavailableError: the network is not at hand.
     """
     if name == "truth":
         return [known(generator).truth(query_latent(generator, profile, seed))[0].foreground for seed in seeds]
+    reference = _network(name)
+    return [np.asarray(reference.foreground(to_generator_range(item["image"]))[0]) for item in maps]
+
+
+def _network(name: str) -> FaceParser | DeepLabPerson | SemanticReference:
     loaders: dict[str, Callable[[], FaceParser | DeepLabPerson]] = {
         "face_parser": FaceParser.load,
         "deeplab": DeepLabPerson,
     }
-    if name not in loaders:
-        raise ValueError(f"reference must be one of truth, {', '.join(loaders)}, got {name!r}")
-    reference = loaders[name]()
-    return [np.asarray(reference.foreground(to_generator_range(item["image"]))[0]) for item in maps]
+    return loaders[name]() if name in loaders else semantic_reference(check_reference(name))
+
+
+def reference_key(name: str) -> str:
+    """What stands for a reference in the names of kept results: its name, of a user's network the digest too."""
+    return name if name in BUILT_IN else f"{name} {semantic_reference(name).digest}"
 
 
 def reference_parts(
@@ -74,7 +97,8 @@ def reference_parts(
     """The parts that a reference sees in one query: labels (h, w) int, and the names that they index.
 
     Args:
-        name: as in `reference_masks`; "deeplab" knows two parts, person and the rest.
+        name: as in `reference_masks`; "deeplab" knows two parts, person and the rest, and a network of `transformers`
+            all of its classes.
         generator: drew the query.
         profile: the truncation of the query.
         seed: of the query.
@@ -85,6 +109,9 @@ def reference_parts(
         return world.truth(query_latent(generator, profile, seed))[0].semantic, world.class_names
     if name == "face_parser":
         return FaceParser.load()(to_generator_range(image))[0].numpy(), CLASS_NAMES
+    if name != "deeplab":
+        network = semantic_reference(check_reference(name))
+        return network(to_generator_range(image))[0].numpy(), network.class_names
     person = reference_masks(name, generator, profile, [seed], [{"image": image}])[0]
     return person.astype(np.uint8), ("background", "person")
 
@@ -131,8 +158,13 @@ def score_rules(
 
 
 def second_reference(profile: Profile) -> str | None:
-    """The name "deeplab" where a run on learnt images can score against DeepLabV3 too (it is at hand), else None."""
-    if profile.reference == "truth" or profile.reference == "deeplab" or not find_spec("ai_edge_litert"):
+    """The name "deeplab" where a run on learnt images can score against DeepLabV3 too, else None.
+
+    It must be at hand, and the profile's reference another network for people, because DeepLabV3 is asked for people.
+    """
+    if profile.reference in ("truth", "deeplab") or not find_spec("ai_edge_litert"):
+        return None
+    if profile.reference not in BUILT_IN and split_reference(profile.reference)[1] != "person":
         return None
     try:
         data_file("models", "deeplabv3_voc_257_float.tflite")

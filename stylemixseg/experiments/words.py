@@ -15,6 +15,29 @@ WAYS = {  # how a part is found
     "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
     "filled_box": "its boxes, filled: a mask that looks at no pixel",
 }
+# Other ways to segment (`experiments.ways`): in words, and what each is given besides the generator.
+OTHER_WAYS = {
+    "datasetgan": ("DatasetGAN, images that the parser labelled", "labels of a few images, by the examiner"),
+    "datasetgan_people": ("DatasetGAN, inverted photos that people labelled", "labels of a few photos, an encoder"),
+    "labels4free": ("Labels4Free", "real photos, a discriminator"),
+    "klish_corners": ("merging after KLiSH, background named by a rule", "nothing"),
+    "klish_labels": ("merging after KLiSH, background named with labels", "names of 9 classes, from labelled images"),
+    "sis_corners": ("Segmentation in Style, background named by a rule", "nothing"),
+    "sis_labels": ("Segmentation in Style, background named with labels", "names of 9 clusters, from labelled images"),
+    "colours": ("colours of the image alone (n = 0), saliency rule", "nothing"),
+    "colours_oracle": ("colours of the image alone (n = 0), oracle assignment", "the answer"),
+    "box_cut": ("GrabCut from a box in the middle", "nothing"),
+    "prior": ("saliency map alone, no image", "nothing"),
+    "mean_mask": ("one mask for every image, the mean of labelled ones", "labels of a few images, by the examiner"),
+}
+COSTS = {  # of a way, as `experiments.baselines` records them: in words
+    "labels": "images with labels",
+    "images": "synthetic images without",
+    "photos": "real photos without",
+    "parameters": "parameters of extra networks",
+    "seconds": "seconds to fit",
+    "added_bytes": "bytes of memory that fitting adds",
+}
 # Horses in photos.
 THRESHOLDS = (0.3, 0.5)  # of a box's score
 

@@ -92,6 +92,22 @@ class GivesFeatures(Protocol):
 
 
 @runtime_checkable
+class PaintsBackgrounds(Protocol):
+    """A generator that can leave out its first features, those of 4 px, which say what stands where in the image.
+
+    What it paints then is mostly background (Abdal et al. 2021, https://arxiv.org/abs/2103.14968).
+    """
+
+    def synthesis(self, ws: torch.Tensor) -> torch.Tensor:
+        """As `Generator.synthesis`."""
+        ...
+
+    def background(self, ws: torch.Tensor) -> torch.Tensor:
+        """ws (N, num_ws, w_dim) -> images (N, 3, R, R) as `synthesis`, after a first feature map of zeros."""
+        ...
+
+
+@runtime_checkable
 class KnowsTheTruth(Protocol):
     """A generator that knows what its images show, as the toy world does.
 

@@ -151,6 +151,11 @@ class MobileStyleGAN(nn.Module):
         """ws (N, num_ws, 512) -> images (N, 3, R, R) float32, RGB, about [-1, 1]."""
         return self.run_layers(self.const, fit_latents("ws", ws, self), 0, self.num_ws)
 
+    def background(self, ws: Tensor) -> Tensor:
+        """As `synthesis`, with zeros in place of the features of 4 px, which hold what stands where."""
+        ws = fit_latents("ws", ws, self)
+        return self.run_layers(torch.zeros_like(self.const).expand(len(ws), -1, -1, -1), ws, 1, self.num_ws)
+
     def iter_mixed_synthesis(self, w0: Tensor, styles: Tensor, cutoff: int, batch_size: int) -> Iterator[Tensor]:
         """Yield the style-mixed images G_s(w_0i) of one query in batches; the layers below `cutoff` run once.
 

@@ -128,5 +128,5 @@ PLOT_ALT = (
 PLOT_CAPTION = (
     "Each point is a number that both the paper and this book have. On the grey diagonal both are equal. The bars are "
     "our 95 % intervals over images; the paper prints none. Generator and reference differ, so a distance from the "
-    "diagonal is no error of either side; what can be compared is the order of the points."
+    "diagonal is no error of either side; but the order of the points can be compared."
 )

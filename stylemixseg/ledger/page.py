@@ -69,26 +69,29 @@ def _score_names(name: str) -> list[str]:
 _INTRODUCTION = """\
 # Reproduction ledger
 
-The paper's numbers and ours stand side by side here, and never in one column. They do not measure the same thing:
+This page shows the paper's numbers beside ours, but always in separate columns, because they do not measure the same
+thing:
 
-- **The generator is a different one.** The paper used StyleGAN2 trained on FFHQ, on an A100. Here it is the one
-  named with each run below. The encoder that inverts photos is another one, too.
-- **The reference is a different one.** Synthetic faces have no human masks. The paper took DeepLabV3+ for the truth;
-  here it is a face parser trained on human masks of photos, with DeepLabV3 as a second reference. How far these two
-  agree says how much a number depends on the choice of the reference. It is no limit for the difference of two methods,
-  because the errors of one reference, which both methods share, cancel there. Photos (CelebAMask-HQ) do have human
-  masks, for the paper and here; which photos the paper took is not said.
+- **The generator is a different one.** The paper used StyleGAN2 trained on FFHQ, on an A100. Here it is the generator
+  that is named with each run below. The encoder that inverts photos is a different one, too.
+- **The reference is a different one.** Synthetic faces have no masks drawn by people. The paper took the masks of
+  DeepLabV3+ as the truth; here the reference is a face parser trained on human masks of photos, with DeepLabV3 as a
+  second reference. The agreement of these two shows how much a number depends on the choice of the reference. It does
+  not limit how small a difference of two methods can be measured, because the errors of one reference, which both
+  methods share, cancel in the difference. Photos (CelebAMask-HQ) do have human masks, for the paper and here; the paper
+  does not say which photos it took.
 - **Settings that the paper does not state were chosen here**, on images that no number on this page uses.
 
-So a number of ours is no confirmation of the paper's, and no correction of it. Columns "measured here" give the value,
-its 95 % interval over images, and n, the number of images. All IoU are fractions. This page is made from the result
-files; no number on it is typed by hand."""
+So a number of ours neither confirms nor corrects the paper's. Columns "measured here" give the value, its 95 % interval
+over images, and n, the number of images. All IoU are fractions. This page is made from the result files, so no number
+on it is typed by hand."""
 
 _GLANCE_TEXT = """\
-The paper's own column judges its claims on its printed numbers, since it prints nothing else. Ours are judged by a
-paired bootstrap: the images are drawn anew 2,000 times, with replacement, and the claim is tested on each set. It is
-called true where it holds in at least 97.5 % of the sets and false where it holds in at most 2.5 %; in between, so few
-images cannot tell. A number of ours is called higher or lower than the paper's where our whole interval is."""
+The paper's own column tests its claims on its printed numbers, because it prints nothing else. Ours are tested by a
+paired bootstrap: the images are drawn again 2,000 times, with replacement, and the claim is tested on each set. It is
+called true where it holds in at least 97.5 % of the sets and false where it holds in at most 2.5 %; in between, there
+are too few images to decide. A number of ours is called higher or lower than the paper's only where our whole interval
+is higher or lower."""
 
 
 def markdown(
@@ -168,11 +171,11 @@ def _folded(summary: str, parts: list[str]) -> list[str]:
 
 
 _CHECKS_TEXT = """\
-A check compares a run with an earlier run of the same profile on the same images. It guards this code and says nothing
-about the paper. Means over images are compared, and the scores of all single images. The tolerances come from a
-measurement of what the machine alone moves ({noise}). The full run takes hours, so a build
-computes a few of its images again, others for each commit, and compares their scores. Numbers on real photos are
-checked where the photos are at hand."""
+A check compares a run with an earlier run of the same profile on the same images. It finds changes in this code, and
+says nothing about the paper. It compares means over images and the scores of all single images. The tolerances come
+from a measurement of how much the numbers change when only the machine changes ({noise}). The full run takes hours, so
+a build computes only a few of its images again, different ones for each commit, and compares their scores. Numbers on
+real photos are checked only where the photos are available."""
 
 
 def _noise_text() -> str:

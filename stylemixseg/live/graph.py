@@ -40,7 +40,7 @@ def quantized(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> levels, scale = quantized(np.array([[0.0, 0.5, -1.0], [2.0, 4.0, 8.0]], np.float32))
         >>> levels.tolist()
         [[0, 64, -127], [32, 64, 127]]
-        >>> (levels * scale).round(2).tolist()
+        >>> (levels * scale).astype(float).round(2).tolist()
         [[0.0, 0.5, -1.0], [2.02, 4.03, 8.0]]
     """
     largest = np.abs(array).max(axis=tuple(range(1, array.ndim)), keepdims=True)

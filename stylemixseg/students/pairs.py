@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_choice
+from stylemixseg._util.checks import check_choice, check_real
 from stylemixseg.factory.filters import Filters
-from stylemixseg.factory.recipe import IGNORE
 from stylemixseg.factory.sample import Sample
 from stylemixseg.factory.store import Store
 
@@ -69,12 +68,7 @@ class Pairs:
 
 
 DOUBT = 128  # a soft mask's value of a pixel that nothing is to be learnt from
-MASKS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {  # file of a sample, and its soft mask in 0..1
-    "soft": ("soft.png", lambda soft: soft / np.float32(255)),
-    "hard": ("soft.png", lambda soft: (soft > 127).astype(np.float32)),
-    "sure": ("mask.png", lambda mask: np.where(mask == IGNORE, np.float32(DOUBT / 255), (mask > 0).astype(np.float32))),
-    "rule": ("rule.png", lambda rule: (rule > 127).astype(np.float32)),
-}
+MASKS = ("soft", "hard", "sure", "rule")
 
 
 def pairs_of_set(
@@ -83,6 +77,7 @@ def pairs_of_set(
     filters: Filters | None = None,
     *,
     masks: str = "soft",
+    threshold: float = 0.5,
     seeds: Collection[int] | None = None,
 ) -> Pairs:
     """The samples of a set that `factory.synthesize` made, those that pass the filters, in the order of their seeds.
@@ -92,16 +87,34 @@ def pairs_of_set(
         side: pixels of the pairs.
         filters: which samples; None for all.
         masks: "soft": the probabilities. "hard": 0 or 1, without doubt. "sure": 0 or 1, and nothing is learnt from
-            the pixels in the band of low confidence. "rule": the masks of the paper's rule, of a set that a judge made.
+            the pixels in the set's band of low confidence. "rule": the masks of the paper's rule, of a set that a judge
+            made; the threshold does not change them.
+        threshold: probability, above 0 and below 1, at which a pixel is taken to be as likely foreground as background.
+            A teacher whose masks are too large at 0.5 is corrected by a higher one: all log-odds are lowered by its
+            log-odds.
         seeds: of the samples to take; None for all.
 
     Raises:
         FileNotFoundError: no such set.
-        ValueError: no such masks, a damaged sample, one without masks of this kind, or no sample that passes.
+        TypeError, ValueError: no such masks, a threshold out of range, a damaged sample, one without masks of this
+            kind, or no sample that passes.
     """
-    name, soft_of = MASKS[check_choice("masks", masks, MASKS)]
+    check_choice("masks", masks, MASKS)
+    check_real("threshold", threshold, 0.01, 0.99)
+    name = "rule.png" if masks == "rule" else "soft.png"
     filters = filters or Filters()
     samples = _samples(folder, "--count N", seeds)
+    band = Store(Path(folder)).made_with()["ignore"]
+
+    def mask_of(sample: Sample) -> np.ndarray:
+        if masks == "rule":
+            by_rule: np.ndarray = (sample.pixels(name) > 127).astype(np.float32)
+            return by_rule
+        soft = shifted(sample.pixels(name) / np.float32(255), threshold)
+        hard = (soft > 0.5).astype(np.float32)
+        if masks == "sure":
+            return np.where(np.abs(soft - 0.5) < band, np.float32(DOUBT / 255), hard)
+        return soft if masks == "soft" else hard
 
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for sample in samples:
@@ -112,9 +125,16 @@ def pairs_of_set(
                     "that a judge made have the rule's"
                 )
             if filters.reason(sample.record) is None:
-                yield sample.pixels("image.png"), soft_of(sample.pixels(name))
+                yield sample.pixels("image.png"), mask_of(sample)
 
     return Pairs.of(items(), side)
+
+
+def shifted(soft: np.ndarray, threshold: float) -> np.ndarray:
+    """Probabilities float32 in 0..1 whose log-odds are lowered by those of the threshold, which so becomes 0.5."""
+    kept, lost = soft * np.float32(1 - threshold), (1 - soft) * np.float32(threshold)
+    found: np.ndarray = kept / (kept + lost)
+    return found
 
 
 def labelled_pairs(folder: str | Path) -> Pairs:

@@ -42,7 +42,7 @@ import torch
 from PIL import Image
 
 from stylemixseg._util.checks import check_image, check_int, check_real
-from stylemixseg._util.hub import HUB_ID, errors_explained
+from stylemixseg._util.hub import check_safetensors, errors_explained, model_source
 from stylemixseg._util.keys import full_key
 from stylemixseg._util.optional import extra
 from stylemixseg._util.quiet import HUB_TELEMETRY
@@ -159,7 +159,7 @@ class DiffusionVariants:
         """
         _checked_prompts(prompts)
         device = check_device("device", device)
-        pipeline = _read(_source("model", model), _source("controlnet", controlnet)).to(device)
+        pipeline = _read(model_source("model", model), model_source("controlnet", controlnet)).to(device)
         pipeline.set_progress_bar_config(disable=True)
         return cls(pipeline, prompts, settings, name=f"{_short(model)} with {_short(controlnet)}")
 
@@ -215,15 +215,6 @@ def _checked_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
     return tuple(prompts)
 
 
-def _source(argument: str, model: str | Path) -> tuple[str, bool]:
-    """A folder or hub id, and whether it is a folder."""
-    if Path(model).is_dir():
-        return str(model), True
-    if isinstance(model, str) and HUB_ID.fullmatch(model):
-        return model, False
-    raise ValueError(f"{argument} must be a folder, or owner/name on the hub, got {str(model)!r}")
-
-
 def _short(model: str | Path) -> str:
     return Path(model).resolve().name if Path(model).is_dir() else str(model)
 
@@ -257,11 +248,8 @@ def _network(loader: Any, model: tuple[str, bool], part: str | None, options: di
     """One network of a model, with all its tensors."""
     source, is_folder = model
     where = f"{source}/{part}" if part else source
-    if is_folder and not any(Path(where).glob("*.safetensors")):
-        raise DiffusionUnavailableError(
-            f"{where} has no *.safetensors file: weights in other formats (*.bin) are pickles, which can run any code, "
-            "and are not read"
-        )
+    if is_folder:
+        check_safetensors(where, DiffusionUnavailableError)
     with errors_explained(source, is_folder, DiffusionUnavailableError):
         network, loading = loader.from_pretrained(
             source,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from stylemixseg.baselines.base import check_features, resized_features
 from stylemixseg.baselines.datasetgan import Voting, fit_datasetgan
-from stylemixseg.baselines.segmentation_in_style import FeatureClustering, fit_segmentation_in_style
+from stylemixseg.baselines.segmentation_in_style import (
+    FeatureClustering,
+    drawn_pixels,
+    fit_segmentation_in_style,
+)
 from stylemixseg.generators.base import seeded_latent
 from stylemixseg.generators.zoo import load_generator
 
@@ -73,7 +79,22 @@ def test_bad_labels(network):
     with pytest.raises(ValueError, match="none with bright"):
         fit_datasetgan(network, empty, CLASSES, HOW)
     with pytest.raises(ValueError, match="multiple of 32"):
-        fit_datasetgan(network, [(seeded_latent(network, 0, 1.0), np.zeros((40, 40)))], CLASSES, HOW)
+        fit_datasetgan(network, 2 * [(seeded_latent(network, 0, 1.0), np.zeros((40, 40)))], CLASSES, HOW)
+
+
+def test_features_that_do_not_fit_into_memory_are_of_fewer_pixels(network):
+    latents = [seeded_latent(network, seed, 1.0) for seed in range(3)]
+    whole = FeatureClustering(k=4, layer=6, side=32, pixels_per_image=300)
+    pixels = drawn_pixels(network, latents, whole)
+    limit = pixels.nbytes // 2
+    fewer = drawn_pixels(network, latents, replace(whole, memory_limit=limit))
+    assert len(pixels) == 900 and len(fewer) == 450 and fewer.nbytes <= limit
+    with pytest.raises(ValueError, match="memory_limit must be at least 192 bytes, what one pixel of each of 3 images"):
+        drawn_pixels(network, latents, replace(whole, memory_limit=100))
+    with pytest.raises(ValueError, match="memory_limit must be at least"):
+        fit_datasetgan(network, examples(network, range(3)), CLASSES, replace(HOW, memory_limit=100))
+    fitted = fit_datasetgan(network, examples(network, range(3)), CLASSES, replace(HOW, memory_limit=200_000, steps=5))
+    assert fitted.labels(latents[0]).shape == (32, 32)
 
 
 def test_a_generator_without_feature_maps_is_refused():

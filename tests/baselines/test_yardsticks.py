@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylemixseg.baselines.yardsticks import colour_clusters, grabcut_box, mean_mask
+from stylemixseg.baselines.yardsticks import colour_clusters, grabcut_box, mean_mask, prior_mask
+from stylemixseg.foreground import Saliency, apply_rule
 
 
 def square(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -43,3 +44,10 @@ def test_one_mask_for_all():
     np.testing.assert_array_equal(mean_mask(masks), [[True, False], [False, False]])
     with pytest.raises(ValueError, match="at least one"):
         mean_mask([])
+
+
+def test_the_prior_alone_is_the_rule_on_single_pixels():
+    rule = Saliency()
+    pixels = np.arange(64).reshape(8, 8)
+    np.testing.assert_array_equal(prior_mask(8, rule), apply_rule(pixels, 64, rule)[pixels])
+    assert 0 < prior_mask(8, rule).mean() < 1

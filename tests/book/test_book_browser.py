@@ -105,6 +105,8 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
         assert page.wait_for(f"{nameless} === 0", 5), "a picture of a widget has no alternative text"
     if page.evaluate("document.querySelector('.solution') !== null"):
         _unfold(page)
+    for index in range(page.evaluate("document.querySelectorAll('.quiz-question').length")):
+        _answer(page, index)
     for index in range(page.evaluate(f"document.querySelectorAll('{SWITCHES}').length")):
         _switch(page, index)
     browser.pump(0.3)
@@ -133,6 +135,21 @@ def _unfold(page) -> None:
     assert page.wait_for(f"!{SOLUTIONS}.includes(true)", 5), "a part of a solution is visible before a click"
     page.evaluate(OPEN_SOLUTIONS)
     assert page.wait_for(f"{SOLUTIONS}.length && !{SOLUTIONS}.includes(false)", 5), "a solution does not open"
+
+
+def _answer(page, index: int) -> None:
+    """Chooses an answer of question number `index` by keyboard, and expects its feedback."""
+    question = f"document.querySelectorAll('.quiz-question')[{index}]"
+    assert page.evaluate(f"{question}.querySelector('.quiz-answers').hidden"), "the answers are open"
+    assert not page.evaluate(f"{question}.querySelector('.quiz-feedback').textContent")
+    page.evaluate(f"{question}.querySelector('input').focus()")
+    page.press("ArrowDown")
+    chosen = f"{question}.querySelector('input:checked')"
+    assert page.wait_for(f"{chosen} !== null", 5), f"question {index + 1}: the arrow keys choose nothing"
+    said = f"{question}.querySelector('.quiz-feedback').textContent.endsWith({chosen}.dataset.feedback.replaceAll('`', ''))"
+    assert page.evaluate(said), f"question {index + 1} gives no feedback"
+    right = page.evaluate(f"{chosen}.dataset.right === 'true'")
+    assert page.evaluate(f"{question}.classList.contains('quiz-right')") == right
 
 
 def _switch(page, index: int) -> None:

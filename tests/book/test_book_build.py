@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.check import check, expected_pages, pages_of
 from bookbuild.layout import HTML, VENDOR, notebook_sources, site_url
+from bookbuild.notebooks import STUDENT
 
 BUILT = (HTML / "index.html").is_file()
 CHAPTERS = [source.stem for source in notebook_sources()] if BUILT else []
@@ -68,9 +69,16 @@ def test_solutions_are_folded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_has_its_quiz_and_glossary_links(name: str) -> None:
+    soup = _soup(f"_executed/{name}")
+    assert len(soup.select("section#quiz .quiz-question")) >= 5
+    assert soup.select("a[href*='glossary.html#term-']")
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
 def test_notebook_to_run_elsewhere(name: str) -> None:
     """Valid, without outputs, and its first code cell installs the package where it is missing."""
-    notebook = nbformat.read(HTML / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(HTML / STUDENT / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert "pip install" in code[0].source
@@ -80,7 +88,7 @@ def test_notebook_to_run_elsewhere(name: str) -> None:
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_notebook_to_run_elsewhere_refers_to_the_pages(name: str) -> None:
     """Its links lead to places of the built pages, and exercises and equations have the numbers of the page."""
-    notebook = nbformat.read(HTML / "notebooks" / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(HTML / STUDENT / f"{name}.ipynb", as_version=4)
     text = "\n".join(cell.source for cell in notebook.cells)
     links = [urlsplit(link) for link in re.findall(rf"{re.escape(site_url())}/([^)\s]+)", text)]
     assert links

@@ -18,7 +18,7 @@ from stylemixseg.evaluation.results import load_run
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild import check, execute, layout, notebooks, performance, vendor
 
-CHAPTER = """\
+CHAPTER = '''\
 # %% [markdown]
 # # Title
 #
@@ -44,10 +44,21 @@ path = recorder.write()
 # %% [markdown]
 # ```{exercise}
 # :label: one
+# Write `twice(x)`.
 # ```
 # ```{solution-start} one
 # :class: dropdown
 # ```
+
+# %% tags=["answer"]
+def twice(x):
+    """Two times x."""
+    return 2 * x
+
+# %% tags=["check"]
+assert twice(1) == 2
+
+# %% [markdown]
 # ```{solution-end}
 # ```
 # ```{exercise}
@@ -60,7 +71,7 @@ path = recorder.write()
 # ```
 #
 # ## Summary
-"""
+'''
 
 
 @pytest.fixture
@@ -130,7 +141,7 @@ def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
 
 def test_a_kernel_that_dies_is_named_with_its_cell(book: Path) -> None:
     (book / "notebooks" / "01_sum.py").write_text(CHAPTER + "\n# %%\nimport os\n\nos._exit(9)\n\n# %%\n1 + 1\n")
-    with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 5 \(`import os`\): DeadKernelError"):
+    with pytest.raises(layout.BuildError, match=r"notebook 01_sum failed in cell 8 \(`import os`\): DeadKernelError"):
         _run(book)
 
 
@@ -163,6 +174,7 @@ def test_a_complete_chapter_has_no_problem(book: Path) -> None:
         ("{solution-start} two", "{solution-start} three", "the exercise two has no solution"),
         ("{solution-start} two\n# :class: dropdown", "{solution-start} two", "two stands open"),
         ("{solution-end}\n# ```\n#\n", "{note}\n# ```\n#\n", "the solution of two has no {solution-end}"),
+        (' tags=["answer"]', "", "the check of one has no cell tagged 'answer'"),
         ("results = None", "", "does not set 'results'"),
         (' tags=["parameters"]', "", "one cell tagged 'parameters', has 0"),
     ],
@@ -234,9 +246,9 @@ def test_links_run_the_chapter_on_the_published_branch() -> None:
     soup = BeautifulSoup(notebooks.launch_links("01_tour"), "html.parser")
     owner = layout.repository_url().removeprefix("https://github.com/")
     colab, binder, download = (a["href"] for a in soup.find_all("a"))
-    assert colab.endswith(f"/github/{owner}/blob/gh-pages/notebooks/01_tour.ipynb")
-    assert binder.endswith(f"/gh/{owner}/gh-pages?labpath=notebooks%2F01_tour.ipynb")
-    assert download == "../notebooks/01_tour.ipynb"
+    assert colab.endswith(f"/github/{owner}/blob/gh-pages/student/01_tour.ipynb")
+    assert binder.endswith(f"/gh/{owner}/gh-pages?labpath=student%2F01_tour.ipynb")
+    assert download == "../student/01_tour.ipynb"
 
 
 def test_the_performance_page_is_made_from_the_result_files(tmp_path: Path) -> None:

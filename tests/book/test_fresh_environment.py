@@ -26,6 +26,7 @@ from bookbuild.imports import (
     notebook_imports,
 )
 from bookbuild.layout import LOCK, PACKAGE, ROOT, notebook_sources, repository_url
+from bookbuild.notebooks import STUDENT
 
 CHAPTERS = [source.stem for source in notebook_sources()]
 REQUIREMENT = f"stylemixseg[{EXTRA}] @ git+{repository_url()}"
@@ -34,9 +35,9 @@ REQUIREMENT = f"stylemixseg[{EXTRA}] @ git+{repository_url()}"
 @pytest.fixture(scope="module")
 def notebooks(tmp_path_factory) -> dict[str, NotebookNode]:
     """The notebooks that readers download, by chapter."""
-    folder = tmp_path_factory.mktemp("site") / "notebooks"
-    write_launch_notebooks(notebook_sources(), folder)
-    return {name: nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in CHAPTERS}
+    site = tmp_path_factory.mktemp("site")
+    write_launch_notebooks(notebook_sources(), site)
+    return {name: nbformat.read(site / STUDENT / f"{name}.ipynb", as_version=4) for name in CHAPTERS}
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

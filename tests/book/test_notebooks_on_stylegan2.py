@@ -52,7 +52,14 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
             "batch": 2,
             "seeds": [0],
         },
-        baselines={"labelled": 4, "clustered": 2, "members": 1},
+        baselines={
+            "labelled": 4,
+            "clustered": 2,
+            "members": 1,
+            "composited": 2,
+            "composite_side": 16,
+            "composite_steps": 2,
+        },
     )
 
 

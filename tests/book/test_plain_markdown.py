@@ -22,12 +22,13 @@ from nbformat import NotebookNode
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.check import expected_pages
 from bookbuild.execute import write_launch_notebooks
+from bookbuild.exercises import code_exercises, for_instructors, for_students
 from bookbuild.layout import BuildError, notebook_sources, site_url
 from bookbuild.myst import directives, labelled_equations, parser
-from bookbuild.notebooks import launch_notebook, markdown_of, read_source
+from bookbuild.notebooks import INSTRUCTOR, STUDENT, launch_notebook, markdown_of, read_source
 from bookbuild.plain import plain_markdown
 from bookbuild.references import References, read_references
-from bookbuild.solutions import open_solutions, parts, without_solutions
+from bookbuild.solutions import open_solutions, parts
 
 SOURCES = {source.stem: source for source in notebook_sources()}
 PAGE = "_executed/01_tour"
@@ -85,9 +86,9 @@ def references(chapter: NotebookNode) -> References:
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory) -> dict[str, NotebookNode]:
     """The notebooks that readers download, by chapter."""
-    folder = tmp_path_factory.mktemp("site") / "notebooks"
-    write_launch_notebooks(list(SOURCES.values()), folder)
-    return {name: nbformat.read(folder / f"{name}.ipynb", as_version=4) for name in SOURCES}
+    site = tmp_path_factory.mktemp("site")
+    write_launch_notebooks(list(SOURCES.values()), site)
+    return {name: nbformat.read(site / STUDENT / f"{name}.ipynb", as_version=4) for name in SOURCES}
 
 
 @pytest.mark.parametrize(
@@ -164,9 +165,9 @@ def test_a_label_that_stands_twice_is_refused(chapter: NotebookNode) -> None:
 
 
 def test_a_solution_is_cut_out_of_its_cells(chapter: NotebookNode) -> None:
-    inside = [cell.source for cell, solution in parts(chapter) if solution]
-    assert inside == ["The cell below says it.", "SECRET = 1", "So it is."]
-    kept = [cell.source for cell in without_solutions(chapter).cells]
+    inside = {cell.source: label for cell, label in parts(chapter) if label}
+    assert inside == dict.fromkeys(["The cell below says it.", "SECRET = 1", "So it is."], "ex-one")
+    kept = [cell.source for cell in for_students(chapter).cells]
     assert kept[1:] == ["## Summary", "OPEN = 2"] and kept[0].endswith("What is $a$?\n```")
 
 
@@ -180,7 +181,7 @@ def test_a_solution_is_cut_out_of_its_cells(chapter: NotebookNode) -> None:
 )
 def test_a_solution_without_begin_or_end_stops_the_build(old: str, new: str, problem: str) -> None:
     with pytest.raises(BuildError, match=re.escape(problem)):
-        without_solutions(jupytext.reads(CHAPTER.replace(old, new), fmt="py:percent"))
+        for_students(jupytext.reads(CHAPTER.replace(old, new), fmt="py:percent"))
 
 
 @pytest.mark.parametrize(
@@ -229,15 +230,17 @@ def test_no_syntax_of_myst_is_left(launched: dict[str, NotebookNode], name: str)
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_no_solution_is_left(launched: dict[str, NotebookNode], name: str) -> None:
-    """Not one line of text or code that stands in a solution and nowhere else."""
-    pieces = list(parts(read_source(SOURCES[name])))
-    inside, outside = ({line.strip() for cell, solution in pieces if solution is wanted
+    """Not one line of text or code that stands in a solution and nowhere else, but for stubs and checks."""
+    chapter = read_source(SOURCES[name])
+    pieces = list(parts(chapter))
+    inside, outside = ({line.strip() for cell, label in pieces if bool(label) is wanted
                         for line in cell.source.splitlines()} for wanted in (True, False))  # fmt: skip
-    secret = {line for line in inside - outside if len(line) > 3}
+    given = {line.strip() for item in code_exercises(chapter) for line in f"{item.stub}\n{item.check}".splitlines()}
+    secret = {line for line in inside - outside - given if len(line) > 3}
     assert len(secret) > 5
     assert secret & {line.strip() for cell in launched[name].cells for line in cell.source.splitlines()} == set()
-    captions = [cell.metadata["mystnb"]["figure"]["caption"] for cell, solution in pieces
-                if solution and "figure" in cell.metadata.get("mystnb", {})]  # fmt: skip
+    captions = [cell.metadata["mystnb"]["figure"]["caption"] for cell, label in pieces
+                if label and "figure" in cell.metadata.get("mystnb", {})]  # fmt: skip
     assert not any(caption in markdown_of(launched[name]) for caption in captions)
     exercises = re.findall(r"^### Exercise \d+$", markdown_of(launched[name]), re.MULTILINE)
     assert len(exercises) == markdown_of(read_source(SOURCES[name])).count("{exercise}")
@@ -274,7 +277,7 @@ def _formulas(text: str, found: list[str] | None = None) -> list[str]:
 @pytest.mark.parametrize("name", SOURCES)
 def test_formulas_survive(launched: dict[str, NotebookNode], name: str) -> None:
     """Each formula outside of solutions is there, and one that is displayed has its number."""
-    source = without_solutions(read_source(SOURCES[name]))
+    source = for_students(read_source(SOURCES[name]))
     ours = [text for cell in source.cells if cell.cell_type == "markdown" for text in _formulas(cell.source)]
     # A quotation's formulas are read with it, and captions are cells of their own.
     theirs = [text for cell in launched[name].cells if cell.cell_type == "markdown"
@@ -308,3 +311,17 @@ def test_a_build_is_repeatable(references: References) -> None:
     source = SOURCES["01_tour"]
     whole = read_references({name: read_source(path) for name, path in SOURCES.items()})
     assert json.dumps(launch_notebook(source, whole)) == json.dumps(launch_notebook(source, whole))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_instructors_get_every_solution_open(name: str) -> None:
+    chapter = read_source(SOURCES[name])
+    references = read_references({name: read_source(path) for name, path in SOURCES.items()})
+    copied = launch_notebook(SOURCES[name], references, INSTRUCTOR)
+    nbformat.validate(copied)
+    sources = [cell.source for cell in copied.cells]
+    solved = [cell.source for cell, label in parts(chapter) if label and cell.cell_type == "code"]
+    assert solved and [source for source in sources if source in solved] == solved
+    assert sources.count("**Solution**") == len(set(filter(None, (label for _, label in parts(chapter)))))
+    assert "NotImplementedError" not in "".join(sources) and "The solution is folded" not in "".join(sources)
+    assert len(for_instructors(chapter).cells) > len(for_students(chapter).cells)

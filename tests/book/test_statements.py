@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from pathlib import Path
 
 import pytest
+
+from stylemixseg.metrics import bootstrap_mean
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
+from bookbuild.course import read_course
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.py"))
 
 
-def test_instructors_have_as_many_sessions_as_their_table() -> None:
+def test_instructors_have_questions_and_answers_for_each_session() -> None:
     page = (ROOT / "book" / "instructors.md").read_text()
-    rows = re.findall(r"^\| (\d+) \|", page, re.M)
-    assert rows == [str(number) for number in range(1, len(rows) + 1)]
+    sessions = [str(number) for number in range(1, len(read_course()) + 1)]
     (most,) = re.findall(r"a course of four to (\w+) sessions", page)
-    assert NUMBERS.index(most) == len(rows)
-    assert re.findall(r"^\*\*Session (\d+)\.\*\*", page, re.M) == rows  # each has its questions
+    assert NUMBERS.index(most) == len(sessions)
+    assert re.findall(r"^\*\*Session (\d+)\.\*\*", page, re.M) == sessions
+    assert re.findall(r"^\| (\d+) \|", page, re.M) == sessions
+    (said,) = re.findall(r"is a course of (\w+) sessions", (ROOT / "book" / "syllabus.md").read_text())
+    assert NUMBERS.index(said) == len(sessions)
 
 
 @pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
@@ -44,3 +52,18 @@ def test_a_parsers_mask_of_the_reconstruction_is_no_bound() -> None:
         assert sum(oracle > parser for oracle, parser in pairs) > len(pairs) / 3
     chapter = (ROOT / "notebooks" / "10_real_photos.py").read_text()
     assert "bound in practice" not in chapter and not re.search(r"inversion loses bounds", chapter)
+
+
+def test_a_gain_in_psnr_need_not_be_one_in_masks() -> None:
+    """The quiz of chapter 10 and the page for instructors say so of the full run: optimisation against encoder."""
+    with open(ROOT / "book" / "results" / "full" / "table1_photos.csv", encoding="utf-8", newline="") as file:
+        rows = {(row["inversion"], row["photo"]): row for row in csv.DictReader(file)}
+    photos = [photo for inversion, photo in rows if inversion == "encoder"]
+    gains = {
+        column: [[float(rows["projector", p][column]) - float(rows["encoder", p][column])] for p in photos]
+        for column in ("psnr", "saliency.miou")
+    }
+    assert bootstrap_mean(gains["psnr"])[0] > 2
+    low, high = bootstrap_mean(gains["saliency.miou"])
+    assert low < 0 < high
+    assert "the interval of its masks' gain holds 0" in (ROOT / "book" / "quizzes" / "10_real_photos.toml").read_text()

@@ -11,9 +11,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from semantic_networks import save_networks
 
 from stylemixseg import load_generator, seeded_z
 from stylemixseg.commands import main as cli
+from stylemixseg.evaluation.results import measurements
 from stylemixseg.generators.official import OFFICIAL
 
 TOY = ["segment", "--generator", "toy-portrait", "-c", "6", "-n", "8"]
@@ -156,6 +158,26 @@ def test_reproduce_then_ledger(tmp_path, capsys):
     assert cli.main(["ledger", "--results", str(tmp_path)]) == 0
     ledger = capsys.readouterr().out
     assert "# Reproduction ledger" in ledger and "toy.table1" not in ledger
+
+
+def test_reproduce_against_a_network_of_the_users(tmp_path, capsys):
+    transformers = pytest.importorskip("transformers", reason="the extra `detectors` is not installed")
+    folder = save_networks(transformers, tmp_path / "models")["swin-ade"]
+    run = ["reproduce", "table1", "--profile", "smoke", "--results", str(tmp_path / "results"), "--reference"]
+    assert cli.main([*run, f"{folder}:person"]) == 0
+    capsys.readouterr()
+    (path,) = (tmp_path / "results").glob("*/table1.json")
+    assert path.parent.name == "smoke-swin-ade-person"
+    found = measurements(path)["toy.table1.ffhq.saliency.miou"].value
+    assert cli.main([*run, "truth"]) == 0
+    capsys.readouterr()
+    exact = measurements(tmp_path / "results" / "smoke-truth" / "table1.json")
+    assert found != exact["toy.table1.ffhq.saliency.miou"].value  # another reference was looked at
+    assert cli.main([*run, f"{folder}:horse"]) == 1
+    assert "must know the class 'horse', but its classes are: wall; sofa" in capsys.readouterr().err
+    run[1] = "objects"
+    assert cli.main([*run, f"{folder}:person"]) == 1
+    assert "reference must be for one of table1" in capsys.readouterr().err
 
 
 def test_ledger_check_reports_a_missing_result(tmp_path, capsys):

@@ -1,6 +1,7 @@
 import dataclasses
 
 import pytest
+from profile_files import write_profile
 
 from stylemixseg.experiments.profile import FOLDER, load_profile, profile_names, read_profile
 from stylemixseg.generators.zoo import CATALOGUE
@@ -104,6 +105,9 @@ def test_unknown_profile_suggests_the_nearest(name, near):
         ("[method]\n", "n = 12\n[method]\n", "unknown setting 'n'"),
         ('generator = "toy-portrait"', "generator = 3", "generator must be a name"),
         ('generator = "toy-portrait"', "generator = ", "Invalid value"),
+        ('reference = "truth"', 'reference = "face_parsr"', "did you mean 'face_parser'"),
+        ('reference = "truth"', 'reference = "owner/name"', "reference must name a class too"),
+        ('reference = "truth"', "reference = 3", "reference must be a name"),
     ],
 )
 def test_a_wrong_profile_file_names_file_and_setting(tmp_path, old, new, words):
@@ -114,3 +118,16 @@ def test_a_wrong_profile_file_names_file_and_setting(tmp_path, old, new, words):
     with pytest.raises(ValueError, match=words) as caught:
         read_profile(path)
     assert "mine.toml" in str(caught.value)
+
+
+def test_a_network_of_the_users_as_reference(tmp_path):
+    (tmp_path / "my swin").mkdir()
+    reference = f"{tmp_path / 'my swin'}:coffee table"
+    profile = read_profile(write_profile(tmp_path / "mine.toml", "smoke", reference=reference))
+    assert profile.reference == reference and profile.name == "mine"
+    assert load_profile("cpu").with_reference(reference).name == "cpu-my-swin-coffee-table"
+    hub = load_profile("cpu").with_reference("owner/name:sofa")
+    assert (hub.name, hub.reference, hub.queries) == ("cpu-name-sofa", "owner/name:sofa", load_profile("cpu").queries)
+    assert load_profile("cpu").with_reference("deeplab").name == "cpu-deeplab"
+    with pytest.raises(ValueError, match="reference must be one of"):
+        load_profile("cpu").with_reference(str(tmp_path / "nowhere"))

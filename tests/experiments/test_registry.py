@@ -8,6 +8,7 @@ import pytest
 
 from stylemixseg.experiments import registry
 from stylemixseg.experiments.registry import experiment, experiments, listed
+from stylemixseg.experiments.reproduce import BY_REFERENCE
 
 
 def test_the_tables_are_there():
@@ -51,3 +52,13 @@ def test_a_name_is_given_once(monkeypatch):
     assert registry._REGISTERED["mine"].run is run
     with pytest.raises(ValueError, match="experiment mine is registered already"):
         register(run)
+
+
+def test_tables_that_look_at_the_profiles_reference_are_listed():
+    """`reproduce --reference` refuses the others, whose numbers would be the same under another name."""
+    look = {
+        name
+        for name, item in listed().items()
+        if "reference_masks(profile.reference" in item.file.read_text(encoding="utf-8")
+    }
+    assert look == set(BY_REFERENCE)

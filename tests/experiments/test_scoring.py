@@ -7,6 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from semantic_networks import LABELS as NETWORK_LABELS
+from semantic_networks import save_networks
 
 from stylemixseg.experiments import scoring
 from stylemixseg.experiments.clustermaps import query_latent
@@ -90,7 +93,7 @@ def test_a_network_sees_the_maps_images(monkeypatch):
 
 
 def test_an_unknown_reference_is_named():
-    with pytest.raises(ValueError, match="reference must be one of truth, face_parser, deeplab, got 'people'"):
+    with pytest.raises(ValueError, match="reference must be one of truth, face_parser, deeplab, .*got 'people'"):
         reference_masks("people", None, replace(load_profile("smoke")), [0], [{}])
 
 
@@ -106,3 +109,54 @@ def test_parts_of_a_reference_agree_with_its_mask():
     labels, names = scoring.reference_parts("face_parser", toy, profile, 0, image)
     (mask,) = reference_masks("face_parser", toy, profile, [0], [{"image": image}])
     assert np.array_equal(labels != names.index("background"), mask)
+
+
+@pytest.fixture(scope="module")
+def networks(tmp_path_factory):
+    transformers = pytest.importorskip("transformers", reason="the extra `detectors` is not installed")
+    return save_networks(transformers, tmp_path_factory.mktemp("models"))
+
+
+def test_a_users_network_is_a_reference(networks):
+    """Masks, parts and words of a network in a folder, all of the class that the profile names."""
+    reference = f"{networks['deeplab-voc']}:person"
+    profile = load_profile("smoke").changed(reference=reference)
+    images = np.random.default_rng(0).integers(0, 256, (2, 24, 24, 3), np.uint8)
+    masks = reference_masks(reference, None, profile, [0, 1], [{"image": image} for image in images])
+    assert [mask.shape for mask in masks] == [(24, 24)] * 2
+    labels, names = scoring.reference_parts(reference, None, profile, 0, images[0])
+    assert names == tuple(NETWORK_LABELS["deeplab-voc"])
+    assert np.array_equal(labels == names.index("person"), masks[0]) and 0 < masks[0].mean() < 1
+    assert scoring.REFERENCES[reference] == "the network deeplab-voc; its class *person* is the foreground"
+    with pytest.raises(ValueError, match="must know the class 'lamp', but its classes are: background; diningtable"):
+        reference_masks(f"{networks['deeplab-voc']}:lamp", None, profile, [0], [{"image": images[0]}])
+
+
+def test_kept_results_depend_on_a_users_weights(networks, tmp_path):
+    assert scoring.reference_key("face_parser") == "face_parser"  # what was kept before stays
+    folder = networks["deeplab-voc"]
+    keys = {scoring.reference_key(f"{folder}:{wanted}") for wanted in ("sofa", "sofa", "person")}
+    assert len(keys) == 2
+    copy = tmp_path / "deeplab-voc"
+    copy.mkdir()
+    for file in folder.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    digest = [scoring.reference_key(f"{place}:sofa").split()[-1] for place in (folder, copy)]
+    assert digest[0] == digest[1]  # the same weights elsewhere
+    weights = load_file(copy / "model.safetensors")
+    weights["segmentation_head.classifier.convolution.bias"] += 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    scoring.semantic_reference.cache_clear()
+    assert scoring.reference_key(f"{copy}:sofa").split()[-1] != digest[0]
+
+
+def test_deeplab_is_a_second_reference_for_people_only(networks, monkeypatch):
+    monkeypatch.setattr(scoring, "find_spec", lambda name: True)
+    monkeypatch.setattr(scoring, "data_file", lambda *parts: None)
+    smoke = load_profile("smoke")
+    folder = networks["swin-ade"]
+    second = {
+        name: scoring.second_reference(smoke.changed(reference=name))
+        for name in ("truth", "deeplab", "face_parser", f"{folder}:person", f"{folder}:sofa")
+    }
+    assert list(second.values()) == [None, None, "deeplab", "deeplab", None]

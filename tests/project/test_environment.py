@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -141,8 +142,31 @@ def test_extras_that_texts_and_messages_name_exist() -> None:
     assert [(name, path) for name, path in named if name not in EXTRAS] == []
 
 
-@pytest.mark.parametrize("file", ["requirements/lock.txt", "book/package-lock.json", "Makefile", "environment.yml"])
+NAMES_NO_REGISTRY = (
+    "requirements/lock.txt",
+    "book/package-lock.json",
+    "book/slides/package-lock.json",
+    "Makefile",
+    "environment.yml",
+)
+
+
+@pytest.mark.parametrize("file", NAMES_NO_REGISTRY)
 def test_no_registry_is_named(file: str) -> None:
     """Downloads come from where the user has set up pip, npm and conda."""
     text = (ROOT / file).read_text()
     assert "index-url" not in text and "find-links" not in text and '"resolved"' not in text
+
+
+def test_the_container_makes_the_environment_with_a_python_that_the_lock_allows() -> None:
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert container["postCreateCommand"] == "make env"
+    python = Version(container["image"].removeprefix("python:"))
+    low, high = map(Version, re.search(r"The locked versions need Python (\S+) to (\S+):", _makefile()).groups())
+    assert low <= python <= high
+    interpreter = container["customizations"]["vscode"]["settings"]["python.defaultInterpreterPath"]
+    assert interpreter.endswith("/.venv/bin/python") and "VENV := .venv" in _makefile()
+
+
+def _makefile() -> str:
+    return (ROOT / "Makefile").read_text()

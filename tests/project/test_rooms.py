@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "stylemixseg"
 # no folder: its modules lie at the front door, and each is a room of its own.
 ROOMS = (
     "_util",
+    "feedback",
     "colors",
     "foreground",
     "metrics",

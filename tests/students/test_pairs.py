@@ -12,7 +12,7 @@ from stylemixseg.factory.run import synthesize
 from stylemixseg.factory.store import Store
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.settings import SegmenterConfig
-from stylemixseg.students.pairs import DOUBT, pairs_of_set
+from stylemixseg.students.pairs import DOUBT, pairs_of_set, shifted
 
 SIDE = 32
 
@@ -31,9 +31,22 @@ def test_each_kind_of_mask(folder):
     np.testing.assert_array_equal(found["soft"], sample.pixels("soft.png"))
     np.testing.assert_array_equal(found["hard"], np.where(sample.pixels("soft.png") > 127, 255, 0))
     np.testing.assert_array_equal(found["rule"], sample.pixels("rule.png"))
-    labels = sample.pixels("mask.png")
-    np.testing.assert_array_equal(found["sure"], np.choose(np.where(labels == IGNORE, 2, labels), [0, 255, DOUBT]))
+    labels = sample.pixels("mask.png").astype(int)
+    of_labels = np.choose(np.where(labels == IGNORE, 2, labels), [0, 255, DOUBT])
+    on_the_edge = np.abs(np.abs(sample.pixels("soft.png") / 255 - 0.5) - 0.1) < 1 / 255  # a file has 256 values
+    np.testing.assert_array_equal(found["sure"][~on_the_edge], of_labels[~on_the_edge])
     assert (labels == IGNORE).any() and not np.array_equal(found["rule"], found["hard"])
+
+
+def test_a_threshold_takes_what_is_below_it_for_background(folder):
+    soft = Store(folder).read(5).pixels("soft.png")
+    hard = pairs_of_set(folder, SIDE, masks="hard", threshold=0.79).masks[0].numpy()
+    np.testing.assert_array_equal(hard, np.where(soft > 0.79 * 255, 255, 0))
+    assert 0 < hard.mean() < pairs_of_set(folder, SIDE, masks="hard").masks[0].numpy().mean()
+    changed = shifted(np.array([0.0, 0.5, 0.8, 1.0], np.float32), 0.8)
+    np.testing.assert_allclose(changed, [0, 0.2, 0.5, 1], atol=1e-6)
+    with pytest.raises(ValueError, match="threshold must be in"):
+        pairs_of_set(folder, SIDE, threshold=1.0)
 
 
 def test_seeds_and_filters(folder):

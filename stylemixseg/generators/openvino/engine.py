@@ -79,8 +79,14 @@ class OpenVINOGenerator:
 
     def synthesis(self, ws: Tensor) -> Tensor:
         """ws (N, num_ws, w_dim) -> images (N, 3, R, R) float32 in about [-1, 1], detached from any graph."""
-        rows = fit_latents("ws", ws, self)
-        images = [image for (image,) in self._run(self._start(), rows, 0, self.num_ws)]
+        return self._images(self._start(), ws, 0)
+
+    def background(self, ws: Tensor) -> Tensor:
+        """As `synthesis`, with zeros in place of the features of 4 px, which hold what stands where."""
+        return self._images([np.zeros_like(part) for part in self._start()], ws, 1)
+
+    def _images(self, state: State, ws: Tensor, start: int) -> Tensor:
+        images = [image for (image,) in self._run(state, fit_latents("ws", ws, self), start, self.num_ws)]
         return torch.from_numpy(np.concatenate(images))
 
     def iter_mixed_synthesis(self, w0: Tensor, styles: Tensor, cutoff: int, batch_size: int) -> Iterator[Tensor]:

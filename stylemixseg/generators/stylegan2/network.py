@@ -282,6 +282,14 @@ class StyleGAN2(nn.Module):
         assert image is not None  # at least the layers of 4 px have run
         return image.expand(len(ws), -1, -1, -1).float()
 
+    def background(self, ws: Tensor) -> Tensor:
+        """As `synthesis`, with zeros in place of the features of 4 px, which hold what stands where."""
+        ws = fit_latents("ws", ws, self)
+        nothing = torch.zeros_like(self.start()[0]).expand(len(ws), -1, -1, -1)
+        _, image = self.run_layers((nothing, None), ws, 1, self.num_ws)
+        assert image is not None  # all layers have run
+        return image.float()
+
     def feature_maps(self, ws: Tensor, layers: list[int]) -> list[Tensor]:
         """Features after the convolutions that read ws[:, i], for each i of `layers`: (N, C, side, side) each.
 

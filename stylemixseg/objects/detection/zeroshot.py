@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from stylemixseg._util.checks import check_image, check_real, suggest
-from stylemixseg._util.hub import HUB_ID, errors_explained
+from stylemixseg._util.hub import HUB_ID, check_safetensors, errors_explained
 from stylemixseg._util.optional import extra
 from stylemixseg._util.quiet import HUB_TELEMETRY
 from stylemixseg._util.tensors import check_device
@@ -119,11 +119,7 @@ class ZeroShotDetector:
         folder = Path(model)
         is_folder = model not in KNOWN and folder.is_dir()
         if is_folder:
-            if not any(folder.glob("*.safetensors")):
-                raise DetectorUnavailableError(
-                    f"{folder} has no *.safetensors file: weights in other formats (pytorch_model.bin) are pickles, "
-                    "which can run any code, and are not read"
-                )
+            check_safetensors(folder, DetectorUnavailableError)
             name, source = folder.resolve().name, str(folder)
         elif model in KNOWN:
             name, source = str(model), KNOWN[model].hub_id
