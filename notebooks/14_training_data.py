@@ -296,18 +296,22 @@ rows = [
         ("judge", "human"),
     )
 ]
-spread = [
-    f"{full[f'table3.{row}{seed}.miou'].value:.3f}"
-    for row in ("judge",)
-    for seed in ("", ".seed1", ".seed2")
-    if f"table3.{row}{seed}.miou" in full
-]
 text = table(["difference in mIoU, full run", "paired, 95 %"], rows)
-if len(spread) > 1:
+spread = {
+    ROWS[row][0]: [
+        f"{full[f'table3.{row}{seed}.miou'].value:.3f}"
+        for seed in ("", ".seed1", ".seed2")
+        if f"table3.{row}{seed}.miou" in full
+    ]
+    for row in ("saliency", "judge")
+}
+if all(len(values) > 1 for values in spread.values()):
+    text += "\n\nTrained again with other random numbers: " + "; ".join(
+        f"{words}: {', '.join(values)}" for words, values in spread.items()
+    )
     text += (
-        "\n\nThe same row trained with other random numbers: "
-        f"{', '.join(spread)}. A difference smaller than this spread says "
-        "nothing about masks."
+        ". A difference smaller than this spread says nothing about masks, "
+        "because the training alone can cause it."
     )
 display(Markdown(text if full else "This results folder has no full run."))
 
