@@ -49,7 +49,9 @@ def write_api(folder: Path = GENERATED / "api", package: Path = PACKAGE) -> None
 def _section(name: str, room: str) -> str:
     """A heading and the directive that fetches a module's docstrings; a room's own heading is the title of the page."""
     title = f"# `{name}`" if name == room else f"## `{name.removeprefix(f'{room}.')}`"
-    return f"{title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n   :ignore-module-all:\n```"
+    # Matplotlib writes a method `set` into each subclass of a figure, in markup of its own.
+    options = ":members:\n   :exclude-members: set\n   :ignore-module-all:"
+    return f"{title}\n\n```{{eval-rst}}\n.. automodule:: {name}\n   {options}\n```"
 
 
 def _short(page: str, name: str) -> str:
