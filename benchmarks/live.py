@@ -102,8 +102,9 @@ def main() -> None:
 def visit(folder: Path, place: str) -> dict:
     """One reader: opens the page, clicks, waits for the mask."""
     from chromium import Browser, find_chromium
+    from http_server import served
     from live_page import ROOT as PAGE
-    from live_page import served, start
+    from live_page import start
 
     with served(folder) as site, Browser(find_chromium()) as browser:
         page = browser.new_page()
@@ -127,8 +128,9 @@ def visit(folder: Path, place: str) -> dict:
 def visit_faces(folder: Path, seeds: list[int]) -> Iterator[tuple[int, np.ndarray]]:
     """(seed, cluster map of the page), face by face; it stores the latents of more faces than it has buttons for."""
     from chromium import Browser, find_chromium
+    from http_server import served
     from live_page import ROOT as PAGE
-    from live_page import labels_of, served, start, wait_until_done
+    from live_page import labels_of, start, wait_until_done
 
     with served(folder) as site, Browser(find_chromium()) as browser:
         page = browser.new_page()

@@ -15,25 +15,21 @@ stylemixseg/experiments/table3.py.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from stylemixseg._util.paths import cache_dir
 from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.experiments.clustermaps import seed_name
 from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.scoring import reference_masks
 from stylemixseg.experiments.table3 import recipe_of
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.run import synthesize
-from stylemixseg.factory.sample import Sample
 from stylemixseg.factory.store import Store
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.metrics import confusion, mean_iou
-from stylemixseg.mixing import to_generator_range
-from stylemixseg.models.references import FaceParser
 
 FIRST, COUNT = 29_000, 200
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
@@ -54,7 +50,8 @@ def main() -> None:
     folder = cache_dir() / "chosen_pairs"
     synthesize(folder, recipe_of(profile, generator), COUNT, first=FIRST, progress=True)
     samples = [Store(folder).read(seed) for seed in range(FIRST, FIRST + COUNT)]
-    truths = references(samples)
+    images = [{"image": sample.pixels("image.png")} for sample in samples]
+    truths = reference_masks("face_parser", generator, profile, range(FIRST, FIRST + COUNT), images)
     recorder = RunRecorder("pairs", profile.name, RESULTS, generator, seed=FIRST)
     recorder.add("pairs.reference.share", float(np.mean(truths)), n=len(samples))
     found = {}
@@ -65,8 +62,8 @@ def main() -> None:
             masks = [samples[i].pixels("soft.png") > 255 * threshold for i in kept]
             scored = [confusion(mask, truths[i]) for mask, i in zip(masks, kept, strict=True)]
             prefix = f"pairs.{name}.threshold{threshold:g}"
-            images = [seed_name(samples[i].seed) for i in kept]
-            recorder.add_ious(prefix, scored, average="dataset", images=images)
+            names = [seed_name(samples[i].seed) for i in kept]
+            recorder.add_ious(prefix, scored, average="dataset", images=names)
             recorder.add(f"{prefix}.share", float(np.mean(masks)), n=len(masks))
             found[name, threshold] = mean_iou(scored, "dataset")
             print(f"{prefix}: {len(kept)} kept, share {np.mean(masks):.3f}, mIoU {found[name, threshold]:.4f}")
@@ -75,16 +72,6 @@ def main() -> None:
     recorder.add("pairs.threshold", best, note="of the judge's probability, the best in the mean over the filters")
     print(recorder.write())
     print("best threshold:", best, " best filter:", max(FILTERS, key=lambda name: found[name, best]))
-
-
-def references(samples: Sequence[Sample]) -> list[np.ndarray]:
-    """The face parser's foreground (h, h) bool of every sample's image."""
-    parser = FaceParser.load()
-    found = []
-    for sample in tqdm(samples, desc="references", unit="image"):
-        image = to_generator_range(sample.pixels("image.png"))
-        found.append(parser.foreground(image)[0].numpy())
-    return found
 
 
 if __name__ == "__main__":

@@ -34,10 +34,13 @@ SEGMENT = ("segment", "--generator", "toy-room", "--seed", "3", "-o", "out/")
 WRITTEN = {"image.png", "mask.png", "clusters.png", "overlay.png", "segmentation.json"}
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    """Run a program in a folder, without this project's variables; gives what it printed."""
-    ours = ("PYTHON", "STYLEMIXSEG_", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+def run(*command: str | Path, folder: Path, **variables: str) -> str:
+    """Run a program in a folder, without this project's and Jupyter's variables but with `variables`.
+
+    Gives what it printed; a failure ends this program.
+    """
+    ours = ("PYTHON", "STYLEMIXSEG_", "JUPYTER", "IPYTHON", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)} | variables
     done = subprocess.run(
         list(map(str, command)), cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -109,8 +112,8 @@ def compare(what: str, got: set[str], expected: set[str]) -> None:
         sys.exit(f"{what}: lacks {sorted(expected - got)}, has besides {sorted(got - expected)}")
 
 
-def check_use(pip: Path, artifact: Path, metadata: Message, folder: Path) -> None:
-    """Install an artifact into an environment of its own and segment there, in an empty folder.
+def installed(pip: str | Path, artifact: Path, folder: Path) -> Path:
+    """The interpreter of a new environment that holds an artifact alone; what it depends on is found in this one.
 
     `pip` is an interpreter that has it.
     """
@@ -120,11 +123,17 @@ def check_use(pip: Path, artifact: Path, metadata: Message, folder: Path) -> Non
     (site,) = (folder / "lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     run(pip, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", artifact, folder=folder)
-    work = folder / "work"
-    work.mkdir()
-    place = run(python, "-c", "import stylemixseg; print(stylemixseg.__file__)", folder=work).strip()
+    place = run(python, "-c", "import stylemixseg; print(stylemixseg.__file__)", folder=folder).strip()
     if not Path(place).is_relative_to(site):
         sys.exit(f"{artifact.name}: the package was found at {place}, and not where it was installed")
+    return python
+
+
+def check_use(pip: Path, artifact: Path, metadata: Message, folder: Path) -> None:
+    """Install an artifact into an environment of its own and segment there, in an empty folder."""
+    python = installed(pip, artifact, folder)
+    work = folder / "work"
+    work.mkdir()
     program = python.parent / "stylemixseg"
     compare("the command's version", {run(program, "--version", folder=work).strip()},
             {f"stylemixseg {metadata['Version']}"})  # fmt: skip

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from stylemixseg._util.paths import atomic_write
 from stylemixseg.evaluation.tables import table
+from stylemixseg.experiments.profile import tomllib
 
 from .layout import BOOK, EXECUTED, GENERATED, SITE, BuildError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 COURSE = BOOK / "course.toml"
 LONGEST_UNIT = 60  # minutes

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from nbformat import NotebookNode
 from nbformat.v4 import new_markdown_cell
 
+from .cells import COLUMNS
 from .layout import BuildError
 from .myst import directives
 from .solutions import parts
 
 ANSWER, CHECK = "answer", "check"
-WIDTH = 80  # columns of code that fit the page of the book
 _TODO = "# Write the function, then run the check in the next cell."
 # What a check cell is in the copy of a student: hidden, and no end to "run all" where the answer is still missing.
 _HIDDEN = {"cellView": "form", "jupyter": {"source_hidden": True}, "tags": [CHECK, "hide-input", "raises-exception"]}
@@ -102,8 +102,8 @@ def exercise_faults(notebook: NotebookNode) -> list[str]:
             found.append(f"the text of {exercise.label} does not name `{exercise.signature}`")
         if f"{exercise.function}(" not in exercise.check:
             found.append(f"the check of {exercise.label} does not call {exercise.function}")
-        if any(len(line) > WIDTH for cell in (exercise.answer, exercise.check) for line in cell.splitlines()):
-            found.append(f"the answer or the check of {exercise.label} has a line of more than {WIDTH} columns")
+        if any(len(line) > COLUMNS for cell in (exercise.answer, exercise.check) for line in cell.splitlines()):
+            found.append(f"the answer or the check of {exercise.label} has a line of more than {COLUMNS} columns")
     return found
 
 

@@ -31,6 +31,7 @@ from stylemixseg.live.latents import stored_latents
 from stylemixseg.live.network import SIDE, network_model
 from stylemixseg.live.recording import as_text, recorded_mixes
 from stylemixseg.mixing import draw_style_latents, query_image
+from stylemixseg.viz.compositing import PALETTE
 
 from .bundle import bundle
 from .hero import write_hero
@@ -44,6 +45,7 @@ THUMBNAILS = 12  # faces to choose from
 THUMBNAIL = 96  # px
 STORED = 48  # faces whose latents come along; new ones are drawn between them
 STYLES = 20  # the largest n of the page
+COLOURS = 8  # of clusters, so also the largest k of the page; more are lighter tones, which are hard to tell apart
 _REFERENCES = {"truth": "toy world itself", "face_parser": "face parser", "deeplab": "network DeepLabV3"}
 N = 10  # where it begins; also how many mixes are recorded
 
@@ -100,6 +102,7 @@ def write_page_parts(generator: Generator, profile: Profile, folder: Path, why: 
         "side": side,
         "settings": _settings(profile),
         "rules": _rules(),
+        "palette": PALETTE[:COLOURS].tolist(),
         "thumbnails": _write_thumbnails(images, folder),
         "references": _write_references(generator, profile, seeds, images, folder),
         "licence": LICENCE if generator.name == "faces" else "",

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from .layout import BOOK, BuildError
+from stylemixseg.experiments.profile import tomllib
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .layout import BOOK, BuildError
 
 QUIZZES = BOOK / "quizzes"
 MINIMUM_QUESTIONS = 5

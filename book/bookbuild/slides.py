@@ -19,6 +19,7 @@ from .course import Session, Unit, read_course
 from .exercises import code_exercises
 from .layout import BOOK, EXECUTED, NOTEBOOKS, SITE, BuildError
 from .notebooks import read_source
+from .npm import install_packages
 from .quizzes import QUIZZES, read_quiz
 
 TOOLS = BOOK / "slides"  # package.json and its lock
@@ -123,10 +124,7 @@ def _install() -> None:
     key = hashlib.sha256((TOOLS / "package-lock.json").read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == key:
         return
-    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    done = subprocess.run(command, cwd=TOOLS, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode != 0:
-        raise BuildError(f"npm ci failed in book/slides/ (package-lock.json):\n{done.stderr.strip()[-2000:]}")
+    install_packages(TOOLS, "book/slides/package-lock.json")
     stamp.write_text(key)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
-from .layout import BOOK, VENDOR, BuildError
+from .layout import BOOK, VENDOR
+from .npm import install_packages
 
 SCRIPTS = BOOK / "scripts"
 RUNTIME = BOOK / "_runtime"  # of ONNX; apart from the others, because only a page that has weights gets it
@@ -41,10 +41,7 @@ def vendor() -> bool:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(BOOK / name, folder)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if done.returncode != 0:
-            raise BuildError(f"npm ci failed in book/ (package-lock.json):\n{done.stderr.strip()[-2000:]}")
+        install_packages(Path(folder), "book/package-lock.json")
         shutil.rmtree(VENDOR, ignore_errors=True)
         _copy(Path(folder) / "node_modules", target)
         shutil.rmtree(RUNTIME, ignore_errors=True)

@@ -11,17 +11,8 @@ export async function pixelsOf(text) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
 }
 
-// Okabe and Ito's palette, which people with colour-blindness can tell apart.
-export const PALETTE = [
-  [0, 114, 178],
-  [230, 159, 0],
-  [0, 158, 115],
-  [204, 121, 167],
-  [86, 180, 233],
-  [213, 94, 0],
-  [240, 228, 66],
-  [110, 110, 110],
-];
+// Of the book's figures, so that people with colour-blindness can tell them apart.
+export const PALETTE = self.stylemixsegLive.manifest.palette;
 
 /** Cluster map -> pixels, one colour per cluster. */
 export function clusterPixels(labels) {

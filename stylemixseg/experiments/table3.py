@@ -124,14 +124,18 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     masks, filters = SYNTHETIC[row]
     first = profile.table3.first
     seeds = range(first, first + (count or profile.table3.pairs))
-    folder, threshold = synthetic_set(profile, generator), 0.5 if isinstance(generator, KnowsTheTruth) else THRESHOLD
+    folder, threshold = synthetic_set(profile, generator), THRESHOLD if _judged(profile, generator) else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)
 
 
 def rows_of(generator: Generator, profile: Profile) -> list[str]:
     """The rows that there are: without a judge, all synthetic masks are the rule's."""
-    judged = recipe_of(profile, generator).config.judge is not None
-    return ["human", *SYNTHETIC] if judged else ["human", "judge"]
+    return ["human", *SYNTHETIC] if _judged(profile, generator) else ["human", "judge"]
+
+
+def _judged(profile: Profile, generator: Generator) -> bool:
+    """Whether a judge makes the masks; else the rule does, and its masks need no correction."""
+    return recipe_of(profile, generator).config.judge is not None
 
 
 def train(pairs: Pairs, profile: Profile, seed: int, state: Path) -> nn.Module:

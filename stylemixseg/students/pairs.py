@@ -102,9 +102,9 @@ def pairs_of_set(
     check_choice("masks", masks, MASKS)
     check_real("threshold", threshold, 0.01, 0.99)
     name = "rule.png" if masks == "rule" else "soft.png"
-    filters = filters or Filters()
-    samples = _samples(folder, "--count N", seeds)
-    band = Store(Path(folder)).made_with()["ignore"]
+    filters, store = filters or Filters(), Store(Path(folder))
+    samples = _samples(store, "--count N", seeds)
+    band = store.made_with()["ignore"]
 
     def mask_of(sample: Sample) -> np.ndarray:
         if masks == "rule":
@@ -119,10 +119,9 @@ def pairs_of_set(
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for sample in samples:
             if "soft.png" not in sample.files or name not in sample.files:
-                path = Store(Path(folder)).path(sample.seed)
                 raise ValueError(
-                    f"{path} must have {name} for masks={masks!r}: sets of objects have no soft mask, and only sets "
-                    "that a judge made have the rule's"
+                    f"{store.path(sample.seed)} must have {name} for masks={masks!r}: sets of objects have no "
+                    "soft mask, and only sets that a judge made have the rule's"
                 )
             if filters.reason(sample.record) is None:
                 yield sample.pixels("image.png"), mask_of(sample)
@@ -144,22 +143,22 @@ def labelled_pairs(folder: str | Path) -> Pairs:
         FileNotFoundError: no such set.
         ValueError: a damaged sample.
     """
-    images, masks = [], []
-    for sample in _samples(folder, "--classes"):
+    images, masks, store = [], [], Store(Path(folder))
+    for sample in _samples(store, "--classes"):
         images.append(torch.from_numpy(sample.pixels("image.png").copy()).permute(2, 0, 1))
         masks.append(torch.from_numpy(sample.pixels("mask.png").copy()))
-    return Pairs(torch.stack(images), torch.stack(masks), tuple(Store(Path(folder)).made_with()["labels"]))
+    return Pairs(torch.stack(images), torch.stack(masks), tuple(store.made_with()["labels"]))
 
 
-def _samples(folder: str | Path, options: str, seeds: Collection[int] | None = None) -> Iterator[Sample]:
+def _samples(store: Store, options: str, seeds: Collection[int] | None = None) -> Iterator[Sample]:
     """The samples of a set in the order of their seeds, with a progress bar; None of `seeds` for all.
 
     Raises:
         FileNotFoundError: no such set, before the first sample is asked for; names the options that make one.
     """
-    store = Store(Path(folder))
     stored = store.seeds()
     if not stored:
+        folder = store.folder
         raise FileNotFoundError(f"no samples in {folder}; `stylemixseg synthesize {folder} {options}` makes them")
     taken = [seed for seed in stored if seeds is None or seed in seeds]
     return map(store.read, tqdm(taken, desc="pairs", unit="pair", leave=False))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from chromium import Browser, find_chromium
+from http_server import served
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.check import pages_of
@@ -47,11 +45,6 @@ VISIBLE_PICTURES = """
 SWITCHES = ".object-switches input[type=checkbox]"
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 # Whether the text, cells and pictures under the heading "Exercises" can be seen, all but the exercises themselves.
 SOLUTIONS = """
 [...document.querySelectorAll("#exercises :is(p, .cell, img, table)")]
@@ -64,11 +57,8 @@ OPEN_SOLUTIONS = "document.querySelectorAll('.solution .toggle-button').forEach(
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """The built book on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(HTML)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(HTML) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from chromium import Browser, find_chromium
-from live_page import DOCUMENT, ROOT, faces_page, labels_of, mask_of, served, start, state, wait_until_done
+from http_server import served
+from live_page import DOCUMENT, ROOT, faces_page, labels_of, mask_of, start, state, wait_until_done
 from PIL import Image
 
 from stylemixseg import StyleMixSegmenter

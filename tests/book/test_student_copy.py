@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import NotebookNode
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / folder) for folder in ("book", "requirements")]
 from bookbuild.exercises import ANSWER, CHECK, code_exercises
 from bookbuild.layout import ROOT, notebook_sources
 from bookbuild.notebooks import launch_notebook, read_source
 from bookbuild.references import read_references
+from check_package import installed, run
 
 CHAPTER = "02_style_mixing"
 
@@ -40,36 +38,17 @@ nbformat.write(notebook, path)
 """
 
 
-def _run(*command: str | Path, folder: Path) -> str:
-    """Run a program in a folder without this project's variables; gives what it printed."""
-    ours = ("PYTHON", "STYLEMIXSEG_", "JUPYTER", "IPYTHON", "VIRTUAL_ENV")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment |= {"STYLEMIXSEG_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        list(map(str, command)), cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory) -> Path:
     """The interpreter of an environment that holds the wheel alone; dependencies are found in the one that tests."""
     folder = tmp_path_factory.mktemp("bare")
     source = folder / "source"
     # From a copy of what git holds, since a build leaves files beside its source.
-    _run("git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", source, folder=folder)
+    run("git", "clone", "--quiet", "--depth", "1", f"file://{ROOT}", source, folder=folder)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    _run(*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source, folder=folder)
+    run(*pip, "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, source, folder=folder)
     (wheel,) = folder.glob("*.whl")
-    _run(sys.executable, "-m", "venv", "--without-pip", folder / "env", folder=folder)
-    python = folder / "env" / "bin" / "python"
-    (site,) = (folder / "env" / "lib").glob("python*/site-packages")
-    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    _run(*pip, "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel, folder=folder)
-    place = _run(python, "-c", "import stylemixseg; print(stylemixseg.__file__)", folder=folder).strip()
-    assert Path(place).is_relative_to(site), "the package was found elsewhere"
-    return python
+    return installed(sys.executable, wheel, folder / "env")
 
 
 def _copy() -> NotebookNode:
@@ -91,7 +70,7 @@ def test_a_copy_for_students_runs(bare: Path, tmp_path: Path, solved: bool) -> N
                 cell.source = answers[cell.source]
     path = tmp_path / f"{CHAPTER}.ipynb"
     nbformat.write(notebook, path)
-    _run(bare, "-c", RUN, path, folder=tmp_path)
+    run(bare, "-c", RUN, path, folder=tmp_path, STYLEMIXSEG_CACHE=str(tmp_path / "cache"))
     ran = nbformat.read(path, as_version=4)
     errors = [output for cell in ran.cells for output in cell.get("outputs", []) if output.output_type == "error"]
     checks = [cell for cell in ran.cells if CHECK in cell.metadata.get("tags", [])]

@@ -1,7 +1,8 @@
-"""A web server in a thread that serves one file, well or as badly as a test asks."""
+"""Web servers in a thread: of one file, served well or as badly as a test asks, and of a folder."""
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 import threading
@@ -10,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 @dataclass
@@ -137,3 +139,20 @@ def serving(content: bytes) -> Iterator[FileServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Address of a folder on a free port of this machine, for the length of the block."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import shutil
 import subprocess
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from chromium import Browser, find_chromium
+from http_server import served
 
 MODULES = Path(__file__).resolve().parents[2] / "book" / "live"
 
@@ -51,19 +49,8 @@ def _in_chromium(module: str, expression: str) -> Any:
     program = find_chromium()
     if program is None:
         pytest.skip("neither Node nor Chromium is installed")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(MODULES)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        with Browser(program) as browser:
-            page = browser.new_page()
-            page.open(f"http://127.0.0.1:{server.server_port}/")
-            script = f"import('/{module}.js').then((m) => JSON.stringify({expression}))"
-            return json.loads(page.evaluate(script))
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
+    with served(MODULES) as site, Browser(program) as browser:
+        page = browser.new_page()
+        page.open(f"{site}/")
+        script = f"import('/{module}.js').then((m) => JSON.stringify({expression}))"
+        return json.loads(page.evaluate(script))

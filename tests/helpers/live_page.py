@@ -1,13 +1,8 @@
-"""The live page by itself, outside of the book: its parts in a folder, served or opened from disk, and driven."""
+"""The live page by itself, outside of the book: its parts in a folder, and driven."""
 
 from __future__ import annotations
 
-import functools
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -40,23 +35,6 @@ def faces_page(folder: Path) -> None:
     (folder / "live").mkdir()
     live.write_page_parts(load_generator("faces"), profile, folder / "live", None)
     (folder / "page.html").write_text(DOCUMENT)
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Address of a folder on a free port of this machine."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def start(page: Page, button: int = 0, seconds: float = 120) -> None:
