@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from bookbuild import check, execute, layout, live, pages, slides, spots, vendor
@@ -33,9 +34,9 @@ def step_fetch(profile: str) -> None:
         _cli("fetch", name)
 
 
-def step_execute(profile: str) -> None:
+def step_execute(profile: str, at_once: int = 1) -> None:
     """run the notebooks that have changed"""
-    execute.execute_all(profile, layout.RESULTS)
+    execute.execute_all(profile, layout.RESULTS, at_once=at_once)
 
 
 def step_numbers(profile: str) -> None:
@@ -112,13 +113,22 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("step", choices=["all", *STEPS])
     parser.add_argument("--profile", default="cpu", help="sizes and generator to run with (default: %(default)s)")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        choices=range(1, 17),
+        default=1,
+        metavar="N",
+        help="run N notebooks at the same time; the seconds that they report then grow (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
+    steps = STEPS | {"execute": partial(step_execute, at_once=options.at_once)}
     try:
         layout.profile_file(options.profile)
         for name in STEPS if options.step == "all" else [options.step]:
             print(f"== {name}: {STEPS[name].__doc__}", flush=True)
             started = time.monotonic()
-            STEPS[name](options.profile)
+            steps[name](options.profile)
             print(f"== {name}: {time.monotonic() - started:.1f} s", flush=True)
     except layout.BuildError as error:
         print(f"error: {error}", file=sys.stderr)

