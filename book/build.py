@@ -50,11 +50,6 @@ def step_spots(profile: str) -> None:
         spots.check_spots(layout.RESULTS)
 
 
-def step_ledger(profile: str) -> None:
-    """write the reproduction ledger, a page made from the result files"""
-    ledger.write_ledger(layout.RESULTS, layout.GENERATED / "ledger.md", since=BEGAN)
-
-
 def step_vendor(profile: str) -> None:
     """get MathJax, the widget manager and the runtime of the live page"""
     vendor.vendor()
@@ -68,6 +63,11 @@ def step_slides(profile: str) -> None:
 def step_live(profile: str) -> None:
     """make the live page's network or recording, and the pictures of the first page"""
     live.write_live(profile)
+
+
+def step_ledger(profile: str) -> None:
+    """write the reproduction ledger, a page made from the result files"""
+    ledger.write_ledger(layout.RESULTS, layout.GENERATED / "ledger.md", since=BEGAN)
 
 
 def step_html(profile: str) -> None:
@@ -85,13 +85,40 @@ STEPS: dict[str, Callable[[str], None]] = {
     "execute": step_execute,
     "numbers": step_numbers,
     "spots": step_spots,
-    "ledger": step_ledger,
     "vendor": step_vendor,
     "slides": step_slides,
     "live": step_live,
+    "ledger": step_ledger,
     "html": step_html,
     "check": step_check,
 }
+
+
+class Beside:
+    """A step that runs in a process of its own, while others go on."""
+
+    def __init__(self, name: str):
+        self.name, self.process = name, None
+
+    def begin(self, profile: str) -> None:
+        """Start it."""
+        command = [sys.executable, __file__, self.name, "--profile", profile]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def end(self) -> None:
+        """Wait for it.
+
+        Raises:
+            BuildError: it failed; its own message stands above.
+        """
+        if self.process and self.process.wait() != 0:
+            raise layout.BuildError(f"the step {self.name} failed")
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
 
 
 def _cli(*arguments: str) -> None:
@@ -122,7 +149,10 @@ def main(arguments: list[str] | None = None) -> int:
         help="run N notebooks at the same time; the seconds that they report then grow (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
-    steps = STEPS | {"execute": partial(step_execute, at_once=options.at_once)}
+    steps, spots = STEPS | {"execute": partial(step_execute, at_once=options.at_once)}, Beside("spots")
+    if options.step == "all" and options.at_once > 1:
+        # Until the ledger tells of it, nothing that is made meanwhile has to do with the spot check.
+        steps |= {"spots": spots.begin, "ledger": lambda profile: (spots.end(), step_ledger(profile))}
     try:
         layout.profile_file(options.profile)
         for name in STEPS if options.step == "all" else [options.step]:
@@ -133,6 +163,8 @@ def main(arguments: list[str] | None = None) -> int:
     except layout.BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        spots.stop()
     return 0
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -60,11 +61,14 @@ def _counts(path: Path) -> bool:
     return "__pycache__" not in path.parts and path.parent.name != "profiles"
 
 
-def execute(source: Path, output: Path, *, profile: str, results: Path, alone: bool = True) -> float:
+def execute(
+    source: Path, output: Path, *, profile: str, results: Path, alone: bool = True, reports: Path = REPORTS
+) -> float:
     """Run one chapter and write the executed notebook, ready for the book; gives the wall time in seconds.
 
     `profile` is a name or a .toml file; `results` is the folder of all results, the chapter writes to
-    `<results>/<name of the profile>/`. Only a chapter that runs alone has a progress bar.
+    `<results>/<name of the profile>/`. Only a chapter that runs alone has a progress bar. One that fails is kept in
+    `reports`, as far as it ran.
 
     Raises:
         BuildError: a cell failed. Names the notebook, the cell and the exception; `output` is left as it was.
@@ -87,7 +91,7 @@ def execute(source: Path, output: Path, *, profile: str, results: Path, alone: b
                 progress_bar=alone,
             )
         except Exception as error:
-            raise BuildError(_failure(source, executed, error)) from error
+            raise BuildError(_failure(source, executed, reports, error)) from error
         notebook = nbformat.read(executed, as_version=4)
     seconds = time.time() - started
     own = results / profile_file(profile).stem
@@ -122,7 +126,8 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED, at_once
     due = [source for source in sources if found[source] is None]
     if at_once > 1:  # the longest first, so that none of them is left alone at the end
         due.sort(key=lambda source: -(stated[source] or 0))
-    for source, seconds in _run(due, partial(_execute_into, folder, profile, results, at_once == 1), at_once):
+    how = {"profile": profile, "results": results, "alone": at_once == 1, "reports": REPORTS}
+    for source, seconds in _run(due, partial(_execute_into, folder, how), at_once):
         found[source] = seconds
         print(f"  {source.stem}: {seconds:.0f} s", flush=True)
     times, slow = RunRecorder("run_times", name, results / name / "run_times.json"), []
@@ -141,8 +146,8 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED, at_once
         raise BuildError(f"run times stated in the text are off by more than a factor of {limit}")
 
 
-def _execute_into(folder: Path, profile: str, results: Path, alone: bool, source: Path) -> float:
-    return execute(source, _executed(source, folder), profile=profile, results=results, alone=alone)
+def _execute_into(folder: Path, how: dict[str, Any], source: Path) -> float:
+    return execute(source, _executed(source, folder), **how)
 
 
 def _executed(source: Path, folder: Path) -> Path:
@@ -218,12 +223,12 @@ def _tidy(notebook: NotebookNode, name: str) -> None:
     first.source = f"{title}\n\n{launch_links(name)}\n{rest}"
 
 
-def _failure(source: Path, executed: Path, error: Exception) -> str:
+def _failure(source: Path, executed: Path, reports: Path, error: Exception) -> str:
     """Which notebook failed, in which cell and why; keeps the notebook as far as it ran."""
     if not executed.exists():
         return f"notebook {source.stem} could not be started: {type(error).__name__}: {error}"
     notebook = nbformat.read(executed, as_version=4)
-    report = REPORTS / f"{source.stem}.ipynb"
+    report = reports / f"{source.stem}.ipynb"
     with atomic_write(report) as temporary:
         nbformat.write(notebook, temporary)
     cells = [

@@ -105,6 +105,57 @@ def test_runs_again_only_what_changed(book: Path, capsys: pytest.CaptureFixture)
     assert names == {"run_times.01_sum.seconds"}
 
 
+MEETING = """
+# %%
+import time
+
+here = Path(results).parent
+(here / "NAME").touch()
+for _ in range(600):
+    if (here / "OTHER").exists():
+        break
+    time.sleep(0.1)
+else:
+    raise TimeoutError("the chapter OTHER does not run beside NAME")
+"""
+
+
+def test_chapters_run_at_once_but_after_those_whose_results_they_show(
+    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The first two wait for one another. The third would find its file only after both, and before the last."""
+    monkeypatch.setattr(execute, "AFTER", {"01_sum": {"02_two", "03_three"}})
+    for name, other in (("02_two", "03_three"), ("03_three", "02_two")):
+        text = CHAPTER.replace('"sum"', f'"{name}"').replace("sum.json", f"{name}.json")
+        meeting = MEETING.replace("NAME", name).replace("OTHER", other)
+        (book / "notebooks" / f"{name}.py").write_text(text + meeting)
+    needed = "\n# %%\nfor name in ('02_two', '03_three'):\n    Path(results, profile, f'{name}.json').stat()\n"
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER + needed)
+    execute.execute_all("smoke", book / "results", folder=book / "executed", at_once=2)
+    said = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("running")]
+    assert said == ["02_two", "03_three", "01_sum"]
+    times = load_run(book / "results" / "smoke" / "run_times.json").measurements
+    assert [item.name for item in times] == [f"run_times.{name}.seconds" for name in ("01_sum", "02_two", "03_three")]
+
+
+def test_a_chapter_that_fails_beside_another_stops_the_build(book: Path, capsys: pytest.CaptureFixture) -> None:
+    """The other is kept, so it need not run again."""
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace('"toy.sum", 2', '"toy.sum", 1 / 0'))
+    (book / "notebooks" / "02_two.py").write_text(CHAPTER + "\n# %%\nimport time\n\ntime.sleep(5)\n")
+    with pytest.raises(layout.BuildError, match="notebook 01_sum failed in cell 3"):
+        execute.execute_all("smoke", book / "results", folder=book / "executed", at_once=2)
+    assert "01_sum failed; 02_two will be finished first" in capsys.readouterr().out
+    assert (book / "executed" / "02_two.ipynb").is_file() and not (book / "executed" / "01_sum.ipynb").exists()
+    assert (book / "reports" / "01_sum.ipynb").is_file()
+
+
+def test_what_must_run_before_a_chapter_is_a_chapter() -> None:
+    """Also transitively no circle: those before stand before in the book."""
+    names = [source.stem for source in layout.notebook_sources()]
+    for name, before in execute.AFTER.items():
+        assert all(names.index(other) < names.index(name) for other in before)
+
+
 def test_a_chapter_runs_in_the_interpreter_that_builds(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever kernels named python3 the user has, and whatever IPython would run for the user at its start."""
     for kernels in (book / "jupyter", book / "home" / ".local" / "share" / "jupyter"):
