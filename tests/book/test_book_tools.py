@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
+import importlib.util
 import json
 import shutil
 import sys
@@ -366,6 +367,30 @@ def test_the_live_pages_costs_follow_from_the_benchmark(tmp_path: Path) -> None:
     assert "downloads 10.7 MB (aim: at most 12)" in page and "load was 0.2 and 1.1" in page
     assert "| memory of the page, MB | 500 | 500 | at most 700 from a server |" in page
     assert "| a byte per weight in place of four | 0.960 (0.940) | 0.970 (0.970) | 0.990 (0.990) |" in page
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_spot_check_beside_other_steps_ends_before_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, status: int
+) -> None:
+    """Where chapters run at once. It counts as in a build of one step after the other."""
+    spec = importlib.util.spec_from_file_location("build_of_the_book", layout.BOOK / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    ran = []
+    for name, step in build.STEPS.items():
+        recorded = functools.wraps(step)(lambda *options, name=name, **more: ran.append(name))
+        monkeypatch.setitem(build.STEPS, name, recorded)
+        monkeypatch.setattr(build, f"step_{name}", recorded)
+    spots = tmp_path / "build.py"
+    done = f"open({str(tmp_path / 'done')!r}, 'w').write(' '.join(sys.argv[1:]))"
+    spots.write_text(f"import sys, time\ntime.sleep(1)\n{done}\nsys.exit({status})\n")
+    monkeypatch.setattr(build, "__file__", str(spots))
+    assert build.main(["all", "--profile", "smoke", "--at-once", "2"]) == bool(status)
+    assert (tmp_path / "done").read_text() == "spots --profile smoke"
+    others = [name for name in build.STEPS if name != "spots"]
+    assert ran == (others[: others.index("ledger")] if status else others)
+    assert ("error: the step spots failed" in capsys.readouterr().err) == bool(status)
 
 
 def test_every_step_of_the_build_can_be_imported() -> None:
