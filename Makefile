@@ -49,6 +49,8 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	requirements/install.sh $(RUN) "$$(grep '^torch==' $(LOCK))"
 	requirements/install.sh $(RUN) -r $(LOCK)
 	requirements/install.sh $(RUN) --no-deps -e .
+# Bytecode of all packages at once. Some of their files are templates and not Python, which is no error here.
+	$(RUN) -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 	touch $@
 
 .PHONY: book
