@@ -118,6 +118,7 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED, at_once
     if not sources:
         raise BuildError("no notebook sources in notebooks/: expected files named like 01_tour.py")
     results = results.resolve()
+    times = RunRecorder("run_times", name, results / name / "run_times.json")
     stated = {source: stated_seconds(read_source(source)) for source in sources}
     found = {source: _up_to_date(source, folder, profile, results / name) for source in sources}
     for source, seconds in found.items():
@@ -130,8 +131,7 @@ def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED, at_once
     for source, seconds in _run(due, partial(_execute_into, folder, how), at_once):
         found[source] = seconds
         print(f"  {source.stem}: {seconds:.0f} s", flush=True)
-    times, slow = RunRecorder("run_times", name, results / name / "run_times.json"), []
-    limit = RUN_TIME_FACTOR * at_once  # those that run at once share the cores
+    slow, limit = [], RUN_TIME_FACTOR * at_once  # those that run at once share the cores
     for source, seconds in found.items():
         said = stated[source]
         note = None if said is None else f"states {said:.0f} s (for profile cpu on two cores)"
