@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from stylemixseg._util.quiet import set_environment
 from stylemixseg.generators import faces
@@ -17,6 +18,9 @@ from stylemixseg.generators.stylegan2.architecture import Architecture
 from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 set_environment()  # before a test imports Matplotlib
+# How long an example takes says something about what else runs on the machine, and nothing about what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items) -> None:

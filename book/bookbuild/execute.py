@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,10 @@ def _executed(source: Path, folder: Path) -> Path:
     return folder / f"{source.stem}.ipynb"
 
 
+def _executor(at_once: int) -> Executor:
+    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) if at_once > 1 else _InThisProcess()
+
+
 class _InThisProcess(Executor):
     """Runs what is submitted before it gives the future."""
 
@@ -169,7 +173,7 @@ def _run(due: Sequence[Path], job: Callable[[Path], float], at_once: int) -> Ite
     In processes and not in threads: a keyboard interrupt reaches each process, which then stops its chapter's kernel.
     """
     waiting, running = list(due), dict[Future, Path]()
-    with ProcessPoolExecutor(at_once, get_context("spawn")) if at_once > 1 else _InThisProcess() as pool:
+    with _executor(at_once) as pool:
         while waiting or running:
             unfinished = {source.stem for source in (*waiting, *running.values())}
             ready = [source for source in waiting if not AFTER.get(source.stem, set()) & unfinished]
