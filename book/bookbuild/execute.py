@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -155,7 +156,21 @@ def _executed(source: Path, folder: Path) -> Path:
 
 
 def _executor(at_once: int) -> Executor:
-    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn")) if at_once > 1 else _InThisProcess()
+    if at_once == 1:
+        return _InThisProcess()
+    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), _begin_worker)
+
+
+def _begin_worker() -> None:
+    """Watch for the end of the build: one that is killed leaves no process behind, and a kernel ends with its own."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 class _InThisProcess(Executor):
