@@ -8,12 +8,16 @@ SHELL := bash
 PYTHON ?= python3
 PROFILE ?= cpu
 WORKERS ?= 2
+CHAPTERS ?= 1
 
 # Threads that wait give up their core: on a shared machine the libraries' pools would spin against each other.
 export OMP_WAIT_POLICY ?= passive
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Processes that share the cores compute on one thread each. All tests of a file run in the same process, because its
+# fixtures serve them all. Files in the order that tests/conftest.py gives them: the slow ones first.
+PYTEST := OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK := requirements/lock.txt
 INSTALLED := $(VENV)/.installed
 
@@ -29,7 +33,8 @@ help:
 	@echo "make clean     remove what 'make book' made; the environment and downloads stay"
 	@echo
 	@echo "PROFILE=smoke|cpu|full|paper sets the sizes of 'make book'; PYTHON=python3.12 the interpreter;"
-	@echo "WORKERS=2 the processes that run tests."
+	@echo "WORKERS=2 the processes that run tests; CHAPTERS=1 the notebooks that 'make book' runs at the same time, whose"
+	@echo "steps then take longer than the pages would have it."
 
 .PHONY: env
 env: $(INSTALLED)
@@ -44,11 +49,13 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	requirements/install.sh $(RUN) "$$(grep '^torch==' $(LOCK))"
 	requirements/install.sh $(RUN) -r $(LOCK)
 	requirements/install.sh $(RUN) --no-deps -e .
+# Bytecode of all packages at once. Some of their files are templates and not Python, which is no error here.
+	$(RUN) -m compileall -qq -j $(WORKERS) $(VENV)/lib || true
 	touch $@
 
 .PHONY: book
 book: env
-	$(RUN) book/build.py all --profile $(PROFILE)
+	$(RUN) book/build.py all --profile $(PROFILE) --at-once $(CHAPTERS)
 
 # In this order, the quickest first; CI calls this before anything else. What fails is named.
 .PHONY: check
@@ -58,16 +65,15 @@ check: env
 	  { echo "make check: ruff format would change files, named by: $(RUN) -m ruff format --check ." >&2; exit 1; }
 	@$(RUN) -m mypy --no-error-summary || { echo "make check: mypy found something" >&2; exit 1; }
 
-# Every test once: those of `coverage` first, then all others, which need no measurement and are quicker without it. All
-# tests of a file run in the same process, because its fixtures serve them all.
+# Every test once: those of `coverage` first, then all others, which need no measurement and are quicker without it.
 .PHONY: test
 test: coverage
-	$(RUN) -m pytest -n $(WORKERS) --dist loadfile --ignore=tests/evaluation --ignore-glob='tests/test_*.py'
+	$(PYTEST) --ignore=tests/evaluation --ignore-glob='tests/test_*.py'
 
 # Which modules are measured, and below which share it fails, stands in pyproject.toml.
 .PHONY: coverage
 coverage: env
-	$(RUN) -m pytest tests/test_*.py tests/evaluation --cov
+	$(PYTEST) tests/test_*.py tests/evaluation --cov
 
 .PHONY: package
 package: env

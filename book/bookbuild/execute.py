@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -22,6 +28,11 @@ from .references import read_references
 
 # The stated run time of a chapter is for the `cpu` profile; CI fails where a chapter takes longer than this factor.
 RUN_TIME_FACTOR = 3
+# Chapters that show numbers of the same run which other chapters measure: those run before them.
+AFTER = {
+    "07_ablation": {"06_evaluation"},  # the claims are tested on Table 1, too
+    "15_other_ways": {"06_evaluation", "10_real_photos", "12_many_images"},  # differences from method and judge
+}
 OPTIONAL_DATA = ("data/celebamask_hq_800", "data/weizmann_horse", "models")  # some chapters measure more with them
 
 
@@ -51,11 +62,14 @@ def _counts(path: Path) -> bool:
     return "__pycache__" not in path.parts and path.parent.name != "profiles"
 
 
-def execute(source: Path, output: Path, *, profile: str, results: Path) -> float:
+def execute(
+    source: Path, output: Path, *, profile: str, results: Path, alone: bool = True, reports: Path = REPORTS
+) -> float:
     """Run one chapter and write the executed notebook, ready for the book; gives the wall time in seconds.
 
     `profile` is a name or a .toml file; `results` is the folder of all results, the chapter writes to
-    `<results>/<name of the profile>/`.
+    `<results>/<name of the profile>/`. Only a chapter that runs alone has a progress bar. One that fails is kept in
+    `reports`, as far as it ran.
 
     Raises:
         BuildError: a cell failed. Names the notebook, the cell and the exception; `output` is left as it was.
@@ -75,12 +89,14 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
                 kernel_name="python3",
                 kernel_manager_class=own_kernel(Path(folder) / "ipython"),
                 cwd=work,
+                progress_bar=alone,
             )
         except Exception as error:
-            raise BuildError(_failure(source, executed, error)) from error
+            raise BuildError(_failure(source, executed, reports, error)) from error
         notebook = nbformat.read(executed, as_version=4)
     seconds = time.time() - started
     own = results / profile_file(profile).stem
+    # Also what a chapter beside this one wrote meanwhile: without that file, both will run again.
     written = sorted(p.name for p in own.glob("*.json") if p.stat().st_mtime >= started - 1)
     _tidy(notebook, source.stem)
     notebook.metadata["stylemixseg"] = {"key": cache_key(source, profile), "seconds": seconds, "results": written}
@@ -89,37 +105,103 @@ def execute(source: Path, output: Path, *, profile: str, results: Path) -> float
     return seconds
 
 
-def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED) -> None:
+def execute_all(profile: str, results: Path, *, folder: Path = EXECUTED, at_once: int = 1) -> None:
     """Run every chapter whose executed copy is missing or out of date, and record the wall times.
 
+    `at_once` chapters run at the same time. That is sooner done where a chapter does not keep all cores busy, but each
+    chapter takes longer, and so do the steps whose seconds it reports.
+
     Raises:
-        BuildError: there is no chapter, a chapter failed, or (where CI is set) took far longer than it states.
+        BuildError: there is no chapter, a chapter failed, or (where CI is set) took far longer than it states. What
+            runs beside a chapter that failed is finished before, so that it need not run again.
     """
     sources, name = notebook_sources(), profile_file(profile).stem
     if not sources:
         raise BuildError("no notebook sources in notebooks/: expected files named like 01_tour.py")
     results = results.resolve()
-    times, slow = RunRecorder("run_times", name, results / name / "run_times.json"), []
-    for source in sources:
-        output = folder / f"{source.stem}.ipynb"
-        seconds = _up_to_date(source, output, profile, results / name)
-        if seconds is None:
-            print(f"running {source.stem} (profile {profile})", flush=True)
-            seconds = execute(source, output, profile=profile, results=results)
-            print(f"  {seconds:.0f} s", flush=True)
-        else:
+    times = RunRecorder("run_times", name, results / name / "run_times.json")
+    stated = {source: stated_seconds(read_source(source)) for source in sources}
+    found = {source: _up_to_date(source, folder, profile, results / name) for source in sources}
+    for source, seconds in found.items():
+        if seconds is not None:
             print(f"unchanged: {source.stem} ({seconds:.0f} s when it ran)", flush=True)
-        stated = stated_seconds(read_source(source))
-        note = None if stated is None else f"states {stated:.0f} s (for profile cpu on two cores)"
+    due = [source for source in sources if found[source] is None]
+    if at_once > 1:  # the longest first, so that none of them is left alone at the end
+        due.sort(key=lambda source: -(stated[source] or 0))
+    how = {"profile": profile, "results": results, "alone": at_once == 1, "reports": REPORTS}
+    for source, seconds in _run(due, partial(_execute_into, folder, how), at_once):
+        found[source] = seconds
+        print(f"  {source.stem}: {seconds:.0f} s", flush=True)
+    slow, limit = [], RUN_TIME_FACTOR * at_once  # those that run at once share the cores
+    for source, seconds in found.items():
+        said = stated[source]
+        note = None if said is None else f"states {said:.0f} s (for profile cpu on two cores)"
         times.add(f"run_times.{source.stem}.seconds", seconds, note=note)
-        if profile == "cpu" and stated is not None and seconds > RUN_TIME_FACTOR * stated:
-            slow.append(f"{source.stem} took {seconds:.0f} s and states {stated:.0f} s")
+        if profile == "cpu" and said is not None and seconds > limit * said:
+            slow.append(f"{source.stem} took {seconds:.0f} s and states {said:.0f} s")
     times.write()
     write_launch_notebooks(sources)
     for line in slow:
         print(f"slower than stated: {line}")
     if slow and os.environ.get("CI"):
-        raise BuildError(f"run times stated in the text are off by more than a factor of {RUN_TIME_FACTOR}")
+        raise BuildError(f"run times stated in the text are off by more than a factor of {limit}")
+
+
+def _execute_into(folder: Path, how: dict[str, Any], source: Path) -> float:
+    return execute(source, _executed(source, folder), **how)
+
+
+def _executed(source: Path, folder: Path) -> Path:
+    return folder / f"{source.stem}.ipynb"
+
+
+def _executor(at_once: int) -> Executor:
+    if at_once == 1:
+        return _InThisProcess()
+    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), _begin_worker)
+
+
+def _begin_worker() -> None:
+    """Watch for the end of the build: one that is killed leaves no process behind, and a kernel ends with its own."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+class _InThisProcess(Executor):
+    """Runs what is submitted before it gives the future."""
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        future: Future = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+def _run(due: Sequence[Path], job: Callable[[Path], float], at_once: int) -> Iterator[tuple[Path, float]]:
+    """Run `job` on chapters, some at once, none before those of `AFTER`; gives (source, seconds) as each ends.
+
+    In processes and not in threads: a keyboard interrupt reaches each process, which then stops its chapter's kernel.
+    """
+    waiting, running = list(due), dict[Future, Path]()
+    with _executor(at_once) as pool:
+        while waiting or running:
+            unfinished = {source.stem for source in (*waiting, *running.values())}
+            ready = [source for source in waiting if not AFTER.get(source.stem, set()) & unfinished]
+            for source in ready[: at_once - len(running)]:
+                print(f"running {source.stem}", flush=True)
+                running[pool.submit(job, source)] = source
+                waiting.remove(source)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                source = running.pop(future)
+                if future.exception() and running:
+                    others = ", ".join(other.stem for other in running.values())
+                    print(f"{source.stem} failed; {others} will be finished first", flush=True)
+                yield source, future.result()
 
 
 def write_launch_notebooks(sources: list[Path], site: Path = SITE) -> None:
@@ -136,8 +218,9 @@ def write_launch_notebooks(sources: list[Path], site: Path = SITE) -> None:
         temporary.write_text("python-3.11\n")
 
 
-def _up_to_date(source: Path, output: Path, profile: str, results: Path) -> float | None:
+def _up_to_date(source: Path, folder: Path, profile: str, results: Path) -> float | None:
     """Seconds of the earlier run where it still holds and its result files are there; else None."""
+    output = _executed(source, folder)
     if not output.exists():
         return None
     record = nbformat.read(output, as_version=4).metadata.get("stylemixseg", {})
@@ -159,12 +242,12 @@ def _tidy(notebook: NotebookNode, name: str) -> None:
     first.source = f"{title}\n\n{launch_links(name)}\n{rest}"
 
 
-def _failure(source: Path, executed: Path, error: Exception) -> str:
+def _failure(source: Path, executed: Path, reports: Path, error: Exception) -> str:
     """Which notebook failed, in which cell and why; keeps the notebook as far as it ran."""
     if not executed.exists():
         return f"notebook {source.stem} could not be started: {type(error).__name__}: {error}"
     notebook = nbformat.read(executed, as_version=4)
-    report = REPORTS / f"{source.stem}.ipynb"
+    report = reports / f"{source.stem}.ipynb"
     with atomic_write(report) as temporary:
         nbformat.write(notebook, temporary)
     cells = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
+import importlib.util
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -103,6 +105,60 @@ def test_runs_again_only_what_changed(book: Path, capsys: pytest.CaptureFixture)
     assert "running 01_sum" in capsys.readouterr().out
     names = {m.name for m in load_run(book / "results" / "smoke" / "run_times.json").measurements}
     assert names == {"run_times.01_sum.seconds"}
+
+
+MEETING = """
+# %%
+import time
+
+here = Path(results).parent
+(here / "NAME").touch()
+for _ in range(600):
+    if (here / "OTHER").exists():
+        break
+    time.sleep(0.1)
+else:
+    raise TimeoutError("the chapter OTHER does not run beside NAME")
+"""
+
+
+def test_chapters_run_at_once_but_after_those_whose_results_they_show(
+    book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The first two wait for one another. The third would find its file only after both, and before the last."""
+    monkeypatch.setattr(execute, "AFTER", {"01_sum": {"02_two", "03_three"}})
+    for name, other in (("02_two", "03_three"), ("03_three", "02_two")):
+        text = CHAPTER.replace('"sum"', f'"{name}"').replace("sum.json", f"{name}.json")
+        meeting = MEETING.replace("NAME", name).replace("OTHER", other)
+        (book / "notebooks" / f"{name}.py").write_text(text + meeting)
+    needed = "\n# %%\nfor name in ('02_two', '03_three'):\n    Path(results, profile, f'{name}.json').stat()\n"
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER + needed)
+    execute.execute_all("smoke", book / "results", folder=book / "executed", at_once=2)
+    said = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("running")]
+    assert said == ["02_two", "03_three", "01_sum"]
+    times = load_run(book / "results" / "smoke" / "run_times.json").measurements
+    assert [item.name for item in times] == [f"run_times.{name}.seconds" for name in ("01_sum", "02_two", "03_three")]
+
+
+def test_a_chapter_that_fails_beside_another_stops_the_build(book: Path, capsys: pytest.CaptureFixture) -> None:
+    """The other is kept, so it need not run again."""
+    (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace('"toy.sum", 2', '"toy.sum", 1 / 0'))
+    (book / "notebooks" / "02_two.py").write_text(CHAPTER + "\n# %%\nimport time\n\ntime.sleep(5)\n")
+    with pytest.raises(layout.BuildError, match="notebook 01_sum failed in cell 3"):
+        execute.execute_all("smoke", book / "results", folder=book / "executed", at_once=2)
+    assert "01_sum failed; 02_two will be finished first" in capsys.readouterr().out
+    assert (book / "executed" / "02_two.ipynb").is_file() and not (book / "executed" / "01_sum.ipynb").exists()
+    assert (book / "reports" / "01_sum.ipynb").is_file()
+
+
+def test_chapters_that_read_results_of_their_own_run_wait_for_earlier_chapters() -> None:
+    """`run_baselines` reads the scores of other experiments, too. Who reads more must be entered in `AFTER`."""
+    sources = layout.notebook_sources()
+    reads = {source.stem for source in sources if re.search(r"folder / P\.name|run_baselines\(", source.read_text())}
+    assert reads == set(execute.AFTER)
+    names = [source.stem for source in sources]
+    for name, before in execute.AFTER.items():
+        assert before and all(names.index(other) < names.index(name) for other in before)
 
 
 def test_a_chapter_runs_in_the_interpreter_that_builds(book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +371,30 @@ def test_the_live_pages_costs_follow_from_the_benchmark(tmp_path: Path) -> None:
     assert "downloads 10.7 MB (aim: at most 12)" in page and "load was 0.2 and 1.1" in page
     assert "| memory of the page, MB | 500 | 500 | at most 700 from a server |" in page
     assert "| a byte per weight in place of four | 0.960 (0.940) | 0.970 (0.970) | 0.990 (0.990) |" in page
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_spot_check_beside_other_steps_ends_before_the_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, status: int
+) -> None:
+    """Where chapters run at once. It counts as in a build of one step after the other."""
+    spec = importlib.util.spec_from_file_location("build_of_the_book", layout.BOOK / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(build)
+    ran = []
+    for name, step in build.STEPS.items():
+        recorded = functools.wraps(step)(lambda *options, name=name, **more: ran.append(name))
+        monkeypatch.setitem(build.STEPS, name, recorded)
+        monkeypatch.setattr(build, f"step_{name}", recorded)
+    spots = tmp_path / "build.py"
+    done = f"open({str(tmp_path / 'done')!r}, 'w').write(' '.join(sys.argv[1:]))"
+    spots.write_text(f"import sys, time\ntime.sleep(1)\n{done}\nsys.exit({status})\n")
+    monkeypatch.setattr(build, "__file__", str(spots))
+    assert build.main(["all", "--profile", "smoke", "--at-once", "2"]) == bool(status)
+    assert (tmp_path / "done").read_text() == "spots --profile smoke"
+    others = [name for name in build.STEPS if name != "spots"]
+    assert ran == (others[: others.index("ledger")] if status else others)
+    assert ("error: the step spots failed" in capsys.readouterr().err) == bool(status)
 
 
 def test_every_step_of_the_build_can_be_imported() -> None:

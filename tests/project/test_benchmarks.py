@@ -54,7 +54,7 @@ def test_cpu_faces(tmp_path):
 
 def test_judge_is_for_the_face_generator(real_faces, faces_wheel, tmp_path):
     out = tmp_path / "judge.json"
-    done = run("judge.py", "--seeds", "3", "--wheel", str(faces_wheel), "--out", str(out))
+    done = run("judge.py", *"--seeds 3 --n 4 --wheel".split(), str(faces_wheel), "--out", str(out))
     assert done.returncode == 0, done.stderr
     record = json.loads(out.read_text())
     check_head(record, "judge")
