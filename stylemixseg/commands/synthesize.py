@@ -20,6 +20,7 @@ stylemixseg synthesize pairs/ --count 2000 -n 8 --size 256    a thousand more of
 stylemixseg synthesize pairs/ --count 2000 -n 8 --size 256 --min-agreement 0.7 --format folder    nothing is made anew
 stylemixseg synthesize held-out/ --count 100 --first 900000 -n 8 --size 256    seeds of their own
 stylemixseg synthesize parts/ --count 1000 -n 8 --size 256 --classes    skin, hair and cloth by name
+stylemixseg synthesize parts/ --count 1000 -n 8 --size 256 --classes --features    brows, eyes, nose and mouth too
 stylemixseg synthesize rooms/ --count 100 --generator toy-room --objects "sofa, lamp" --format coco
 stylemixseg synthesize toys/ --count 50 --generator toy-portrait --rule corner -k 3 -n 20 --format webdataset
 stylemixseg synthesize pairs/ --count 100000 -n 8 --size 256 --engine ray --workers 64    on a cluster (RAY_ADDRESS)
@@ -95,6 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="named parts in place of foreground; FILE holds names of clusters, as `stylemixseg name-clusters` writes "
         "it (without FILE: background, skin, hair, cloth, for faces)",
+    )
+    method.add_argument(
+        "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
     )
     objects = parser.add_argument_group("objects")
     objects.add_argument(
@@ -178,6 +182,8 @@ def _check(args: argparse.Namespace) -> None:
                 args.usage_error(f"--classes names parts of a joint mask, it does not go with --{name}")
         if args.mask == "rule":
             args.usage_error("--classes needs --mask joint, got --mask rule")
+    elif args.features:
+        args.usage_error("--features divides the skin of --classes: give both")
     if args.objects is None:
         if asked := list(detection_settings(args)):
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
@@ -206,9 +212,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     recipe = Recipe(args.generator, segmenter.config, **written)
     if args.classes is None:
         return recipe
-    from stylemixseg.commands.classes import named_clusters
+    from stylemixseg.commands.classes import named_clusters, named_features
 
-    return replace(recipe, classes=named_clusters(generator, segmenter.config, args.classes)[1])
+    _, classes = named_clusters(generator, segmenter.config, args.classes)
+    if not args.features:
+        return replace(recipe, classes=classes)
+    _, features = named_features(generator, segmenter.config, classes, args.classes)
+    return replace(recipe, classes=classes, features=features)
 
 
 def _engine(args: argparse.Namespace) -> Engine:
