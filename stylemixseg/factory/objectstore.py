@@ -10,6 +10,9 @@ fsspec speaks to the store. What differs from a folder, and why:
 - A prefix cannot be renamed. So a format's `manifest.json` is sent last, and a format without it is not whole; the one
   that had its name before is removed when the new one begins.
 - Formats are written in a temporary folder of this machine. A file is sent, and removed here, as soon as it is whole.
+  What a run sends of a large file and does not finish, because it is killed, is no object; S3 keeps these parts, unseen
+  and paid for, until the bucket's rule for incomplete uploads removes them.
+- The process that the user started sends everything, whatever the number of workers, so its network has to bear it.
 - There is no file lock. A lease takes its place: the object `.lease`, which says who works here and is renewed every
   minute. Another run is refused until five minutes after the last renewal; a run that was killed cannot end its lease.
 
@@ -130,9 +133,9 @@ class Objects:
                 found = self._fs.ls(self._path(folder), detail=True)
             except FileNotFoundError:
                 return {}
-            # Some consoles make an empty object that stands for the folder itself.
-            names = {item["name"].rstrip("/").rpartition("/")[2]: int(item.get("size") or 0) for item in found}
-            return {name: size for name, size in names.items() if name != self._path(folder).rpartition("/")[2]}
+            sizes = {item["name"].strip("/"): int(item.get("size") or 0) for item in found}
+            sizes.pop(self._path(folder).strip("/"), None)  # some consoles make an empty object for a folder itself
+            return {path.rpartition("/")[2]: size for path, size in sizes.items()}
 
     def remove(self, name: str) -> None:
         """Remove an object, if there is one."""

@@ -78,19 +78,26 @@ def test_features_of_a_student_that_knows_them(photos, tmp_path, monkeypatch):
     nose = CLASS_NAMES.index("nose")
     for _, labels in photos.values():
         labels[20:30, 10:20] = nose
-    found, student = measurements(run_student(PROFILE, tmp_path)), PartsStudent.load()
-    counts = {"nose": [0, 0], "skin": [0, 0]}
-    for image, labels in photos.values():
-        mask = StudentSegmenter()(image).mask
-        finer = parts_of_photo(student, image, [], mask) == student.classes.index("nose")
-        coarse = parts_of_photo(student.without_features(), image, [], mask) == 1
-        for name, guessed, truth in (("nose", finer, labels == nose), ("skin", coarse, labels > 0)):
-            counts[name][0] += (guessed & truth).sum()
-            counts[name][1] += (guessed | truth).sum()
-    for level, name in (("features", "nose"), ("parts", "skin")):
-        inside, over = counts[name]
-        assert inside > 0
-        assert found[f"toy.{PREFIX}.{level}.student.{name}.fg_iou"].value == pytest.approx(inside / over)
+
+    def drawn(parts, image, frames, mask):
+        """Hair above, below it the nose at the left and skin at the right."""
+        found = np.ones(mask.shape, np.uint8)
+        found[:, :15] = parts.classes.index("nose") if parts.has_features else 1
+        found[:5] = 2
+        return found
+
+    monkeypatch.setattr(experiment, "parts_of_photo", drawn)
+    found = measurements(run_student(PROFILE, tmp_path))
+    at_left, below = np.indices((40, 40))[1] < 15, np.indices((40, 40))[0] >= 5
+    guessed = {"features.student.nose": below & at_left, "features.student.skin": below & ~at_left}
+    guessed["parts.student.skin"] = below
+    for name, mask in guessed.items():
+        truths = [
+            labels == nose if "nose" in name else labels > 0 if "parts" in name else labels == 1
+            for _, labels in photos.values()
+        ]
+        iou = sum((mask & truth).sum() for truth in truths) / sum((mask | truth).sum() for truth in truths)
+        assert 0 < iou < 1 and found[f"toy.{PREFIX}.{name}.fg_iou"].value == pytest.approx(iou)
     for name in FEATURES:
         assert f"toy.{PREFIX}.features.face_parser.{name}.fg_iou" in found
     assert f"toy.{PREFIX}.parts.student.nose.fg_iou" not in found

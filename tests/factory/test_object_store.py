@@ -211,6 +211,12 @@ def test_something_else_below_the_url_is_left_alone(memory):
     assert objects(memory) == {"holiday.jpg": b"photo"}
 
 
+def test_a_folder_of_the_same_name_below_the_url_is_foreign_too(memory):
+    memory.pipe_file("/bucket/faces/faces/holiday.jpg", b"photo")
+    with pytest.raises(ValueError, match="holds 'faces' and no"):
+        synthesize("memory://bucket/faces", RECIPE, 1)
+
+
 def test_samples_of_other_settings_are_not_mixed(memory):
     synthesize(URL, RECIPE, 1)
     before = objects(memory)
