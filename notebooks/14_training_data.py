@@ -85,7 +85,9 @@ P, generator, recorder, folder = start_chapter(
 # `stylemixseg synthesize` makes pairs by the thousand, and `stylemixseg.factory` does the same from Python. A *recipe*
 # holds everything that fixes a sample besides its seed: generator, settings of the method, truncation, size. Sample $i$
 # depends on the recipe and on seed $i$ alone, so an interrupted run goes on where it was, and several computers can
-# share the seeds.
+# share the seeds. A million pairs fit no single disk well, and machines of a cluster share none: so the place of a set
+# may be a URL, such as `s3://bucket/pairs`, where every sample and every shard is one object that appears whole or not
+# at all.
 
 # %% tags=["remove-output"]
 from stylemixseg.factory.sample import SampleMaker

@@ -6,6 +6,7 @@ import numpy as np
 
 from stylemixseg.generators.base import Generator
 from stylemixseg.joint.classes import (
+    DIVIDED,
     FEATURES_FILE,
     ClusterNames,
     StyleClusters,
@@ -18,8 +19,6 @@ from stylemixseg.segmenter import Segmentation
 from stylemixseg.settings import SegmenterConfig
 from stylemixseg.summary import StyleSummary
 
-DIVIDED = "skin"  # the class that `--features` divides
-
 
 def named_clusters(generator: Generator, config: SegmenterConfig, names: str) -> tuple[StyleClusters, ClusterNames]:
     """The shared clusters of a generator, with the names of a file, or "" for those that come with them.
@@ -31,6 +30,29 @@ def named_clusters(generator: Generator, config: SegmenterConfig, names: str) ->
     """
     clusters, shipped = load_clusters(generator, config)
     return clusters, read_names(names, clusters.k) if names else shipped
+
+
+def named_features(
+    generator: Generator, config: SegmenterConfig, names: ClusterNames, where: str
+) -> tuple[StyleClusters, ClusterNames]:
+    """The shared clusters inside the skin, and their names: brows, eyes, nose and mouth.
+
+    Args:
+        generator: whose images have parts.
+        config: settings of the method.
+        names: of the parts, among which the skin must be.
+        where: the file of these names, or "", for the message.
+
+    Raises:
+        NoJudgeError: there are no clusters for these settings.
+        ValueError: no skin among the names.
+    """
+    if DIVIDED not in names.classes:
+        found = ", ".join(names.classes)
+        raise ValueError(
+            f"--features needs a class named {DIVIDED}, got {found} in {where or 'the names of the package'}"
+        )
+    return load_clusters(generator, config, FEATURES_FILE)
 
 
 class NamedParts:
@@ -50,10 +72,7 @@ class NamedParts:
 
     def __init__(self, generator: Generator, config: SegmenterConfig, names: str, features: bool):
         self._clusters, self._names = named_clusters(generator, config, names)
-        self._features = load_clusters(generator, config, FEATURES_FILE) if features else None
-        if features and DIVIDED not in self._names.classes:
-            found, where = ", ".join(self._names.classes), names or "the names of the package"
-            raise ValueError(f"--features needs a class named {DIVIDED}, got {found} in {where}")
+        self._features = named_features(generator, config, self._names, names) if features else None
 
     def of(self, summary: StyleSummary, found: Segmentation) -> tuple[np.ndarray, tuple[str, ...]]:
         """Class map (H, W) uint8 of a segmented image, whose X_s is `summary`, and its classes by label."""

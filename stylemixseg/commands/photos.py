@@ -71,6 +71,7 @@ class PhotoOptions:
         settings: of the method, by the names of `SegmenterConfig`.
         objects: what to look for, one mask each, in place of one foreground.
         student: let the student give the mask; it needs no generator and no inversion. parts: name the parts too.
+        features: with parts, name brows, eyes, nose and mouth inside the skin.
     """
 
     generator: str | None = None
@@ -90,6 +91,7 @@ class PhotoOptions:
     objects: ObjectOptions | None = None
     student: bool = False
     parts: bool = False
+    features: bool = False
 
 
 def segment_photos(paths: Sequence[Path], out: Path, options: PhotoOptions) -> int:
@@ -180,13 +182,14 @@ class StudentJob:
     Raises:
         FileNotFoundError: there is no student.
         OSError: the background is not there.
+        ValueError: features that the student of parts does not know.
     """
 
     def __init__(self, options: PhotoOptions):
         self._options = options
         self._background = None if options.background is None else read_photo(options.background).pixels
         self._segmenter = StudentSegmenter()
-        self._parts = PartsStudent.load() if options.parts else None
+        self._parts = _parts_student(options.features) if options.parts else None
         self.files = MASK_FILES + ((COMPOSITION,) if self._background is not None else ())
         self.files += CLASS_FILES if self._parts else ()
 
@@ -198,6 +201,7 @@ class StudentJob:
             "student": self._segmenter.student.digest,
             "view": [self._segmenter.student.side, self._segmenter.student.edges],
             "parts": self._parts and self._parts.digest,
+            "classes": self._parts and list(self._parts.classes),
             **asked_of_every_photo(self._options),
         }
 
@@ -229,6 +233,18 @@ class StudentJob:
         save_photo_mask(result, photo.pixels, folder, record={**record, "method": "student"}, background=background)
         looked = f" ({len(frames)} faces)" if len(frames) > 1 else ""
         return f"{folder}: foreground is {result.mask.mean():.0%} of the photo{looked}"
+
+
+def _parts_student(features: bool) -> PartsStudent:
+    parts = PartsStudent.load()
+    if not features:
+        return parts.without_features()
+    if not parts.has_features:
+        raise ValueError(
+            f"--features needs a student that learnt them, and this one knows {', '.join(parts.classes)}: leave it "
+            "out, or train one with data_scripts/train_student.py on a set of `synthesize --classes --features`"
+        )
+    return parts
 
 
 class PhotoJob:

@@ -136,7 +136,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "PHOTO with --student, without FILE",
     )
     method.add_argument(
-        "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
+        "--features",
+        action="store_true",
+        help="with --classes: name brows, eyes, nose and mouth inside the skin too. Of a PHOTO only where the "
+        "weights of the student of parts know them",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network")
@@ -172,6 +175,7 @@ def run(args: argparse.Namespace) -> int:
         settings=settings,
         objects=objects,
         parts=args.classes is not None,
+        features=args.features,
     )
     return segment_photos(args.photos, args.out, options)
 
@@ -192,8 +196,8 @@ def _check_segment(args) -> None:
     if asked and not args.photos:
         args.usage_error(f"--{asked[0]} is for a PHOTO, it does not go with {given[0]}")
     if args.classes is not None and args.student:
-        if args.classes or args.features:
-            args.usage_error("--student has names of its own: it takes neither a file of --classes nor --features")
+        if args.classes:
+            args.usage_error("--student has names of its own: it takes no file of --classes")
     elif args.classes is not None:
         photos = "PHOTO (with --student it does)", args.photos or None
         for name, given_too in (("objects", args.objects), ("rule", args.rule), photos):

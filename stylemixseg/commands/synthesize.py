@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stylemixseg.commands.parsing import add_detection, add_method, detection_settings, method_settings, print_notes
@@ -21,9 +20,11 @@ stylemixseg synthesize pairs/ --count 2000 -n 8 --size 256    a thousand more of
 stylemixseg synthesize pairs/ --count 2000 -n 8 --size 256 --min-agreement 0.7 --format folder    nothing is made anew
 stylemixseg synthesize held-out/ --count 100 --first 900000 -n 8 --size 256    seeds of their own
 stylemixseg synthesize parts/ --count 1000 -n 8 --size 256 --classes    skin, hair and cloth by name
+stylemixseg synthesize parts/ --count 1000 -n 8 --size 256 --classes --features    brows, eyes, nose and mouth too
 stylemixseg synthesize rooms/ --count 100 --generator toy-room --objects "sofa, lamp" --format coco
 stylemixseg synthesize toys/ --count 50 --generator toy-portrait --rule corner -k 3 -n 20 --format webdataset
 stylemixseg synthesize pairs/ --count 100000 -n 8 --size 256 --engine ray --workers 64    on a cluster (RAY_ADDRESS)
+stylemixseg synthesize s3://bucket/pairs --count 1000000 -n 8 --size 256 --engine ray --workers 512 --format webdataset
 """
 DESCRIPTION = """\
 Sample i is the generator's image of seed i, made, segmented and measured with the same settings as all others. Its
@@ -39,6 +40,11 @@ takes the place of soft.png.
 At the end OUT/samples.jsonl (one line per sample; those that a filter dropped say why), OUT/manifest.json (settings,
 generator, hash, licences, versions) and per --format a folder that is complete in itself, with a data card README.md:
 folder (img_dir, ann_dir: mmsegmentation), webdataset (tar files), parquet (Hugging Face's datasets), coco (COCO JSON).
+
+OUT may be a URL of an object store, s3://BUCKET/PREFIX or gs://BUCKET/PREFIX (extra `scale`); address and credentials
+are found as s3fs and gcsfs find them (AWS_ENDPOINT_URL, AWS_PROFILE, GOOGLE_APPLICATION_CREDENTIALS, ...). Everything
+has the same name there. A store has no file lock: the object .lease keeps a second run away, and that of a run that was
+killed lapses after five minutes. A format is whole when its manifest.json is there.
 """
 _FILTERS = ("min_agreement", "mask_share", "min_confidence")
 
@@ -48,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from stylemixseg.factory.formats.base import FORMATS
     from stylemixseg.settings import QUERY_TRUNCATION, SegmenterConfig
 
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the set: new, or of an earlier run")
+    parser.add_argument(
+        "out",
+        metavar="OUT",
+        help="folder of the set: new, or of an earlier run; or a URL such as s3://... (extra `scale`)",
+    )
     samples = parser.add_argument_group("samples")
     samples.add_argument("--count", type=int, required=True, metavar="N", help="number of samples")
     samples.add_argument("--first", type=int, default=0, metavar="SEED", help="seed of the first one (0)")
@@ -86,6 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="named parts in place of foreground; FILE holds names of clusters, as `stylemixseg name-clusters` writes "
         "it (without FILE: background, skin, hair, cloth, for faces)",
+    )
+    method.add_argument(
+        "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"
     )
     objects = parser.add_argument_group("objects")
     objects.add_argument(
@@ -152,9 +165,10 @@ def run(args: argparse.Namespace) -> int:
         progress=True,
     )
     counts = manifest["samples"]
-    print(f"{args.out}: {counts['kept']} pairs" + (f", {counts['dropped']} dropped" if counts["dropped"] else ""))
+    out = str(args.out).rstrip("/")
+    print(f"{out}: {counts['kept']} pairs" + (f", {counts['dropped']} dropped" if counts["dropped"] else ""))
     for name in dict.fromkeys(args.format):
-        print(f"{args.out / name}: see its README.md")
+        print(f"{out}/{name}: see its README.md")
     return 0
 
 
@@ -168,6 +182,8 @@ def _check(args: argparse.Namespace) -> None:
                 args.usage_error(f"--classes names parts of a joint mask, it does not go with --{name}")
         if args.mask == "rule":
             args.usage_error("--classes needs --mask joint, got --mask rule")
+    elif args.features:
+        args.usage_error("--features divides the skin of --classes: give both")
     if args.objects is None:
         if asked := list(detection_settings(args)):
             args.usage_error(f"--{asked[0]} is for --objects: say what to look for")
@@ -196,9 +212,13 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     recipe = Recipe(args.generator, segmenter.config, **written)
     if args.classes is None:
         return recipe
-    from stylemixseg.commands.classes import named_clusters
+    from stylemixseg.commands.classes import named_clusters, named_features
 
-    return replace(recipe, classes=named_clusters(generator, segmenter.config, args.classes)[1])
+    _, classes = named_clusters(generator, segmenter.config, args.classes)
+    if not args.features:
+        return replace(recipe, classes=classes)
+    _, features = named_features(generator, segmenter.config, classes, args.classes)
+    return replace(recipe, classes=classes, features=features)
 
 
 def _engine(args: argparse.Namespace) -> Engine:

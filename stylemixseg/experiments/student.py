@@ -10,12 +10,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 
+import numpy as np
 from tqdm.auto import tqdm
 
 from stylemixseg.data.celebamask import read_celebamask, validation_names
 from stylemixseg.evaluation.imagescores import ImageScores
 from stylemixseg.evaluation.results import RunRecorder
-from stylemixseg.experiments.classes import OF_PARSER, add_classes, class_counts
+from stylemixseg.experiments.classes import (
+    CLASSES,
+    FEATURES,
+    OF_FEATURES,
+    OF_PARSER,
+    add_classes,
+    class_counts,
+)
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import TRIMAP_WIDTH
@@ -59,22 +67,35 @@ def score_photos(names: Sequence[str]) -> tuple[dict[str, list[Confusion]], list
     return found, seconds
 
 
-def score_parts(names: Sequence[str]) -> dict[str, list[list[list[int]]]]:
-    """Counts of each class of `CLASSES`, of the student of parts and of the face parser: {name: one per photo}.
+# Classes by label, and the label of each class of the parser.
+LEVELS = {"parts": (CLASSES, OF_PARSER), "features": (FEATURES, OF_FEATURES)}
+
+
+def score_parts(names: Sequence[str]) -> dict[str, dict[str, list[list[list[int]]]]]:
+    """Counts of each class, of the student of parts and of the face parser: {level: {name: one per photo}}.
+
+    The levels are the keys of `LEVELS`: the parts, and the features of the skin where the student knows them.
 
     Raises:
         FileNotFoundError: the photos are not on this machine.
     """
     photos, parser = read_celebamask(), FaceParser.load()
-    segmenter, parts = StudentSegmenter(), PartsStudent.load()
-    found: dict[str, list[list[list[int]]]] = {"student": [], "face_parser": []}
+    segmenter, student = StudentSegmenter(), PartsStudent.load()
+    students = {"parts": student.without_features()} | ({"features": student} if student.has_features else {})
+    found: dict[str, dict[str, list[list[list[int]]]]] = {
+        level: {"student": [], "face_parser": []} for level in students
+    }
     for name in tqdm(names, desc="parts of photos", unit="photo"):
         image, labels = photos[name]
-        truth = OF_PARSER[labels]
-        by_student = parts_of_photo(parts, image, [], segmenter(image).mask)
-        by_parser = OF_PARSER[parser(to_generator_range(image))[0].numpy()]
-        for called, guessed in (("student", by_student), ("face_parser", by_parser)):
-            found[called].append(class_counts(guessed, truth))
+        mask = segmenter(image).mask
+        parsed = parser(to_generator_range(image))[0].numpy()
+        for level, of_level in students.items():
+            classes, by_parser = LEVELS[level]
+            # Labels of the level by the student's: what is no class of the level is background.
+            label = np.array([classes.index(part) if part in classes else 0 for part in of_level.classes])
+            by_student = label[parts_of_photo(of_level, image, [], mask)]
+            for called, guessed in (("student", by_student), ("face_parser", by_parser[parsed])):
+                found[level][called].append(class_counts(guessed, by_parser[labels], classes))
     return found
 
 
@@ -117,6 +138,7 @@ def measure_student(profile: Profile, results: Path, names: Sequence[str]) -> Pa
         else:
             recorder.add_both(f"{prefix}.{name}", confusions, list(names), "")
     recorder.add_mean(f"{prefix}.student.seconds", [[value] for value in seconds], images=list(names))
-    for name, counts in score_parts(names).items():
-        add_classes(recorder, f"{prefix}.parts.{name}", counts, list(names))
+    for level, of_level in score_parts(names).items():
+        for name, counts in of_level.items():
+            add_classes(recorder, f"{prefix}.{level}.{name}", counts, list(names), LEVELS[level][0])
     return recorder.write()

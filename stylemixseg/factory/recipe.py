@@ -14,7 +14,7 @@ from stylemixseg import __version__
 from stylemixseg._util.checks import check_choice, check_int, check_real
 from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import CATALOGUE, load_generator
-from stylemixseg.joint.classes import BACKGROUND, ClusterNames
+from stylemixseg.joint.classes import BACKGROUND, DIVIDED, ClusterNames, finer_classes
 from stylemixseg.mixing import check_resolution
 from stylemixseg.objects.segmenter import ObjectSegmenter
 from stylemixseg.settings import ENGINES, QUERY_TRUNCATION, SegmenterConfig
@@ -65,6 +65,7 @@ class Recipe:
         ignore: half the width of the band of low confidence, 0..0.5. Pixels whose confidence differs from 0.5 by less
             get the label 255, which losses leave out; 0 labels every pixel.
         classes: names of the clusters that all images share, for a mask of named parts; None for foreground alone.
+        features: names of the clusters inside the skin, for brows, eyes, nose and mouth too; None for classes alone.
         objects: what to look for, for masks of objects in place of the foreground; None for whole images.
         engine: what runs the generator's network, as `load_generator` takes it.
 
@@ -79,6 +80,7 @@ class Recipe:
     size: int | None = None
     ignore: float = 0.1
     classes: ClusterNames | None = None
+    features: ClusterNames | None = None
     objects: FindsObjects | None = None
     engine: str = "auto"
 
@@ -90,6 +92,10 @@ class Recipe:
         check_choice("engine", self.engine, ENGINES)
         if self.classes is not None and (self.objects is not None or self.config.judge is None):
             raise ValueError("classes needs a config with a judge, and goes with no objects")
+        if self.features is not None:
+            if self.classes is None:
+                raise ValueError("features needs classes, whose skin it divides")
+            finer_classes(self.classes, DIVIDED, self.features)
 
     def load(self) -> Generator:
         """The generator on its engine and device.
@@ -118,7 +124,9 @@ class Recipe:
         """Names of the labels 0, 1, ... of the mask."""
         if self.objects is not None:
             return (BACKGROUND, *self.objects.phrases)
-        return FOREGROUND if self.classes is None else self.classes.classes
+        if self.classes is None:
+            return FOREGROUND
+        return self.classes.classes if self.features is None else finer_classes(self.classes, DIVIDED, self.features)
 
     def describe(self, generator: Generator) -> dict[str, Any]:
         """What must be equal for two samples to be of one set, as plain values: it stands in the manifest."""
@@ -136,6 +144,8 @@ class Recipe:
             "ignore": self.ignore,
             "labels": list(self.labels),
             "clusters of the labels": self.classes and self.classes.named(),
+            # Without features the record is as it was before there were any, so that older sets can be continued.
+            **({} if self.features is None else {"clusters of the features": self.features.named()}),
             "objects": self.objects and self.objects.describe(generator, config),
             "versions": _versions(),
         }

@@ -15,7 +15,7 @@ from stylemixseg._util.checks import check_int
 from stylemixseg.factory.engines.base import Engine
 from stylemixseg.factory.engines.process import ProcessEngine
 from stylemixseg.factory.filters import Filters
-from stylemixseg.factory.finish import check_replaceable, finish
+from stylemixseg.factory.finish import finish
 from stylemixseg.factory.formats.base import writer_of
 from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.sample import SampleMaker
@@ -35,7 +35,7 @@ def synthesize(
     formats: Sequence[str] = (),
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Make the samples of `count` seeds in a folder, as far as they are not there yet, and write the formats.
+    """Make the samples of `count` seeds, as far as they are not there yet, and write the formats.
 
     Sample i depends on seed i and the recipe alone: not on the engine, the number of workers, the order, nor on how
     often the run was interrupted. Every sample is kept as soon as it is made. So a run that was cut off, by Ctrl-C, a
@@ -43,7 +43,8 @@ def synthesize(
     `count` adds samples; other filters and formats make none anew.
 
     Args:
-        out: folder of the set: new, empty, or of an earlier call with the same recipe.
+        out: folder of the set: new, empty, or of an earlier call with the same recipe. A URL as text, such as
+            s3://bucket/faces, names a place in an object store, where everything is kept under the same names.
         recipe: how samples are made.
         count: number of samples, at least 1.
         first: seed of the first one.
@@ -58,8 +59,8 @@ def synthesize(
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, or a folder that holds something else.
-        ModuleNotFoundError: a format or an engine needs a library that is not installed; names the extra.
-        StoreError: the folder cannot be written.
+        ModuleNotFoundError: a format, an engine or a URL needs a library that is not installed; names the extra.
+        StoreError: the folder or the object store cannot be written, or another run works there.
         WorkerDiedError: workers died again and again over the same sample.
 
     Example:
@@ -78,12 +79,12 @@ def synthesize(
     if recipe.objects is not None and not (filters.min_agreement is None and filters.min_confidence is None):
         raise ValueError("min_agreement and min_confidence are for whole images, they do not go with objects")
     writers = {name: writer_of(name) for name in formats}
-    check_replaceable(Path(out), list(writers))
     # Everything that can be wrong with the recipe comes to light here, before a file is written or a worker started.
     identity = recipe.describe(SampleMaker(recipe).generator)
     seeds = range(first, first + count)
     with opened_store(out, identity) as store:
-        missing = np.fromiter((seed for seed in _shown(seeds, progress) if not store.has(seed)), np.int64)
+        store.check_replaceable(list(writers))
+        missing = np.fromiter(store.missing(_shown(seeds, progress)), np.int64)
         if len(missing):
             made = (engine or ProcessEngine()).make(recipe, (int(seed) for seed in missing))
             bar = tqdm(
@@ -94,6 +95,7 @@ def synthesize(
                 for seed, data in samples:
                     store.add(seed, data)
                     bar.update()
+            store.settle()
         return finish(store, seeds, recipe, identity, filters, writers, progress)
 
 

@@ -18,7 +18,7 @@ from stylemixseg._util.threads import one_thread
 from stylemixseg.factory.recipe import IGNORE, Recipe
 from stylemixseg.foreground import CornerMinority, EmptyMaskWarning, FullMaskWarning, Saliency, apply_rule
 from stylemixseg.generators.base import KnowsTheTruth, LimitsThreads, seeded_latent
-from stylemixseg.joint.classes import class_map, load_clusters
+from stylemixseg.joint.classes import DIVIDED, FEATURES_FILE, class_map, finer_map, load_clusters
 from stylemixseg.metrics import confusion
 from stylemixseg.objects.detection.filtering import NoDetectionWarning
 from stylemixseg.objects.segmenter import ObjectSegmentation
@@ -119,6 +119,9 @@ class SampleMaker:
             self.side = recipe.side(self.generator)
             self.segmenter = None if recipe.objects else StyleMixSegmenter(self.generator, recipe.config)
             self.clusters = load_clusters(self.generator, recipe.config)[0] if recipe.classes else None
+            self.features = None
+            if recipe.features:
+                self.features = load_clusters(self.generator, recipe.config, FEATURES_FILE)[0]
             # The toy world's detector is made anew for every image, since it knows that image's boxes.
             self.finder = None
             if recipe.objects and not isinstance(self.generator, KnowsTheTruth):
@@ -150,6 +153,10 @@ class SampleMaker:
         if self.clusters is not None:
             assert self.recipe.classes is not None
             labels = class_map(self.clusters, self.recipe.classes, summary, mask, image)
+            if self.features is not None:
+                assert self.recipe.features is not None
+                features = self.features, self.recipe.features
+                labels, _ = finer_map(labels, self.recipe.classes, DIVIDED, *features, summary)
         labels[np.abs(sure - 0.5) < self.recipe.ignore] = IGNORE
         record = {
             "mask_share": float(mask.mean()),

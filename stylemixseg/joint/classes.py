@@ -33,6 +33,7 @@ from stylemixseg.summary import StyleSummary, as_summary
 WEIGHTS_FILE = Path(__file__).parents[1] / "models" / "weights" / "faces_clusters.safetensors"
 FEATURES_FILE = WEIGHTS_FILE.with_name("faces_features.safetensors")  # clusters of the skin's pixels alone
 BACKGROUND = "background"
+DIVIDED = "skin"  # the class whose pixels they divide
 SMALL = 64  # px, side of the stored maps of where clusters lie
 _SHARPNESS = 20.0  # log-odds for each unit of cosine
 _EDGES = 1 / 16  # of the side: radius within which classes are moved to the image's edges
@@ -300,15 +301,21 @@ def finer_map(
     Raises:
         ValueError: no class of that name, or too many classes.
     """
-    if part not in names.classes[1:]:
-        raise ValueError(f"part must be one of {', '.join(names.classes[1:])}, got {part!r}")
+    classes = finer_classes(names, part, parts)
     label = names.classes.index(part)
-    classes = names.classes + tuple(name for name in parts.classes[1:] if name not in names.classes)
-    if len(classes) > _MAX_NAMES:
-        raise ValueError(f"names and parts must be at most {_MAX_NAMES} classes together, got {len(classes)}")
     of_part = np.array([0, *map(classes.index, parts.classes[1:])], np.uint8)
     inside = class_map(clusters, parts, summary, labels == label)
     return np.where(labels == label, of_part[inside], labels).astype(np.uint8), classes
+
+
+def finer_classes(names: ClusterNames, part: str, parts: ClusterNames) -> tuple[str, ...]:
+    """The classes of a `finer_map`; raises as it does."""
+    if part not in names.classes[1:]:
+        raise ValueError(f"part must be one of {', '.join(names.classes[1:])}, got {part!r}")
+    classes = names.classes + tuple(name for name in parts.classes[1:] if name not in names.classes)
+    if len(classes) > _MAX_NAMES:
+        raise ValueError(f"names and parts must be at most {_MAX_NAMES} classes together, got {len(classes)}")
+    return classes
 
 
 def names_by_majority(

@@ -22,6 +22,8 @@ from stylemixseg.models.stored import checked_record, filled
 
 WEIGHTS_FILE = Path(__file__).parent / "weights" / "student.safetensors"
 PARTS_FILE = WEIGHTS_FILE.with_name("student_parts.safetensors")
+FEATURES = ("brows", "eyes", "nose", "mouth")  # parts of the skin, which a student of parts may know or not
+_SKIN = "skin"
 
 
 class Student:
@@ -77,16 +79,36 @@ class Student:
 class PartsStudent:
     """Named parts of portraits framed as CelebA-HQ or FFHQ frame them; it learnt from the shared clusters' parts.
 
+    Which parts it knows, its file says: background, skin, hair and cloth, or the features of the skin besides.
+
     Args:
-        network: (N, 3, S, S) in [-1, 1] -> one score per class (N, C, S', S').
+        network: (N, 3, S, S) in [-1, 1] -> one score per known class (N, C', S', S').
         side: S, pixels that the network was trained with.
-        classes: names by label, "background" first.
+        known: names by score, "background" first.
         digest: SHA-256 of its weights.
+        features: whether brows, eyes, nose and mouth are classes of their own, where they are known, or belong to the
+            skin.
+
+    Attributes:
+        classes: names by label, "background" first.
     """
 
-    def __init__(self, network: nn.Module, side: int, classes: tuple[str, ...], digest: str = ""):
+    def __init__(
+        self, network: nn.Module, side: int, known: tuple[str, ...], digest: str = "", *, features: bool = True
+    ):
         self.network = network.eval().requires_grad_(False)
-        self.side, self.classes, self.digest = side, classes, digest
+        self.side, self.digest, self._known = side, digest, known
+        self.classes = tuple(name for name in known if features or name not in FEATURES)
+        self._label = torch.tensor([self.classes.index(name if name in self.classes else _SKIN) for name in known])
+
+    @property
+    def has_features(self) -> bool:
+        """Whether brows, eyes, nose and mouth are among the classes."""
+        return set(FEATURES) <= set(self.classes)
+
+    def without_features(self) -> PartsStudent:
+        """The same student, for which brows, eyes, nose and mouth belong to the skin."""
+        return PartsStudent(self.network, self.side, self._known, self.digest, features=False)
 
     @classmethod
     def load(cls, weights: str | Path | None = None) -> PartsStudent:
@@ -107,8 +129,12 @@ class PartsStudent:
 
         With `flip`, from the mean with the mirrored image's scores.
         """
-        mirrored = torch.arange(len(self.classes)) if flip else None
-        return pixel_scores(self.network, images, self.side, mirrored).softmax(1)
+        mirrored = torch.arange(len(self._known)) if flip else None
+        known = pixel_scores(self.network, images, self.side, mirrored).softmax(1)
+        if self.classes == self._known:
+            return known
+        count, _, height, width = known.shape
+        return known.new_zeros(count, len(self.classes), height, width).index_add_(1, self._label, known)
 
     def labels(self, images: torch.Tensor, *, flip: bool = True) -> torch.Tensor:
         """Images (N, 3, H, W) in [-1, 1] -> labels (N, H, W) uint8, indices into `classes`."""

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,21 @@ def test_faces_by_the_judge_with_named_parts(tmp_path, real_faces):
     assert "non-commercial" in licences["generator faces"] and "judge of pixels" in licences
 
 
+def test_faces_with_features(tmp_path, real_faces, capsys):
+    out = tmp_path / "parts"
+    options = ("--count", "1", "-n", "8", "--size", "256", "--classes")
+    assert run(out, *options, "--features") == 0
+    record = json.loads((out / "run.json").read_text())
+    features = ("brows", "eyes", "nose", "mouth")
+    assert record["labels"] == ["background", "skin", "hair", "cloth", *features]
+    assert list(record["clusters of the features"]) == ["skin", *features]
+    with zipfile.ZipFile(out / "samples" / "0000000" / "0000000000.zip") as archive:
+        mask = np.asarray(Image.open(archive.open("mask.png")))
+    assert {0, 1, 2, 5, 6, 7} <= set(np.unique(mask)) <= {*range(8), 255}
+    assert run(out, *options) == 1  # not the same set
+    assert "OUT holds samples of other settings" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "arguments, words",
     [
@@ -86,6 +102,7 @@ def test_bad_input_is_one_clear_line_and_leaves_nothing(tmp_path, capsys, argume
         (["--classes", "--rule", "corner"], "--classes names parts of a joint mask, it does not go with --rule"),
         (["--classes", "--objects", "sofa"], "it does not go with --objects"),
         (["--classes", "--mask", "rule"], "--classes needs --mask joint"),
+        (["--features"], "--features divides the skin of --classes: give both"),
         (["--margin", "0.1"], "--margin is for --objects"),
         (["--objects", "sofa", "--mask", "rule"], "--mask is for whole images"),
         (["--mask-share", "0.5"], "must be two numbers LEAST,MOST, got '0.5'"),

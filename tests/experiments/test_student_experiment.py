@@ -11,13 +11,14 @@ from students import write_parts, write_student
 from stylemixseg.evaluation.imagescores import read_scores
 from stylemixseg.evaluation.results import load_run, measurements, scores_path
 from stylemixseg.experiments import student as experiment
-from stylemixseg.experiments.classes import CLASSES
+from stylemixseg.experiments.classes import CLASSES, FEATURES
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.registry import experiments
 from stylemixseg.experiments.student import PREFIX, measure_student, run_student
 from stylemixseg.metrics import confusion, mean_iou, trimap_confusion
 from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student as module
+from stylemixseg.models.references import CLASS_NAMES
 from stylemixseg.models.student import PartsStudent, Student
 from stylemixseg.photos.student import StudentSegmenter, parts_of_photo
 
@@ -74,6 +75,37 @@ def test_scores_by_counting(photos, tmp_path):
         inside, over = inside + (skin & (labels == 1)).sum(), over + (skin | (labels == 1)).sum()
     assert found[f"toy.{PREFIX}.parts.student.skin.fg_iou"].value == pytest.approx(inside / over)
     assert found[f"toy.{PREFIX}.parts.face_parser.mean"].n == 3
+    assert not [name for name in found if ".features." in name]  # this student knows none
+
+
+def test_features_of_a_student_that_knows_them(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PARTS_FILE", write_parts(tmp_path / "finer.safetensors", (*CLASSES, *FEATURES[2:])))
+    nose = CLASS_NAMES.index("nose")
+    for _, labels in photos.values():
+        labels[20:30, 10:20] = nose
+
+    def drawn(parts, image, frames, mask):
+        """Hair above, below it the nose at the left and skin at the right."""
+        found = np.ones(mask.shape, np.uint8)
+        found[:, :15] = parts.classes.index("nose") if parts.has_features else 1
+        found[:5] = 2
+        return found
+
+    monkeypatch.setattr(experiment, "parts_of_photo", drawn)
+    found = measurements(run_student(PROFILE, tmp_path))
+    at_left, below = np.indices((40, 40))[1] < 15, np.indices((40, 40))[0] >= 5
+    guessed = {"features.student.nose": below & at_left, "features.student.skin": below & ~at_left}
+    guessed["parts.student.skin"] = below
+    for name, mask in guessed.items():
+        truths = [
+            labels == nose if "nose" in name else labels > 0 if "parts" in name else labels == 1
+            for _, labels in photos.values()
+        ]
+        iou = sum((mask & truth).sum() for truth in truths) / sum((mask | truth).sum() for truth in truths)
+        assert 0 < iou < 1 and found[f"toy.{PREFIX}.{name}.fg_iou"].value == pytest.approx(iou)
+    for name in FEATURES:
+        assert f"toy.{PREFIX}.features.face_parser.{name}.fg_iou" in found
+    assert f"toy.{PREFIX}.parts.student.nose.fg_iou" not in found
 
 
 def test_a_spot_check_scores_some_of_the_same_photos(photos, tmp_path, monkeypatch):

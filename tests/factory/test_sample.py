@@ -19,7 +19,7 @@ from stylemixseg.factory.recipe import IGNORE, Recipe
 from stylemixseg.factory.sample import MEASURES, Sample, SampleMaker, rule_agreement
 from stylemixseg.foreground import CornerMinority, Saliency
 from stylemixseg.generators.openvino.engine import OpenVINOGenerator
-from stylemixseg.joint.classes import ClusterNames, class_map, fit_clusters
+from stylemixseg.joint.classes import ClusterNames, class_map, finer_map, fit_clusters
 from stylemixseg.metrics import confusion
 from stylemixseg.settings import BOX_CONFIG, SegmenterConfig
 
@@ -143,6 +143,37 @@ def test_classes_are_those_of_the_shared_clusters(monkeypatch):
     assert recipe.labels == ("background", "one", "other")
     with pytest.raises(ValueError, match="classes needs a config with a judge"):
         Recipe("toy-portrait", CONFIG, classes=names)
+
+
+def test_features_divide_the_skin(monkeypatch):
+    config = replace(CONFIG, judge=BrightJudge())
+    generator = load_generator("toy-portrait")
+    segmenter = StyleMixSegmenter(generator, config)
+    ws = generator.mapping(seeded_z(2, generator.z_dim), 0.7)
+    summary = segmenter.summary(ws)
+    found = segmenter.from_summary(ws, summary)
+    clusters = fit_clusters([(summary, found.mask)], 3, [8], aligned=False)[8]
+    names = ClusterNames.of({"skin": [0, 2], "hair": [1]}, 3)
+    labels = class_map(clusters, names, summary, found.mask, found.image)
+    inside = fit_clusters([(summary, labels == 1)], 4, [8], aligned=False)[8]
+    features = ClusterNames.of({"skin": [0, 2], "nose": [1, 3]}, 4)
+
+    def stored(generator, config, path=None):
+        return (clusters, names) if path is None else (inside, features)
+
+    monkeypatch.setattr(samples, "load_clusters", stored)
+    recipe = Recipe("toy-portrait", config, classes=names, features=features, ignore=0.0)
+    made = SampleMaker(recipe)(2).pixels("mask.png")
+    expected, classes = finer_map(labels, names, "skin", inside, features, summary)
+    assert (made == expected).all() and set(np.unique(made)) == {0, 1, 2, 3}
+    assert recipe.labels == classes == ("background", "skin", "hair", "nose")
+    record, before = recipe.describe(generator), replace(recipe, features=None).describe(generator)
+    assert record["clusters of the features"] == features.named()
+    assert set(record) - set(before) == {"clusters of the features"}  # older sets have no such line
+    with pytest.raises(ValueError, match="features needs classes"):
+        replace(recipe, classes=None)
+    with pytest.raises(ValueError, match="part must be one of one, other, got 'skin'"):
+        replace(recipe, classes=ClusterNames.of({"one": [0, 2], "other": [1]}, 3))
 
 
 def test_objects_have_boxes_that_fit_their_pixels():

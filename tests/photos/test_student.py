@@ -169,11 +169,42 @@ def test_the_command_names_parts(weights, photo, picture, tmp_path, monkeypatch)
     assert json.loads((out / RECORD).read_text())["classes"] == list(CLASSES)
 
 
+def test_a_student_that_knows_features_counts_them_as_skin_unless_they_are_asked_for(
+    weights, photo, picture, tmp_path, monkeypatch, capsys
+):
+    known = ("background", "skin", "hair", "brows", "eyes", "nose", "mouth")
+    monkeypatch.setattr(module, "PARTS_FILE", write_parts(tmp_path / "parts.safetensors", known))
+    finer, given = PartsStudent.load(), to_generator_range(picture)
+    coarse = finer.without_features()
+    assert finer.classes == known and finer.has_features
+    assert coarse.classes == CLASSES and not coarse.has_features
+    each, summed = finer.probabilities(given)[0], coarse.probabilities(given)[0]
+    np.testing.assert_allclose(summed[1], each[1] + each[3:].sum(0), atol=1e-6)
+    np.testing.assert_allclose(summed[[0, 2]], each[[0, 2]], atol=1e-6)
+    out, command = tmp_path / "out", ["segment", str(photo), "--student", "--classes", "-o", str(tmp_path / "out")]
+    mask = StudentSegmenter()(picture).mask
+    for more, student in (([], coarse), (["--features"], finer)):
+        assert cli.main([*command, *more]) == 0
+        assert "finished before" not in capsys.readouterr().out
+        assert json.loads((out / RECORD).read_text())["classes"] == list(student.classes)
+        expected = parts_of_photo(student, picture, [], mask)
+        np.testing.assert_array_equal(np.asarray(Image.open(out / "classes.png")), expected)
+
+
+def test_features_that_the_student_does_not_know(weights, photo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(module, "PARTS_FILE", write_parts(tmp_path / "parts.safetensors", CLASSES))
+    command = ["segment", str(photo), "--student", "--classes", "--features", "-o", str(tmp_path / "out")]
+    assert cli.main(command) == 1
+    assert "--features needs a student that learnt them, and this one knows background, skin, hair" in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     "more, message",
     [
         (["--classes", "names.json"], "names of its own"),
-        (["--classes", "--features"], "names of its own"),
+        (["--features"], "give both"),
         (["--inversion", "encoder"], "does not go with --inversion"),
         (["--mask", "rule"], "does not go with --mask"),
         (["--device", "cuda"], "runs on the CPU"),

@@ -18,7 +18,8 @@ FORMATS = ("folder", "webdataset", "parquet", "coco")
 class Writer(Protocol):
     """Writes one format into a folder of its own.
 
-    Args of every one: the folder, which is there and empty, and the names of the labels 0, 1, ... of the masks.
+    Args of every one: the folder, which is there and empty, and the names of the labels 0, 1, ... of the masks. Files
+    that were given as whole may be gone the next moment, because they were sent to an object store.
 
     Attributes:
         data_files: which of its files Hugging Face's `datasets` loads, as a pattern; None where it cannot.
@@ -30,12 +31,12 @@ class Writer(Protocol):
 
     def __init__(self, folder: Path, labels: Sequence[str]): ...
 
-    def add(self, sample: Sample) -> None:
-        """Write one sample; they come in the order of their seeds."""
+    def add(self, sample: Sample) -> list[Path]:
+        """Write one sample; they come in the order of their seeds. Gives the files that are whole now, each once."""
         ...
 
-    def close(self) -> None:
-        """Write what is left."""
+    def close(self) -> list[Path]:
+        """Write what is left; gives the files that are whole now."""
         ...
 
 

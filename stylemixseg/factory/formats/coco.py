@@ -41,11 +41,12 @@ mask = coco.annToMask(coco.anns[1])
         self._annotations = (folder / ".annotations").open("w+", encoding="utf-8")
         self._image_id = self._annotation_id = 0
 
-    def add(self, sample: Sample) -> None:
-        """Write one sample."""
+    def add(self, sample: Sample) -> list[Path]:
+        """Write one sample; gives its image."""
         self._image_id += 1
         name = f"{key_of(sample)}.png"
-        (self._folder / "images" / name).write_bytes(sample.files["image.png"])
+        path = self._folder / "images" / name
+        path.write_bytes(sample.files["image.png"])
         height, width = sample.pixels("mask.png").shape
         image = {"id": self._image_id, "file_name": name, "height": height, "width": width, "seed": sample.seed}
         self._images.write(json.dumps(image) + "\n")
@@ -63,6 +64,7 @@ mask = coco.annToMask(coco.anns[1])
                 **more,
             }
             self._annotations.write(json.dumps(annotation) + "\n")
+        return [path]
 
     def _masks(self, sample: Sample) -> Iterator[tuple[int, np.ndarray, dict[str, Any]]]:
         """Label, mask (H, W) bool and further entries of every annotation of a sample."""
@@ -79,10 +81,11 @@ mask = coco.annToMask(coco.anns[1])
             if label != IGNORE and (found == label).any():
                 yield label, found == label, {}
 
-    def close(self) -> None:
-        """Put the parts together."""
+    def close(self) -> list[Path]:
+        """Put the parts together; gives the annotations."""
         categories = [{"id": label, "name": name} for label, name in enumerate(self._labels) if label]
-        with (self._folder / "annotations.json").open("w", encoding="utf-8") as file:
+        path = self._folder / "annotations.json"
+        with path.open("w", encoding="utf-8") as file:
             file.write(f'{{"categories": {json.dumps(categories)},\n"images": [\n')
             _append(self._images, file)
             file.write('],\n"annotations": [\n')
@@ -90,6 +93,7 @@ mask = coco.annToMask(coco.anns[1])
             file.write("]}\n")
         for name in (".images", ".annotations"):
             (self._folder / name).unlink()
+        return [path]
 
 
 def _append(part: TextIO, file: TextIO) -> None:

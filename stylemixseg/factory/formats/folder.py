@@ -38,12 +38,16 @@ the paper's rule (0 or 255); sets of objects have `instance_dir/train` (16 bits)
         self._folder = folder
         (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
 
-    def add(self, sample: Sample) -> None:
-        """Write one sample."""
+    def add(self, sample: Sample) -> list[Path]:
+        """Write one sample; gives its files."""
+        written = []
         for name, data in sample.files.items():
             path = self._folder / _FOLDERS[name] / "train" / f"{key_of(sample)}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
+            written.append(path)
+        return written
 
-    def close(self) -> None:
-        """Nothing is left."""
+    def close(self) -> list[Path]:
+        """Nothing is left but the names of the labels."""
+        return [self._folder / "classes.txt"]

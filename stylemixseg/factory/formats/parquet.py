@@ -43,13 +43,14 @@ pairs[0]["image"], pairs[0]["mask"]  # PIL images
     def __init__(self, folder: Path, labels: Sequence[str]):
         self._folder = folder / "data"
         self._folder.mkdir()
+        self._path = self._folder
         self._file: pq.ParquetWriter | None = None
         self._schema: pa.Schema | None = None
         self._rows: list[dict[str, Any]] = []
         self._count = 0
 
-    def add(self, sample: Sample) -> None:
-        """Write one sample, or keep it until there are more."""
+    def add(self, sample: Sample) -> list[Path]:
+        """Write one sample, or keep it until there are more; gives the file that this one completes."""
         pictures = {name.removesuffix(".png"): data for name, data in sample.files.items()}
         if self._schema is None:
             features = {name: Image() for name in pictures}
@@ -61,21 +62,22 @@ pairs[0]["image"], pairs[0]["mask"]  # PIL images
         self._count += 1
         if len(self._rows) == _PER_GROUP:
             self._write()
-        if self._count % _PER_FILE == 0:
-            self.close()
+        return self.close() if self._count % _PER_FILE == 0 else []
 
-    def close(self) -> None:
-        """Write the samples that are left and end the file."""
+    def close(self) -> list[Path]:
+        """Write the samples that are left and end the file; gives it."""
         if self._rows:
             self._write()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        if self._file is None:
+            return []
+        self._file.close()
+        self._file = None
+        return [self._path]
 
     def _write(self) -> None:
         if self._file is None:
-            name = f"train-{(self._count - 1) // _PER_FILE:05d}.parquet"
-            self._file = pq.ParquetWriter(self._folder / name, self._schema)
+            self._path = self._folder / f"train-{(self._count - 1) // _PER_FILE:05d}.parquet"
+            self._file = pq.ParquetWriter(self._path, self._schema)
         self._file.write_table(pa.Table.from_pylist(self._rows, self._schema))
         self._rows = []
 

@@ -34,23 +34,28 @@ pairs = wds.WebDataset("shard-000000.tar", shardshuffle=False).decode("pil").to_
 
     def __init__(self, folder: Path, labels: Sequence[str]):
         self._folder = folder
+        self._path = folder
         self._tar: TarWriter | None = None
         self._count = 0
 
-    def add(self, sample: Sample) -> None:
-        """Write one sample."""
+    def add(self, sample: Sample) -> list[Path]:
+        """Write one sample; gives the shard before, where a new one begins."""
+        whole = []
         if self._count % _PER_SHARD == 0:
-            self.close()
+            whole = self.close()
             # Without the time and the user, so that equal samples give equal shards.
-            name = self._folder / f"shard-{self._count // _PER_SHARD:06d}.tar"
-            self._tar = TarWriter(str(name), encoder=False, mtime=0, user="", group="")
+            self._path = self._folder / f"shard-{self._count // _PER_SHARD:06d}.tar"
+            self._tar = TarWriter(str(self._path), encoder=False, mtime=0, user="", group="")
         assert self._tar is not None
         record = json.dumps(sample.record).encode()
         self._tar.write({"__key__": key_of(sample), **sample.files, "json": record})
         self._count += 1
+        return whole
 
-    def close(self) -> None:
-        """End the last shard."""
-        if self._tar is not None:
-            self._tar.close()
-            self._tar = None
+    def close(self) -> list[Path]:
+        """End the last shard; gives it."""
+        if self._tar is None:
+            return []
+        self._tar.close()
+        self._tar = None
+        return [self._path]
