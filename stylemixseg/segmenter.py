@@ -17,7 +17,13 @@ from stylemixseg.foreground import apply_rule, foreground_clusters
 from stylemixseg.generators.base import Generator, KnowsItsMemory
 from stylemixseg.joint.base import PixelJudge, soft_mask
 from stylemixseg.joint.place import resized
-from stylemixseg.mixing import check_resolution, draw_style_latents, style_mixed_images
+from stylemixseg.mixing import (
+    check_resolution,
+    draw_style_latents,
+    iter_mixed_images,
+    style_mixed_images,
+    to_uint8,
+)
 from stylemixseg.settings import MixPlan, SegmenterConfig
 from stylemixseg.summary import StyleSummary, as_summary, style_summary
 
@@ -225,8 +231,13 @@ class StyleMixSegmenter(Segmenter[Tensor]):
 
     def query_image(self, ws: Tensor) -> np.ndarray:
         """X_0 of a structure latent (1, num_ws, w_dim), (H, W, 3) uint8 at the generator's size."""
-        # As the mix with its own style: what a generator has compiled for the mixes serves for it, too.
-        image: np.ndarray = style_mixed_images(self.generator, ws, ws, MixPlan(self.config.cutoff))[0]
+        # As the mix with its own style, and as a float image where the mixes come as such: what a generator has compiled
+        # for the mixes serves for it, too.
+        plan = MixPlan(self.config.cutoff)
+        if self.plan.resolution in (None, self.generator.resolution):
+            image: np.ndarray = style_mixed_images(self.generator, ws, ws, plan)[0]
+        else:
+            image = to_uint8(next(iter_mixed_images(self.generator, ws, ws, plan)))[0]
         return image
 
     def check_query(self, ws: Tensor) -> None:
