@@ -519,7 +519,7 @@ display(Markdown(table(header, rows)))
 #   only if its paired interval excludes 0 and if it is larger than the spread of repeated trainings.
 # - A set inherits the generator's licence, gaps and prejudices, and its data card says so.
 #
-# Next: [other ways](15_other_ways.ipynb) to segment the same images.
+# Next: [other methods](15_other_ways.ipynb) on the same images.
 
 # %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine
