@@ -771,7 +771,9 @@ print(f"one loss: {one_loss:.5f}   non-saturating: {two_losses:.5f}")
 # ```{exercise}
 # :label: ex-generators-psi
 # Write `truncate(w, mean, psi)` after {eq}`eq-generators-truncation`. You draw 100 latents with $\psi = 0.5$. By which
-# factor is their variance around $\bar{\mathbf{w}}$ smaller than at $\psi = 1$? Predict it, then measure it.
+# factor is their variance around $\bar{\mathbf{w}}$ smaller than at $\psi = 1$? Predict it, then measure it:
+# `generator.mapping(seeded_z(range(100), generator.z_dim))[:, 0]` gives 100 latents that are not truncated, and
+# `generator.w_avg` is the mean latent.
 # ```
 #
 # ```{solution-start} ex-generators-psi
@@ -874,7 +876,10 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # :label: ex-generators-reach
 # A convolution of 3 by 3 carries information at most one cell further. How far, as a share of the image's side, can
 # the layers from $c$ on carry it all together? Write `reach(layer_sides, cutoff)`. Then test it: change the
-# features of one cell before layer $c$ of `network`, and find how far away the image changes.
+# features of one cell before layer $c$ of `network`, and find how far away the image changes. For this the layers can
+# be run one by one: `network.start()` gives the state before layer 0, a pair of features and image, and
+# `network.run_layers(state, ws, first, stop)` gives the state after the layers from `first` up to but not including
+# `stop`. There are `network.num_ws` layers.
 # ```
 #
 # ```{solution-start} ex-generators-reach

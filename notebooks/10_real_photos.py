@@ -1288,6 +1288,9 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # What does the frame matter? The vector from a frame's middle to the middle of its right side is its *axis*. Write
 # `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
 # frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
+# `frame` has the attributes `centre`, `axis` and `side`, and `replace(frame, axis=...)` gives another one. Its method
+# `frame.crop(astronaut, crop_side)` cuts the photo, `ways_here[quickest](to_generator_range(cut)).ws` inverts it, and
+# `painted` draws what comes out.
 # ```
 #
 # ```{solution-start} ex-photos-frame
@@ -1379,7 +1382,9 @@ image_grid(
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
 # a little until it reproduces this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
-# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
+# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not? To test it,
+# call `pivotal_tuning(generator, w0, photo, steps=6, learning_rate=3e-5)`, make a `StyleMixSegmenter` of the generator
+# that it returns, with `run.segmenter.config` and `judge=None`, and apply it to `w0`.
 # ```
 #
 # ```{solution-start} ex-photos-pivot

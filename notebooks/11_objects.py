@@ -721,7 +721,9 @@ display(Markdown(table(header, rows)))
 # ```{exercise}
 # :label: ex-objects-k
 # In a box that holds two things before a background, $k = 2$ is too small. Predict what $k = 3$ and $k = 4$ in each box
-# do to the mean IoU of the first room's objects, and say why.
+# do to the mean IoU of the first room's objects, and say why. Then score them:
+# `objects.score_boxes(summary, truth, room, true_boxes(truth), config=replace(BOX_CONFIG, k=3))["instances"]` is a list
+# with one pair per object, of which the second is the IoU.
 # ```
 #
 # ```{solution-start} ex-objects-k
@@ -761,7 +763,10 @@ for clusters in (2, 3, 4):
 # :label: ex-objects-overlap
 # Of two equally confident boxes the smaller gets the pixels that both masks claim. Write `instance_map(masks, areas)`,
 # which lays the masks of several objects over one another by this rule: `areas` are those of their boxes. Suppose that
-# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose?
+# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose? To
+# test it, take the room `ToyWorld("room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"])`, let
+# `room_summary` and `true_boxes` describe it as above, and score it with `objects.score_boxes`. The more confident box
+# wins, so give each box its share of the largest area as its `score`.
 # ```
 #
 # ```{solution-start} ex-objects-overlap

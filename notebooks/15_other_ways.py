@@ -332,8 +332,8 @@ display(Markdown(table(header, rows)))
 #
 # Here the same methods segment the photos of [the photo chapter](10_real_photos.ipynb), and are scored against the masks
 # that people drew. The encoder gives the latent, so methods that read features see the reconstruction and not the
-# photo, whereas GrabCut and the colours look at the photo itself. The last rows show the paper's method and the judge on the
-# same latents, and what supervised networks reach: the face parser on the same photos, and a U-Net that learnt from
+# photo, whereas GrabCut and the colours look at the photo itself. The last rows show the paper's method and the judge on
+# the same latents, and what supervised networks reach: the face parser on the same photos, and a U-Net that learnt from
 # human masks, on the photos of [Table 3](14_training_data.ipynb).
 
 # %% tags=["hide-input"]
