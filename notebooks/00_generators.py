@@ -308,7 +308,7 @@ display(
 # ## What is inside StyleGAN2
 #
 # From points to images. The generator of this book's paper {cite}`feng2023` is StyleGAN2 {cite}`karras2019,karras2020`.
-# It plays the same game, with images of up to 1024 pixels a side. What matters for us is how it is built: it has two
+# It plays the same game, with images of up to 1024 by 1024 pixels. What matters for us is how it is built: it has two
 # networks, $G(\cdot) = G_s(G_m(\cdot))$.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: z enters the mapping network, which gives w. From w one arrow goes to each layer of the synthesis network. The layers stand in a row from a learnt grid of 4 by 4 cells on the left to the image on the right, and are taller the finer their grid. Below, the steps inside a layer: features, times the style, one number per channel, convolution, demodulation, noise and bias and leaky ReLU, features"}, "figure": {"caption": "A style-based generator, with the layers of the generator of this run (counted as in StyleGAN2). Numbers in the boxes count the layers, numbers below them are the sides of their grids. The random numbers do not enter at the beginning: every layer is told through w how to work.", "name": "fig-generators-layers"}}
@@ -886,7 +886,7 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # :class: dropdown
 # ```
 #
-# One cell of a grid with $s$ cells a side is $1/s$ of the image. The steps add up:
+# One cell of a grid with $s$ cells per side is $1/s$ of the image. The steps add up:
 # $\sum_{j \ge c} 1 / s_j$. From a middle cutoff on this is a small part of the image, so things stay nearly where they
 # are. For $c = 0$ it is most of the image, so the layers can move everything.
 #

@@ -164,7 +164,7 @@ photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
 # %% tags=["remove-input"]
 display(
     Markdown(
-        f"The frame has {frame.side:.0f} pixels a side in this photo of "
+        f"The frame has {frame.side:.0f} pixels per side in this photo of "
         f"{len(astronaut)}."
     )
 )
@@ -182,7 +182,8 @@ image_row(
 # ```python
 # from stylemixseg.photos.alignment import choose_face, find_faces
 #
-# face = choose_face(find_faces(pixels), "largest")          # pip install 'stylemixseg[align]'
+# # needs `pip install 'stylemixseg[align]'`
+# face = choose_face(find_faces(pixels), "largest")
 # frame = Frame.from_landmarks(*face.landmarks, size=pixels.shape[:2])
 # ```
 #

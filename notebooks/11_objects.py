@@ -40,6 +40,8 @@ profile = "cpu"
 results = None
 
 # %% tags=["hide-input"]
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
@@ -116,7 +118,7 @@ image_row(
 # K-means places its clusters where they lower its objective most. A cluster for a thing with few pixels lowers it only
 # little, unless the colours of the thing are very different from all others. So a small thing may have to share a
 # cluster with something whose colours change in a similar manner, and then no assignment of clusters can separate the
-# two. The row "whole" of the [heat map below](fig-toy-objects) shows which classes lose most. Even perfect clusters
+# two. The row "one clustering of the image" of the [heat map below](fig-toy-objects) shows which classes lose most. Even perfect clusters
 # would not be enough, because they would not say where one picture on the wall ends and the next begins. And here the
 # true masks told us what each cluster is, whereas a method without labels would have to guess.
 #
@@ -421,7 +423,7 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Above the white line are methods, below it failure modes in exact boxes. Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
 best = full or here
 
 
@@ -434,9 +436,9 @@ def by_class(name):
     return [np.nan if item is None else item.value for item in items]
 
 
-figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
-ways = [*VARIANTS, *MODES]
-values = np.array([by_class(name) for name in ways])
+figure, axis = plt.subplots(figsize=(9, 4.8), layout="constrained")
+described = {**VARIANTS, **MODES}
+values = np.array([by_class(name) for name in described])
 axis.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=1)
 for (i, j), value in np.ndenumerate(values):
     if np.isfinite(value):
@@ -450,7 +452,9 @@ for (i, j), value in np.ndenumerate(values):
             color="black" if value > 0.5 else "white",
         )
 axis.set_xticks(range(len(THINGS)), THINGS)
-axis.set_yticks(range(len(ways)), [name.replace("_", " ") for name in ways])
+axis.set_yticks(
+    range(len(described)), [fill(words, 44) for words in described.values()]
+)
 axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
 plt.close(figure)
 figure
@@ -488,17 +492,17 @@ display(
 )
 
 # %% [markdown]
-# Read the columns of the heat map, not only the means. *Shared paint* concerns the sofa alone, because only sofa and
+# Read the columns of the heat map, not only the means. A sofa painted like the wall concerns the sofa alone, because only sofa and
 # wall have the same colour, and there the loss is complete: in its box no difference remains that could separate it
-# from the wall. *Occlusion* breaks the assumption that a box holds one object and its background. Tables, lamps and
+# from the wall. Things in front of one another break the assumption that a box holds one object and its background. Tables, lamps and
 # plants then stand in front of sofas, so the box of a lamp holds a part of a sofa, too, and two clusters must
 # represent three things.
 #
 # ### Classes without boxes (ours, beyond the paper)
 #
-# The rows *whole* and *shared* use boxes only to separate the instances of a class. *Whole* clusters each room by
-# itself, so the clusters of every room had to be named anew from the true masks. *Shared* clusters the pixels of many
-# other rooms together. All rooms are mixed with the same styles, so these clusters mean the same in each of them, and
+# The rows with one clustering of the image and with shared clusters use boxes only to separate the instances of a class.
+# The first clusters each room by itself, so the clusters of every room had to be named anew from the true masks. The
+# second clusters the pixels of many other rooms together. All rooms are mixed with the same styles, so these clusters mean the same in each of them, and
 # every cluster is named once, after the class of most of its pixels in a few rooms. [Many images at
 # once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all pixels.
 
