@@ -118,9 +118,9 @@ image_row(
 # K-means places its clusters where they lower its objective most. A cluster for a thing with few pixels lowers it only
 # little, unless the colours of the thing are very different from all others. So a small thing may have to share a
 # cluster with something whose colours change in a similar manner, and then no assignment of clusters can separate the
-# two. The row "one clustering of the image" of the [heat map below](fig-toy-objects) shows which classes lose most. Even perfect clusters
-# would not be enough, because they would not say where one picture on the wall ends and the next begins. And here the
-# true masks told us what each cluster is, whereas a method without labels would have to guess.
+# two. The row "one clustering of the image" of the [heat map below](fig-toy-objects) shows which classes lose most. Even
+# perfect clusters would not be enough, because they would not say where one picture on the wall ends and the next
+# begins. And here the true masks told us what each cluster is, whereas a method without labels would have to guess.
 #
 # Section 3.3 of the paper {cite}`feng2023` has a simple answer, which is to segment one object at a time: "One only
 # needs to apply the aforementioned algorithm to the pixels within the bounding box of the object". Inside its box
@@ -492,19 +492,20 @@ display(
 )
 
 # %% [markdown]
-# Read the columns of the heat map, not only the means. A sofa painted like the wall concerns the sofa alone, because only sofa and
-# wall have the same colour, and there the loss is complete: in its box no difference remains that could separate it
-# from the wall. Things in front of one another break the assumption that a box holds one object and its background. Tables, lamps and
-# plants then stand in front of sofas, so the box of a lamp holds a part of a sofa, too, and two clusters must
-# represent three things.
+# Read the columns of the heat map, not only the means. Where sofa and wall are painted alike, only the sofa loses,
+# because only sofa and wall have the same colour. There the loss is complete: in its box no difference remains that
+# could separate it from the wall. Things in front of one another break the assumption that a box holds one object and
+# its background. Tables, lamps and plants then stand in front of sofas, so the box of a lamp holds a part of a sofa,
+# too, and two clusters must represent three things.
 #
 # ### Classes without boxes (ours, beyond the paper)
 #
 # The rows with one clustering of the image and with shared clusters use boxes only to separate the instances of a class.
 # The first clusters each room by itself, so the clusters of every room had to be named anew from the true masks. The
-# second clusters the pixels of many other rooms together. All rooms are mixed with the same styles, so these clusters mean the same in each of them, and
-# every cluster is named once, after the class of most of its pixels in a few rooms. [Many images at
-# once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all pixels.
+# second clusters the pixels of many other rooms together. All rooms are mixed with the same styles, so these clusters
+# mean the same in each of them, and every cluster is named once, after the class of most of its pixels in a few rooms.
+# [Many images at once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all
+# pixels.
 
 # %% tags=["hide-input"]
 rows = [
