@@ -231,8 +231,8 @@ class StyleMixSegmenter(Segmenter[Tensor]):
 
     def query_image(self, ws: Tensor) -> np.ndarray:
         """X_0 of a structure latent (1, num_ws, w_dim), (H, W, 3) uint8 at the generator's size."""
-        # As the mix with its own style, and as a float image where the mixes come as such: what a generator has compiled
-        # for the mixes serves for it, too.
+        # As the mix with its own style, and as a float image where the mixes come as such: then what a generator has
+        # compiled for the mixes serves for it, too.
         plan = MixPlan(self.config.cutoff)
         if self.plan.resolution in (None, self.generator.resolution):
             image: np.ndarray = style_mixed_images(self.generator, ws, ws, plan)[0]

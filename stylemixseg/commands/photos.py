@@ -196,6 +196,7 @@ class StudentJob:
             "photo": digest_of(path),
             "version": __version__,
             "student": self._segmenter.student.digest,
+            "view": [self._segmenter.student.side, self._segmenter.student.edges],
             "parts": self._parts and self._parts.digest,
             **asked_of_every_photo(self._options),
         }

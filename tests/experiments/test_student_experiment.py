@@ -60,8 +60,13 @@ def test_scores_by_counting(photos, tmp_path):
     ]
     assert found[f"toy.{PREFIX}.student.trimap.miou"].value == pytest.approx(mean_iou(near, "dataset"))
     for network in ("student", "face_parser"):
-        for kind in ("", ".per_image", ".trimap"):
+        for kind in ("", ".per_image", ".trimap", ".upper"):
             assert found[f"toy.{PREFIX}.{network}{kind}.miou"].n == 3
+    upper = [  # 30 of the 40 rows
+        confusion(student.foreground(to_generator_range(image))[0].numpy()[:30], labels[:30] > 0)
+        for image, labels in photos.values()
+    ]
+    assert found[f"toy.{PREFIX}.student.upper.miou"].value == pytest.approx(mean_iou(upper, "dataset"))
     assert found[f"toy.{PREFIX}.student.seconds"].value > 0
     inside = over = 0
     for image, labels in photos.values():

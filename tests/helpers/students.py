@@ -12,10 +12,10 @@ from stylemixseg.models.stored import half_precision
 from stylemixseg.students.start import random_student
 
 
-def write_student(path: Path, side: int = 33, seed: int = 0) -> Path:
-    """Weights and provenance of a random student."""
+def write_student(path: Path, side: int = 33, seed: int = 0, **about: object) -> Path:
+    """Weights and provenance of a random student; `about` is more of the provenance."""
     save_file(half_precision(random_student(seed).state_dict()), path)
-    path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_file(path), "side": side}))
+    path.with_suffix(".json").write_text(json.dumps({"sha256": sha256_file(path), "side": side, **about}))
     return path
 
 

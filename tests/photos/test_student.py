@@ -67,6 +67,32 @@ def test_of_several_squares_the_largest_probability_counts(weights, picture):
     np.testing.assert_array_equal(both, np.maximum(*single))
 
 
+class _Blurred(torch.nn.Module):
+    """Says foreground in a disc, with a soft outline that lies some pixels too far out."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        ends = torch.linspace(-1, 1, images.shape[-1])
+        return 12 * (0.65 - torch.hypot(ends[:, None], ends[None]))[None, None]
+
+
+def test_the_outline_goes_to_the_edges_of_the_image():
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    disc = np.hypot(x, y) < 0.6
+    picture = np.where(disc[..., None], (200, 60, 40), (30, 90, 160)).astype(np.uint8)
+    plain, sharp = (
+        Student(_Blurred(), 33, edges=edges).foreground(to_generator_range(picture))[0].numpy() for edges in (0, 1 / 16)
+    )
+    assert (plain != disc).mean() > 0.03 and (sharp != disc).mean() < 0.005
+    with pytest.raises(ValueError, match="edges must be"):
+        Student(_Blurred(), 33, edges=0.5)
+
+
+def test_the_record_says_how_the_student_looks(tmp_path):
+    path = write_student(tmp_path / "chosen.safetensors", side=33, view={"side": 49, "edges": 0.125})
+    chosen, trained = Student.load(path), Student.load(write_student(tmp_path / "trained.safetensors", side=33))
+    assert (chosen.side, chosen.edges) == (49, 0.125) and (trained.side, trained.edges) == (33, 0.0)
+
+
 def test_a_damaged_file_is_refused(weights):
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(ValueError, match="is damaged or was changed"):
