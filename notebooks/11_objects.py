@@ -336,7 +336,8 @@ object_switches(
 # lengths, for `pycocotools`):
 #
 # ```console
-# $ stylemixseg segment --generator toy-room --seed 0 --objects "sofa, coffee table, lamp" -o out/
+# $ stylemixseg segment --generator toy-room --seed 0 \
+#     --objects "sofa, coffee table, lamp" -o out/
 # ```
 
 # %%
@@ -453,7 +454,9 @@ for (i, j), value in np.ndenumerate(values):
         )
 axis.set_xticks(range(len(THINGS)), THINGS)
 axis.set_yticks(
-    range(len(described)), [fill(words, 44) for words in described.values()]
+    range(len(described)),
+    [fill(words, 52) for words in described.values()],
+    fontsize=8,
 )
 axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
 plt.close(figure)
