@@ -81,7 +81,7 @@ def object_switches(
         boxes.append(f'<input type="checkbox" id="{identity}" checked> ')
         boxes.append(f'<label for="{identity}" style="margin-right: 1em">{html.escape(label)}</label>')
         styles.append(f"#{identity}:not(:checked) ~ div .layer-{i} {{ visibility: hidden }}")
-    place = f"position: absolute; inset: 0; width: 100%; margin: 0; image-rendering: pixelated"
+    place = "position: absolute; inset: 0; width: 100%; margin: 0; image-rendering: pixelated"
     layers = "".join(
         f'<img class="layer-{i}" src="{source}" alt="{html.escape(text)}" style="{place}">'
         for i, (source, text) in enumerate(zip(sources, [f"{name}: the scene in grey", *labels]))
