@@ -1305,8 +1305,8 @@ display(Markdown(table(header, rows) if student_file else "Not measured."))
 # `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
 # frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
 # `frame` has the attributes `centre`, `axis` and `side`, and `replace(frame, axis=...)` gives another one. Its method
-# `frame.crop(astronaut, crop_side)` cuts the photo, `ways_here[quickest](to_generator_range(cut)).ws` inverts it, and
-# `painted` draws what comes out.
+# `frame.crop(astronaut, crop_side)` cuts the photo. The quickest inversion is `ways_here[quickest]`: call it with
+# `to_generator_range(cut)`, and the `ws` of its result is the latent, which `painted` draws.
 # ```
 #
 # ```{solution-start} ex-photos-frame
