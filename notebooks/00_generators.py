@@ -308,7 +308,7 @@ display(
 # ## What is inside StyleGAN2
 #
 # From points to images. The generator of this book's paper {cite}`feng2023` is StyleGAN2 {cite}`karras2019,karras2020`.
-# It plays the same game, with images of up to 1024 pixels a side. What matters for us is how it is built: it has two
+# It plays the same game, with images of up to 1024 by 1024 pixels. What matters for us is how it is built: it has two
 # networks, $G(\cdot) = G_s(G_m(\cdot))$.
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Diagram: z enters the mapping network, which gives w. From w one arrow goes to each layer of the synthesis network. The layers stand in a row from a learnt grid of 4 by 4 cells on the left to the image on the right, and are taller the finer their grid. Below, the steps inside a layer: features, times the style, one number per channel, convolution, demodulation, noise and bias and leaky ReLU, features"}, "figure": {"caption": "A style-based generator, with the layers of the generator of this run (counted as in StyleGAN2). Numbers in the boxes count the layers, numbers below them are the sides of their grids. The random numbers do not enter at the beginning: every layer is told through w how to work.", "name": "fig-generators-layers"}}
@@ -771,7 +771,9 @@ print(f"one loss: {one_loss:.5f}   non-saturating: {two_losses:.5f}")
 # ```{exercise}
 # :label: ex-generators-psi
 # Write `truncate(w, mean, psi)` after {eq}`eq-generators-truncation`. You draw 100 latents with $\psi = 0.5$. By which
-# factor is their variance around $\bar{\mathbf{w}}$ smaller than at $\psi = 1$? Predict it, then measure it.
+# factor is their variance around $\bar{\mathbf{w}}$ smaller than at $\psi = 1$? Predict it, then measure it:
+# `generator.mapping(seeded_z(range(100), generator.z_dim))[:, 0]` gives 100 latents that are not truncated, and
+# `generator.w_avg` is the mean latent.
 # ```
 #
 # ```{solution-start} ex-generators-psi
@@ -874,14 +876,17 @@ print(f"half of them:  {(half_times_10 - plain).abs().max():.1e}")
 # :label: ex-generators-reach
 # A convolution of 3 by 3 carries information at most one cell further. How far, as a share of the image's side, can
 # the layers from $c$ on carry it all together? Write `reach(layer_sides, cutoff)`. Then test it: change the
-# features of one cell before layer $c$ of `network`, and find how far away the image changes.
+# features of one cell before layer $c$ of `network`, and find how far away the image changes. For this the layers can
+# be run one by one: `network.start()` gives the state before layer 0, a pair of features and image, and
+# `network.run_layers(state, ws, first, stop)` gives the state after the layers from `first` up to but not including
+# `stop`. There are `network.num_ws` layers.
 # ```
 #
 # ```{solution-start} ex-generators-reach
 # :class: dropdown
 # ```
 #
-# One cell of a grid with $s$ cells a side is $1/s$ of the image. The steps add up:
+# One cell of a grid with $s$ cells per side is $1/s$ of the image. The steps add up:
 # $\sum_{j \ge c} 1 / s_j$. From a middle cutoff on this is a small part of the image, so things stay nearly where they
 # are. For $c = 0$ it is most of the image, so the layers can move everything.
 #

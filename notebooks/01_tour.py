@@ -459,7 +459,7 @@ display(
 # | [Many images at once](12_many_images.ipynb) | beyond the paper: a judge of pixels without labels, classes with names |
 # | [Beyond StyleGAN](13_beyond_stylegan.ipynb) | other sources of images, competing methods, and diffusion models |
 # | [Training data](14_training_data.ipynb) | a set of pairs, and a network that learns from it to segment photos |
-# | [Other ways](15_other_ways.ipynb) | competing methods on the same images, and how much the styles contribute |
+# | [Other methods](15_other_ways.ipynb) | competing methods on the same images, and how much the styles contribute |
 #
 # ## Without a notebook
 #

@@ -272,7 +272,7 @@ distance = [np.sqrt(values.mean(1)) for values in squared]
 # %% tags=["hide-input"] mystnb={"image": {"alt": "Two histograms of distances and two of correlations: pairs of pixels in one part lie at small distances and high correlations, pairs in different parts at larger distances and lower correlations"}, "figure": {"caption": "Pairs of pixels in one part (blue) and in different parts (orange). Left: their distance in the style summary tensor, divided by the root of n. Right: the correlation of their colour changes.", "name": "fig-pairs"}}
 figure, axes = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
 for axis, values, label in zip(
-    axes, (distance, correlated), ("distance a style", "correlation")
+    axes, (distance, correlated), ("distance per style", "correlation")
 ):
     values, mask = np.concatenate(values), np.concatenate(same)
     bins = np.linspace(values.min(), values.max(), 41)

@@ -315,7 +315,7 @@ for name, limit in limits.items():
         f"{measured}.seconds", seconds[name], n=len(excess), note="10 restarts"
     )
 header = [
-    "points a cluster",
+    "points per cluster",
     "pixels used",
     "excess of J, median",
     "largest",
@@ -326,7 +326,7 @@ header = [
 display(
     Markdown(
         f"{len(summaries)} images, {len(SEEDS)} seeds each, k = {P.method.k}, "
-        f"ten restarts, images of {width} pixels a side.\n\n"
+        f"ten restarts, images of {width} by {width} pixels.\n\n"
         + table(header, rows)
     )
 )
@@ -350,13 +350,13 @@ for place, name in zip(places, limits):
     )
     axis.plot(place, np.median(values), "o", color="#0072b2")
 axis.set_xticks(places, list(limits))
-axis.set(xlabel="training points a cluster", ylabel="excess of J (%)")
+axis.set(xlabel="training points per cluster", ylabel="excess of J (%)")
 axis.set_yscale("symlog", linthresh=1)
 axis.yaxis.set_major_formatter("{x:g}")
 axis.yaxis.label.set_color("#0072b2")
 clock = axis.twinx()
 clock.plot(places, [seconds[name] for name in limits], "s--", color="#d55e00")
-clock.set(ylabel="seconds a run", ylim=(0, None))
+clock.set(ylabel="seconds per run", ylim=(0, None))
 clock.yaxis.label.set_color("#d55e00")
 plt.close(figure)
 figure

@@ -583,16 +583,18 @@ strip(
 # Write the left side of equation {eq}`eq-saliency`: `mean_saliency(labels, k, saliency)` returns the mean saliency of
 # each cluster, and 0 for a cluster without pixels. Then ask how sensitive the rule is to $\theta_\mathrm{saliency}$.
 # Score thresholds from 0.1 to 0.9 on the comparison images. Over which range does the mean mIoU stay close to its best,
-# and does our threshold, which was chosen on other images, lie in it?
+# and does our threshold, which was chosen on other images, lie in it? To score, give `score_rules` a dictionary of
+# rules, as the comparison above does, here `Saliency(theta_saliency=...)`; it returns one list of results per rule, and
+# `mean_iou(results, "per_image")` averages such a list.
 # ```
 #
 # ```{solution-start} ex-rules-theta
 # :class: dropdown
 # ```
 #
-# The curve of the last cell has a peak, and falls to the scores of the full mask (low thresholds) and the empty mask
+# The table of the last cell has a peak, and falls to the scores of the full mask (low thresholds) and the empty mask
 # (high thresholds). How wide the peak is depends on the framing: the more alike the images, the wider. To choose the
-# threshold by this curve and then report the peak as the method's score would be too kind to it.
+# threshold by this table and then report the peak as the method's score would be too kind to it.
 
 
 # %% tags=["answer"]
@@ -600,7 +602,7 @@ import numpy as np
 
 
 def mean_saliency(labels, k, saliency):
-    """Mean saliency of each cluster, the left side of equation 3.
+    """Mean saliency of each cluster, the left side of the inequality.
 
     Args:
         labels: cluster map (H, W), integers from 0 to k - 1.
@@ -664,7 +666,7 @@ display(
 # ```{exercise}
 # :label: ex-rules-size
 # Write a rule `all_but_largest(labels, k)` that calls the largest cluster background and all others foreground. On
-# which pictures will it fail? Predict, then score it.
+# which pictures will it fail? Predict, then score it as in the last exercise.
 # ```
 #
 # ```{solution-start} ex-rules-size

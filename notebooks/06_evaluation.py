@@ -932,7 +932,8 @@ check_ious()
 # :label: ex-evaluation-blind
 # How much does it matter which fixed mask is the blind baseline? Predict how two others score on all images: one that
 # calls every pixel foreground, and one fixed ellipse in the middle, for example where `gaussian_map(h, w)` exceeds 0.5.
-# What would you conclude from each of them alone?
+# What would you conclude from each of them alone? `confusion(mask, truth)` compares two masks, `truths` are the
+# references of all images, and `mean_iou(results, "dataset")` averages.
 # ```
 #
 # ```{solution-start} ex-evaluation-blind
@@ -986,9 +987,12 @@ display(Markdown(table(header, rows)))
 # ```
 #
 # The expected shares of the band are $f t$ true positives, $(1-f) t$ false positives, $f (1-t)$ false negatives and
-# $(1-f)(1-t)$ true negatives, so $\mathrm{IoU}_\mathrm{fg} = f t / (f + (1-f) t)$ and
-# $\mathrm{IoU}_\mathrm{bg} = (1-f)(1-t) / ((1-f) + f (1-t))$. The flips agree with the formula. The last table has the
-# mean of the two over $t$. Always saying *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only
+# $(1-f)(1-t)$ true negatives, so
+#
+# $$ \mathrm{IoU}_\mathrm{fg} = \frac{f t}{f + (1-f) t}, \qquad
+# \mathrm{IoU}_\mathrm{bg} = \frac{(1-f)(1-t)}{(1-f) + f (1-t)}. $$
+#
+# The flips agree with the formula. The last table has the mean of the two over $t$. Always saying *foreground* gives $f/2$, about as much as the fair coin, and the best $t$ only
 # a little more: no blind mask gets far above one third, though its two classes may lie far apart. Compare that with the
 # trimap numbers of Table 3, and with those of the full run above.
 

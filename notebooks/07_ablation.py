@@ -874,13 +874,35 @@ display(
 #
 # ## Exercises
 #
+# The first exercise needs scores of single images. The next cells compute, at this profile's $c$ and $k$,
+# `miou[space][rule]`: for each colour space and rule an array with the mIoU of every image, in the same order.
+
+# %% tags=["remove-output"]
+maps = make_cluster_maps(
+    generator, P, [(seed, P.method.cutoff) for seed in P.ablation_seeds]
+)
+truths = reference_masks(P.reference, generator, P, P.ablation_seeds, maps)
+
+# %%
+miou = {}
+for space in P.table4.color_spaces:
+    scored = score_rules(
+        [item[map_key(space, P.method.k)] for item in maps], P.method.k, truths
+    )
+    miou[space] = {
+        rule: np.array([item.miou for item in confusions])
+        for rule, confusions in scored.items()
+    }
+
+# %% [markdown]
 # ```{exercise}
 # :label: ex-ablation-paired
 # Is LAB better than RGB on our images, or is it chance? Do not compare two intervals: both colour spaces were tried on
 # the *same* images, so take the difference image by image and bootstrap its mean. Write
-# `paired_bootstrap(first, second, draws)`, which returns the mean difference and its 95 % interval, where each row of
-# `draws` holds the numbers of the images of one resampled set. Use it at this profile's $c$ and $k$, for the saliency
-# rule and for the oracle.
+# `paired_bootstrap(first, second, draws)`, which returns three numbers, the mean difference and the two ends of its 95 %
+# interval. Each row of `draws` holds the numbers of the images of one resampled set, such as
+# `np.random.default_rng(0).integers(len(maps), size=(2000, len(maps)))`. Use the function for the rules `"saliency"` and
+# `"oracle"`, with `first = miou["lab"][rule]` and `second = miou["rgb"][rule]`.
 # ```
 #
 # ```{solution-start} ex-ablation-paired
@@ -904,8 +926,8 @@ def paired_bootstrap(first, second, draws):
         draws: (sets, N) integers, the images of each resampled set.
 
     Returns:
-        The mean of first - second, and the 2.5 % and 97.5 % quantiles of
-        that mean over the resampled sets.
+        Three numbers: the mean of first - second, and the 2.5 % and the
+        97.5 % quantile of that mean over the resampled sets.
     """
     difference = first - second
     low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
@@ -923,9 +945,10 @@ def check_paired_bootstrap():
         "paired_bootstrap(scores + 0.05, scores, draws)",
         paired_bootstrap(easy_and_hard + 0.05, easy_and_hard, draws),
         [0.05, 0.05, 0.05],
-        hint="each set must hold the same images for both methods: then a "
-        "method that is better by 0.05 on every image has an interval "
-        "without width, however hard some images are",
+        hint="return the mean and the two quantiles as three numbers; each "
+        "set must hold the same images for both methods: then a method that "
+        "is better by 0.05 on every image has an interval without width, "
+        "however hard some images are",
         tolerance=1e-6,
     )
     gains = np.array([0.1, -0.13, 0.07, 0.11, 0.02, 0.05])
@@ -944,22 +967,7 @@ def check_paired_bootstrap():
 
 check_paired_bootstrap()
 
-# %% tags=["remove-output"]
-maps = make_cluster_maps(
-    generator, P, [(seed, P.method.cutoff) for seed in P.ablation_seeds]
-)
-truths = reference_masks(P.reference, generator, P, P.ablation_seeds, maps)
-
 # %%
-miou = {}
-for space in P.table4.color_spaces:
-    scored = score_rules(
-        [item[map_key(space, P.method.k)] for item in maps], P.method.k, truths
-    )
-    miou[space] = {
-        rule: np.array([item.miou for item in confusions])
-        for rule, confusions in scored.items()
-    }
 draws = np.random.default_rng(0).integers(len(maps), size=(2000, len(maps)))
 rows = []
 for rule in GRIDS:

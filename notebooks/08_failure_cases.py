@@ -785,7 +785,9 @@ display(
 # :label: ex-failures-leak
 # `structure_leak` imitates a cutoff that is too low. Does a cutoff that is too low look the same in the
 # intact toy world? Predict how the oracle's mIoU in the scene `portrait` without failures changes over
-# $c = 3, 4, 5, 6$, then compare.
+# $c = 3, 4, 5, 6$, then compare. The scene is `toy_world("portrait", None)`, and
+# `run_toy(world, Setting(3, TOP_CORNERS, cutoff=c))` runs the method on it; the last thing that it returns has the
+# results of each rule and of the oracle, which `mean_iou(results, "per_image")` averages.
 # ```
 #
 # ```{solution-start} ex-failures-leak
@@ -816,7 +818,8 @@ display(Markdown(table(["cutoff c", "mIoU of the oracle, toy world"], rows)))
 # :label: ex-failures-bar
 # The count of failures depends on the bar. Write `count_failures(rule_mious, oracle_mious, bar)`, which returns the
 # number of clustering failures and the number of foreground failures as this chapter defines them. Count both kinds for
-# bars from 0.5 to 0.9. Does the balance between the two kinds turn?
+# bars from 0.5 to 0.9, with the saliency rule: `scores["saliency"]` and `scores["oracle"]` of this chapter have one
+# result per image, whose attribute is `miou`. Does the balance between the two kinds turn?
 # ```
 #
 # ```{solution-start} ex-failures-bar
@@ -833,8 +836,8 @@ def count_failures(rule_mious, oracle_mious, bar):
     """Count the two kinds of failure.
 
     Args:
-        rule_mious: mIoU of the rule's mask on each image.
-        oracle_mious: mIoU of the oracle assignment on the same images.
+        rule_mious: list, the mIoU of the rule's mask on each image.
+        oracle_mious: list, that of the oracle assignment on the same ones.
         bar: an image fails if the rule's mIoU is below it.
 
     Returns:

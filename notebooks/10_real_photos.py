@@ -164,7 +164,7 @@ photo = to_generator_range(crop)  # (1, 3, H, W) in [-1, 1], H = W
 # %% tags=["remove-input"]
 display(
     Markdown(
-        f"The frame has {frame.side:.0f} pixels a side in this photo of "
+        f"The frame has {frame.side:.0f} pixels per side in this photo of "
         f"{len(astronaut)}."
     )
 )
@@ -182,7 +182,8 @@ image_row(
 # ```python
 # from stylemixseg.photos.alignment import choose_face, find_faces
 #
-# face = choose_face(find_faces(pixels), "largest")          # pip install 'stylemixseg[align]'
+# # needs `pip install 'stylemixseg[align]'`
+# face = choose_face(find_faces(pixels), "largest")
 # frame = Frame.from_landmarks(*face.landmarks, size=pixels.shape[:2])
 # ```
 #
@@ -1312,6 +1313,9 @@ display(Markdown(text))
 # What does the frame matter? The vector from a frame's middle to the middle of its right side is its *axis*. Write
 # `turned(axis, degrees)`, which turns this vector; with it the frame can lean. Invert the astronaut in three other
 # frames: 30 % larger, moved down by a fifth of its side, and leaning by 25 degrees. Predict first which one hurts most.
+# `frame` has the attributes `centre`, `axis` and `side`, and `replace(frame, axis=...)` gives another one. Its method
+# `frame.crop(astronaut, crop_side)` cuts the photo. The quickest inversion is `ways_here[quickest]`: call it with
+# `to_generator_range(cut)`, and the `ws` of its result is the latent, which `painted` draws.
 # ```
 #
 # ```{solution-start} ex-photos-frame
@@ -1403,7 +1407,9 @@ image_grid(
 # :label: ex-photos-pivot
 # *Pivotal tuning* {cite}`roich2022` turns the problem round: keep the latent, and change the weights of the generator
 # a little until it reproduces this one photo. `pivotal_tuning` returns a new generator, so everything downstream stays as
-# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not?
+# it is. Predict what a few steps of tuning change. What gets better? Does the mask, too? Why might it not? To test it,
+# call `pivotal_tuning(generator, w0, photo, steps=6, learning_rate=3e-5)`, make a `StyleMixSegmenter` of the generator
+# that it returns, with `run.segmenter.config` and `judge=None`, and apply it to `w0`.
 # ```
 #
 # ```{solution-start} ex-photos-pivot

@@ -40,6 +40,8 @@ profile = "cpu"
 results = None
 
 # %% tags=["hide-input"]
+from textwrap import fill
+
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
@@ -116,9 +118,9 @@ image_row(
 # K-means places its clusters where they lower its objective most. A cluster for a thing with few pixels lowers it only
 # little, unless the colours of the thing are very different from all others. So a small thing may have to share a
 # cluster with something whose colours change in a similar manner, and then no assignment of clusters can separate the
-# two. The row "whole" of the [heat map below](fig-toy-objects) shows which classes lose most. Even perfect clusters
-# would not be enough, because they would not say where one picture on the wall ends and the next begins. And here the
-# true masks told us what each cluster is, whereas a method without labels would have to guess.
+# two. The row "one clustering of the image" of the [heat map below](fig-toy-objects) shows which classes lose most. Even
+# perfect clusters would not be enough, because they would not say where one picture on the wall ends and the next
+# begins. And here the true masks told us what each cluster is, whereas a method without labels would have to guess.
 #
 # Section 3.3 of the paper {cite}`feng2023` has a simple answer, which is to segment one object at a time: "One only
 # needs to apply the aforementioned algorithm to the pixels within the bounding box of the object". Inside its box
@@ -334,7 +336,8 @@ object_switches(
 # lengths, for `pycocotools`):
 #
 # ```console
-# $ stylemixseg segment --generator toy-room --seed 0 --objects "sofa, coffee table, lamp" -o out/
+# $ stylemixseg segment --generator toy-room --seed 0 \
+#     --objects "sofa, coffee table, lamp" -o out/
 # ```
 
 # %%
@@ -421,7 +424,7 @@ header = [
 ]
 display(Markdown(table(header, rows)))
 
-# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
+# %% tags=["hide-input"] mystnb={"image": {"alt": "A heat map: rows are methods of segmentation and failure modes, columns are classes of things, cells are mean IoU over instances"}, "figure": {"caption": "Mean IoU over the instances of a class (full run where there is one). Above the white line are methods, below it failure modes in exact boxes. Dark cells show where a method or a failure mode costs most.", "name": "fig-toy-objects"}}
 best = full or here
 
 
@@ -434,9 +437,9 @@ def by_class(name):
     return [np.nan if item is None else item.value for item in items]
 
 
-figure, axis = plt.subplots(figsize=(7, 4.4), layout="constrained")
-ways = [*VARIANTS, *MODES]
-values = np.array([by_class(name) for name in ways])
+figure, axis = plt.subplots(figsize=(9, 4.8), layout="constrained")
+described = {**VARIANTS, **MODES}
+values = np.array([by_class(name) for name in described])
 axis.imshow(values, cmap="cividis", aspect="auto", vmin=0, vmax=1)
 for (i, j), value in np.ndenumerate(values):
     if np.isfinite(value):
@@ -450,7 +453,11 @@ for (i, j), value in np.ndenumerate(values):
             color="black" if value > 0.5 else "white",
         )
 axis.set_xticks(range(len(THINGS)), THINGS)
-axis.set_yticks(range(len(ways)), [name.replace("_", " ") for name in ways])
+axis.set_yticks(
+    range(len(described)),
+    [fill(words, 52) for words in described.values()],
+    fontsize=8,
+)
 axis.axhline(len(VARIANTS) - 0.5, color="white", linewidth=2)
 plt.close(figure)
 figure
@@ -488,19 +495,20 @@ display(
 )
 
 # %% [markdown]
-# Read the columns of the heat map, not only the means. *Shared paint* concerns the sofa alone, because only sofa and
-# wall have the same colour, and there the loss is complete: in its box no difference remains that could separate it
-# from the wall. *Occlusion* breaks the assumption that a box holds one object and its background. Tables, lamps and
-# plants then stand in front of sofas, so the box of a lamp holds a part of a sofa, too, and two clusters must
-# represent three things.
+# Read the columns of the heat map, not only the means. Where sofa and wall are painted alike, only the sofa loses,
+# because only sofa and wall have the same colour. There the loss is complete: in its box no difference remains that
+# could separate it from the wall. Things in front of one another break the assumption that a box holds one object and
+# its background. Tables, lamps and plants then stand in front of sofas, so the box of a lamp holds a part of a sofa,
+# too, and two clusters must represent three things.
 #
 # ### Classes without boxes (ours, beyond the paper)
 #
-# The rows *whole* and *shared* use boxes only to separate the instances of a class. *Whole* clusters each room by
-# itself, so the clusters of every room had to be named anew from the true masks. *Shared* clusters the pixels of many
-# other rooms together. All rooms are mixed with the same styles, so these clusters mean the same in each of them, and
-# every cluster is named once, after the class of most of its pixels in a few rooms. [Many images at
-# once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all pixels.
+# The rows with one clustering of the image and with shared clusters use boxes only to separate the instances of a class.
+# The first clusters each room by itself, so the clusters of every room had to be named anew from the true masks. The
+# second clusters the pixels of many other rooms together. All rooms are mixed with the same styles, so these clusters
+# mean the same in each of them, and every cluster is named once, after the class of most of its pixels in a few rooms.
+# [Many images at once](12_many_images.ipynb) explains why this works. The table compares the two by class, over all
+# pixels.
 
 # %% tags=["hide-input"]
 rows = [
@@ -721,7 +729,9 @@ display(Markdown(table(header, rows)))
 # ```{exercise}
 # :label: ex-objects-k
 # In a box that holds two things before a background, $k = 2$ is too small. Predict what $k = 3$ and $k = 4$ in each box
-# do to the mean IoU of the first room's objects, and say why.
+# do to the mean IoU of the first room's objects, and say why. Then score them:
+# `objects.score_boxes(summary, truth, room, true_boxes(truth), config=replace(BOX_CONFIG, k=3))["instances"]` is a list
+# with one pair per object, of which the second is the IoU.
 # ```
 #
 # ```{solution-start} ex-objects-k
@@ -761,7 +771,10 @@ for clusters in (2, 3, 4):
 # :label: ex-objects-overlap
 # Of two equally confident boxes the smaller gets the pixels that both masks claim. Write `instance_map(masks, areas)`,
 # which lays the masks of several objects over one another by this rule: `areas` are those of their boxes. Suppose that
-# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose?
+# the pixels went to the larger box instead. In rooms where things stand in front of one another, who would lose? To
+# test it, take the room `ToyWorld("room", resolution=objects.RESOLUTION, failures=FAILURE_MODES["occlusion"])`, let
+# `room_summary` and `true_boxes` describe it as above, and score it with `objects.score_boxes`. The more confident box
+# wins, so give each box its share of the largest area as its `score`.
 # ```
 #
 # ```{solution-start} ex-objects-overlap

@@ -587,7 +587,9 @@ print(f"{(wrong != right).mean():.0%} of the pixels change sides")
 # A location prior is the log-odds of foreground at each place. Write `location_prior(masks)`, which computes it from
 # aligned masks: at each pixel, count the masks that are foreground there and those that are background, add one to
 # both counts so that neither is 0, and take the logarithm of their quotient. Then ask how much of a mask comes from the
-# place alone: compare the mask of the judge's prior with the judge's own masks on the four examples.
+# place alone: compare the mask of the judge's prior with the judge's own masks on the four examples. `judge.prior` holds
+# such log-odds for a smaller image, `resized(judge.prior, shape)` enlarges them, and `example_masks` are the masks of the
+# judge.
 # ```
 #
 # ```{solution-start} ex-many-prior

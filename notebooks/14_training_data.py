@@ -380,7 +380,10 @@ figure
 # :label: ex-data-broken
 # Take the first pairs and break their masks in two ways. *Random*: in each image another block of an eighth of its area
 # is inverted. *Systematic*: every mask is moved to the right by a sixteenth of the side. Predict first: which of the two
-# networks is worse on the test images? Then write `invert_blocks(masks, draw)` for the first way, and train both.
+# networks agrees less with the unbroken masks? Then write `invert_blocks(masks, draw)` for the random errors, and train both.
+# `pairs_of_set(pairs_folder, PAIRS_AT, masks="hard")` reads images and masks as tensors, `Pairs(images, masks)` holds a
+# broken set, and `train(pairs, P, 0, file)` trains a network on it, where `file` is a path that does not exist yet. The
+# method `probability` of `Student(network, P.table3.side)` gives the probability of foreground for images in [-1, 1].
 # ```
 #
 # ```{solution-start} ex-data-broken
@@ -521,7 +524,7 @@ display(Markdown(table(header, rows)))
 #   only if its paired interval excludes 0 and if it is larger than the spread of repeated trainings.
 # - A set inherits the generator's licence, gaps and prejudices, and its data card says so.
 #
-# Next: [other ways](15_other_ways.ipynb) to segment the same images.
+# Next: [other methods](15_other_ways.ipynb) on the same images.
 
 # %% tags=["remove-cell"]
 _ = recorder.write()  # its path is of this machine

@@ -12,26 +12,27 @@
 # ---
 
 # %% [markdown]
-# # Other ways
+# # Other methods
 #
-# The paper compares its method with others on unequal terms: other image sizes, other inversions, a detector for one
-# side only. Here they run on the same generator, the same images and the same reference. Four are peers, which read the
-# generator's feature maps; the others are yardsticks, which say what the parts of the method are worth. All are written
-# from their papers (`stylemixseg/baselines/`); what differs from a paper stands at the top of its module.
+# The paper compares its method with others on unequal terms: the image sizes and the inversions differ, and only one
+# side uses a detector. Here all methods run on the same generator and the same images, and are scored against the same
+# reference. Four of them are *peers*, published methods that read the generator's feature maps. The others are
+# *yardsticks*, simple baselines that show how much each part of the paper's method contributes. We wrote all of them
+# from their papers (`stylemixseg/baselines/`), and the text at the top of each module says what differs from its paper.
 #
 # :::{admonition} Before you start
 # **Objectives**
 #
 # - Explain what DatasetGAN, Labels4Free, Segmentation in Style and KLiSH read, what they learn from, and what that
 #   costs.
-# - Say what the style mixes add, by comparing with clusters of one image's own colours.
-# - Say what any method must beat, by comparing with masks that are the same for every image.
+# - Say what the style mixes add, by comparing them with clusters of one image's own colours.
+# - Say which score any method must exceed, by comparing it with masks that are the same for every image.
 # - Tell a fair comparison from an unfair one, and name what is unequal in the paper's Table 1.
 #
 # **Prerequisites**
 #
 # - [Evaluation](06_evaluation.ipynb): mIoU, intervals, paired differences.
-# - [Beyond StyleGAN](13_beyond_stylegan.ipynb): how the rivals work, in words.
+# - [Beyond StyleGAN](13_beyond_stylegan.ipynb): how the peers work, in words.
 #
 # **Run time:** about 5 minutes on two CPU cores (profile `cpu`).
 # :::
@@ -52,8 +53,8 @@ from stylemixseg.experiments.chapter import start_chapter
 from stylemixseg.experiments.classes import CLASSES
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.scoring import RULES, rule_mask
-from stylemixseg.experiments.ways import labelled_examples
-from stylemixseg.experiments.words import COSTS, OTHER_WAYS
+from stylemixseg.experiments.othermethods import labelled_examples
+from stylemixseg.experiments.words import COSTS, OTHER_METHODS
 from stylemixseg.ledger.page import paper_values
 from stylemixseg.viz.compositing import clusters_to_color, overlay
 from stylemixseg.viz.plotting import image_grid
@@ -72,12 +73,13 @@ def full_run(experiment):
 
 
 # %% [markdown]
-# ## What do the styles buy?
+# ## What do the styles add?
 #
-# Take the styles away, so that $n = 0$. What is left is K-means over the colours of the query image $\mathbf{X}_0$ itself,
-# which is the oldest way to segment by colour. The rule that picks the foreground is the same.
+# Suppose that we take the styles away, so that $n = 0$. Then K-means can only cluster the colours of the query image
+# $\mathbf{X}_0$ itself, which is the oldest method of segmenting by colour. The rule that chooses the foreground stays the
+# same, so a difference between the masks is due to the styles.
 
-# %% mystnb={"image": {"alt": "Four rows: image, clusters of its own colours, clusters of its style mixes, and the masks of both"}, "figure": {"caption": "From left to right: image, clusters of its own colours (n = 0), clusters of its style mixes, and the masks that the saliency rule makes of both. Light and shadow part a face in the first; in the second they belong together, because they change together.", "name": "fig-no-styles"}}
+# %% mystnb={"image": {"alt": "Four rows: image, clusters of its own colours, clusters of its style mixes, and the masks of both"}, "figure": {"caption": "From left to right: image, clusters of its own colours (n = 0), clusters of its style mixes, and the masks that the saliency rule makes of both. Without styles, light and shadow divide a face into different clusters. With styles they belong together, because they change together.", "name": "fig-no-styles"}}
 from stylemixseg.baselines.yardsticks import colour_clusters
 from stylemixseg.mixing import query_image
 from stylemixseg.segmenter import StyleMixSegmenter
@@ -113,31 +115,32 @@ image_grid(
 # %% [markdown]
 # ## DatasetGAN, with labels
 #
-# DatasetGAN {cite}`zhang2021` describes each pixel by the features of all layers of the generator, thousands of numbers,
-# and lets ten small networks learn its label from 16 labelled images. They vote, and where they disagree, the label is
-# uncertain. The 16 images come with labels in two ways: synthetic images that the face parser labelled, and photos that
-# people labelled, which the encoder inverted. In the second way the latent does not quite show the photo, so its labels
-# do not quite fit its image.
+# DatasetGAN {cite}`zhang2021` describes each pixel by the features of all layers of the generator, which are thousands
+# of numbers, and ten small networks learn the pixel's label from 16 labelled images. The networks vote, and where they
+# disagree, the label is uncertain. We take the 16 labelled images from two sources. The first are synthetic images that
+# the face parser labelled. The second are photos that people labelled and that the encoder inverted. An inverted latent
+# does not reproduce its photo exactly, so in the second case the labels do not fit the images exactly.
 #
 # ## Labels4Free, with real photos
 #
-# Labels4Free {cite}`abdal2021` needs no label. A small network turns features into a soft mask $\alpha$, and two images
-# of the same latent are laid over each other:
+# Labels4Free {cite}`abdal2021` needs no label. A small network turns features into a soft mask $\alpha$, which blends two
+# images of the same latent:
 #
 # $$ \alpha \cdot G(\mathbf{w}) + (1 - \alpha) \cdot G_{\mathrm{bg}}(\mathbf{w}). $$
 #
-# $G_{\mathrm{bg}}$ is the same generator, whose first features, those of 4 x 4 pixels, are set to zero. These say what
-# stands where; without them the generator draws something like a background. A discriminator compares the composites
-# with real photos. Where $\alpha$ forgets a piece of the person, the strange texture of $G_{\mathrm{bg}}$ shows, and the
-# discriminator notices. Where that texture looks like hair, it is not strange enough: $\alpha$ then has little reason to
-# take the hair from the image. Look for this in the masks below.
+# $G_{\mathrm{bg}}$ is the same generator, but its first features, those of 4 x 4 pixels, are set to zero. These features
+# decide where things are, so without them the generator draws something like a background. A discriminator compares
+# the composites with real photos. Where $\alpha$ misses a piece of the person, the unnatural texture of
+# $G_{\mathrm{bg}}$ shows, and the discriminator can tell the composite from a photo. But where that texture looks like
+# hair, the composite still looks natural, so $\alpha$ has little reason to take the hair from the image. Look for this in
+# the masks below.
 #
-# One answer always deceives the discriminator: $\alpha = 1$ everywhere, since then the composite is the image itself.
-# Only the regularisers speak against it: a penalty for values between 0 and 1, and one for a foreground or a background
-# that covers too little. So the method can *collapse* to a mask that is all or nothing, and the table below counts such
-# masks for every way.
+# One mask always deceives the discriminator: with $\alpha = 1$ everywhere, the composite is the image itself. Only the
+# regularisers prevent this: one penalises values between 0 and 1, and the other penalises a foreground or a background
+# that covers too little of the image. If they are too weak, the method can *collapse* to a mask that is all or nothing,
+# and therefore a table below counts such masks for every method.
 
-# %% mystnb={"image": {"alt": "Each row shows a face and, beside it, what the same generator draws when its first features are zero"}, "figure": {"caption": "The image of a latent, and what the same generator draws when its first features are zero. The borders keep the colours of the background. In the middle a texture of hair and skin is left, which no photo has: this is what gives a wrong mask away. (The toy world of the profile smoke has no features, so it shows the image twice.)", "name": "fig-background"}} tags=["hide-input"]
+# %% mystnb={"image": {"alt": "Each row shows a face and, beside it, what the same generator draws when its first features are zero"}, "figure": {"caption": "The image of a latent, and what the same generator draws when its first features are zero. The borders keep the colours of the background. In the middle there is a texture of hair and skin that no photo has, so the discriminator can recognise a wrong mask by it. (The toy world of the profile smoke has no features, so it shows the image twice.)", "name": "fig-background"}} tags=["hide-input"]
 paints = getattr(generator, "background", generator.synthesis)
 rows = []
 for seed, image in zip(P.queries.examples, originals):
@@ -151,23 +154,24 @@ image_grid(rows, column_titles=["image", "first features 0"])
 # ## Segmentation in Style and KLiSH, with shared clusters
 #
 # Segmentation in Style {cite}`pakhomov2021` clusters the features of one middle layer over 50 images, with $k = 9$. A
-# cluster means the same in all of them, so the background needs a name only once: by a rule (what is more frequent in
-# the upper corners than in the middle), or by somebody who looks at a few images.
+# cluster means the same in all of these images, so somebody has to say only once which clusters are the background. A
+# rule can do it (a background cluster is more frequent in the upper corners than in the middle), or a person who looks
+# at a few images.
 #
-# KLiSH {cite}`xu2022` begins with many clusters and merges them. Its idea is that meanings can be read off the features
-# by linear classifiers, so two clusters that no linear separator tells apart well are parts of one thing. Ours is a
-# small version of it: K-means with $k = 60$ on the same features, then the two clusters that are hardest to separate
-# become one, until 9 are left. Our rows of the two methods differ in nothing but the merging.
+# KLiSH {cite}`xu2022` begins with many clusters and merges them. Its idea is that linear classifiers can read meanings
+# from the features, so two clusters that no linear classifier separates well are parts of one thing. We use a small
+# version of it: K-means with $k = 60$ on the same features, and then the two clusters that are hardest to separate are
+# merged, until 9 are left. Our rows of the two methods differ only in the merging.
 #
-# ## All of them on the same images
+# ## All methods on the same images
 #
-# The next cell is `stylemixseg reproduce baselines`. It fits and scores one way after the other and keeps each on disk.
-# In the profile `cpu` some are smaller than in the papers, so that all fit into some minutes: DatasetGAN votes with
-# fewer networks, fewer images are clustered, and Labels4Free takes fewer and larger steps from fewer latents. The
-# [settings](../settings.md) show all sizes. The full run, where its results are there, has the published sizes, except that
-# Labels4Free composites small images of a fixed set of latents. `stylemixseg reproduce baselines --profile paper` has
-# its published number of images at 256 pixels and trains it on a GPU where there is one; it needs the official
-# checkpoint.
+# The next cell does the same as `stylemixseg reproduce baselines`. It fits and scores one method after the other and
+# stores the scores of each on disk. In the profile `cpu` some methods are smaller than in their papers, because all of
+# them together should take only some minutes: DatasetGAN votes with fewer networks, fewer images are clustered, and
+# Labels4Free takes fewer and larger steps from fewer latents. The [settings](../settings.md) show all sizes. The full
+# run has the published sizes, except that Labels4Free composites small images of a fixed set of latents; its results are
+# shown where they are available. `stylemixseg reproduce baselines --profile paper` uses the published number of images
+# at 256 pixels for Labels4Free, and trains it on a GPU if there is one. It needs the official checkpoint.
 
 # %% tags=["remove-output"]
 result_file = run_baselines(P, folder, generator)
@@ -190,7 +194,7 @@ rows = [
             for what in IOUS
         ),
     ]
-    for name, (words, needs) in OTHER_WAYS.items()
+    for name, (words, needs) in OTHER_METHODS.items()
 ]
 OURS = (
     (table1, "table1.ffhq.saliency", "the paper's method, n = 50", "nothing"),
@@ -204,10 +208,10 @@ rows += [
     ]
     for source, name, words, needs in OURS
 ]
-for name, reason in baselines_of(P, generator).ways.left_out.items():
-    print(f"left out in this run: {OTHER_WAYS[name][0]}, because {reason}")
+for name, reason in baselines_of(P, generator).others.left_out.items():
+    print(f"left out in this run: {OTHER_METHODS[name][0]}, because {reason}")
 header = [
-    "way (measured here)",
+    "method (measured here)",
     "needs besides the generator",
     f"foreground IoU, {run_name}",
     "background IoU",
@@ -217,15 +221,15 @@ header = [
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
-# The reference is the face parser, and that is not fair to all: DatasetGAN with the parser's own labels learns to
-# imitate the parser, its mistakes included, so its number says how well it imitates. The row with people's labels is
-# the one to compare.
+# The reference is the face parser, and this is not fair to all methods. With the parser's own labels, DatasetGAN learns
+# to imitate the parser including its mistakes, so its number says how well it imitates. For a comparison use the row
+# with people's labels.
 #
-# Two rows look at no image at all: the saliency map alone, and the mean of labelled masks. A way that is not clearly
-# above them has learnt where faces usually are, and nothing about this face.
+# Two of the yardsticks look at no image at all: the saliency map alone, and the mean of labelled masks. A method that
+# is not clearly above them has only learnt where faces usually are, and nothing about the single face.
 
-# %% mystnb={"image": {"alt": "Masks of the paper's method and of the peers on the same faces, side by side"}, "figure": {"caption": "Masks of the paper's method and of the peers on the same faces (in this run's sizes). Look at hair before a dark background, at glasses, and at the neck: there the columns differ. A column of the table that is not here needs photos or features that this run has not.", "name": "fig-other-ways"}} tags=["hide-input"]
-ways = baselines_of(P, generator)
+# %% mystnb={"image": {"alt": "Masks of the paper's method and of the peers on the same faces, side by side"}, "figure": {"caption": "Masks of the paper's method and of the peers on the same faces (in this run's sizes). Look at hair before a dark background, at glasses, and at the neck: there the columns differ. If a method of the table has no column here, it needs photos or features that this run does not have.", "name": "fig-other-ways"}} tags=["hide-input"]
+baselines = baselines_of(P, generator)
 YARDSTICKS = ("colours", "box_cut", "prior", "mean_mask")
 
 
@@ -236,38 +240,39 @@ def with_mask(image, mask):
 
 
 def drawn(names):
-    """Images, the masks of the paper's method and those of some ways."""
-    shown = [name for name in names if name in ways.ways.names]
-    by_way = [ways.example_masks(name) for name in shown]
+    """Images, the masks of the paper's method and those of some others."""
+    shown = [name for name in names if name in baselines.others.names]
+    by_other = [baselines.example_masks(name) for name in shown]
     grid = [
-        [image, known, *(with_mask(image, masks[i]) for masks in by_way)]
+        [image, known, *(with_mask(image, masks[i]) for masks in by_other)]
         for i, (image, known) in enumerate(zip(originals, by_method))
     ]
     titles = [name.replace("_", "\n", 1) for name in shown]
     return image_grid(grid, column_titles=["image", "paper's", *titles])
 
 
-drawn([n for n in OTHER_WAYS if n not in (*YARDSTICKS, "colours_oracle")])
+drawn([n for n in OTHER_METHODS if n not in (*YARDSTICKS, "colours_oracle")])
 
 # %% mystnb={"image": {"alt": "Masks of the paper's method and of the yardsticks on the same faces, side by side"}, "figure": {"caption": "The yardsticks on the same faces. The two columns on the right show the same mask in every row, because they look at no image.", "name": "fig-yardsticks"}} tags=["hide-input"]
 drawn(YARDSTICKS)
 
 # %% [markdown]
-# ## Better, worse, or no telling?
+# ## Better, worse, or undecided?
 #
-# All ways have seen the same images, so their differences to the method are paired: what makes an image hard is hard
-# for both. The interval is a bootstrap over images, and the last column is the sentence that it allows.
+# All methods have segmented the same images, so we can compare each with the paper's method image by image (*paired*):
+# what makes an image hard is hard for both, and cancels in the difference. The interval is a bootstrap over images, and
+# the last column is the conclusion that it allows.
 
 # %% tags=["hide-input"]
 rows = []
 for rival in ("method", "judge"):
-    for name, (words, _) in OTHER_WAYS.items():
+    for name, (words, _) in OTHER_METHODS.items():
         item = found.get(f"{run_prefix}.{name}.minus_{rival}")
         if item is not None:
             low, high = item.interval
             text = f"{item.value:+.3f} [{low:+.3f}, {high:+.3f}], n = {item.n}"
             rows.append([words, rival, text, item.note])
-header = ["way", "minus", "mIoU, paired", "what it allows us to say"]
+header = ["method", "minus", "mIoU, paired", "what it allows us to say"]
 missing = (
     "No scores of the method on these images are in this folder of results: "
     "run `stylemixseg reproduce table1` and `joint` first."
@@ -275,51 +280,61 @@ missing = (
 display(Markdown(table(header, rows) if rows else missing))
 
 # %% [markdown]
-# ## What does each cost?
+# ## What does each method cost?
 #
-# A number without its price is half a number. Memory is what fitting adds to the process, as the system's own record
-# of the largest resident set says (on Linux). Seconds per image are those of the machine in the ledger's table of runs;
-# they contain the generator's own work.
+# A score alone does not tell whether a method is practical, so the table shows what each was given and what it took.
+# Memory is what fitting adds to the memory of the process; we read it from the system's own record of the largest
+# resident set (on Linux). Seconds per image are those of the machine in the ledger's table of runs, and they contain the
+# generator's own work.
 
 # %% tags=["hide-input"]
 
 
-def number(name, form=",.0f"):
-    """A value of the run in the table, without an interval."""
+def number(name, form=",.0f", unit=1):
+    """A value of the run in the table, in a unit and without an interval."""
     item = found.get(f"{run_prefix}.{name}")
-    return "" if item is None else format(item.value, form)
+    return "" if item is None else format(item.value / unit, form)
 
 
+MEMORY, MB = "added_bytes", 10**6
+given = [what for what in COSTS if what != MEMORY]
 rows = [
     [
         words,
-        *(number(f"{name}.cost.{what}") for what in COSTS),
+        *(number(f"{name}.cost.{what}") for what in given),
+        number(f"{name}.cost.{MEMORY}", unit=MB),
         number(f"{name}.seconds", ".2f"),
         number(f"{name}.collapsed", ".0%"),
     ]
-    for name, (words, _) in OTHER_WAYS.items()
+    for name, (words, _) in OTHER_METHODS.items()
     if f"{run_prefix}.{name}.seconds" in found
 ]
 rows.append(
     [
         "the paper's method",
-        *["0"] * 5,
+        *["0"] * len(given),
         "",
         number("method.seconds", ".2f"),
         "",
     ]
 )
-header = ["way", *COSTS.values(), "seconds per image", "all or nothing"]
+header = [
+    "method",
+    *(COSTS[what] for what in given),
+    "MB of memory that fitting adds",
+    "seconds per image",
+    "all or nothing",
+]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ## On photos
 #
-# The same ways on the photos of [the photo chapter](10_real_photos.ipynb), against the masks that people drew. The
-# encoder gives the latent, so ways that read features see its reconstruction and not the photo; GrabCut and the colours
-# look at the photo itself. Beside them stand the method on the same latents, and what supervision reaches: the face
-# parser on the same photos, and a U-Net that learnt from human masks, on the photos of
-# [Table 3](14_training_data.ipynb).
+# Here the same methods segment the photos of [the photo chapter](10_real_photos.ipynb), and are scored against the masks
+# that people drew. The encoder gives the latent, so methods that read features see the reconstruction and not the
+# photo, whereas GrabCut and the colours look at the photo itself. The last rows show the paper's method and the judge on
+# the same latents, and what supervised networks reach: the face parser on the same photos, and a U-Net that learnt from
+# human masks, on the photos of [Table 3](14_training_data.ipynb).
 
 # %% tags=["hide-input"]
 on_photos, table3 = full_run("table1_photos"), full_run("table3")
@@ -329,7 +344,7 @@ rows = [
         measured_text(found.get(f"{run_prefix}.photos.{name}.miou")),
         measured_text(found.get(f"{run_prefix}.photos.{name}.minus_method")),
     ]
-    for name, (words, _) in OTHER_WAYS.items()
+    for name, (words, _) in OTHER_METHODS.items()
 ]
 ENCODED = "table1.celeba.encoder"
 OTHERS = (
@@ -342,13 +357,13 @@ rows += [
     [words, measured_text(source.get(f"{name}.miou")), ""]
     for source, name, words in OTHERS
 ]
-header = ["way", f"mIoU, {run_name}", "minus the method"]
+header = ["method", f"mIoU, {run_name}", "minus the paper's method"]
 display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # ## What is unequal in the paper's Table 1
 #
-# The paper prints these numbers, which are not ours and stand on other images:
+# The paper reports these numbers. They were measured on other images than ours:
 
 # %% tags=["hide-input"]
 paper = paper_values()
@@ -378,23 +393,23 @@ display(Markdown(table(header, rows)))
 # %% [markdown]
 # - **Image size.** DatasetGAN runs at 512 px, because its features need more memory than the authors had at 1024 px; the
 #   others run at 1024 px.
-# - **Another generator's labels.** DatasetGAN's 16 labelled images were made with an older generator, and were inverted
-#   into this one. Our row with people's labels has the same handicap, with our encoder. The row with the parser's labels
-#   has not, and the gap between the two rows says what the handicap costs.
-# - **Training images.** Labels4Free and Segmentation in Style train on thousands of images, the method here uses one at
-#   a time. That is in favour of the method, and the number of images is stated there.
-# - **What the column does not count.** Labels4Free needs a discriminator and real photos as well. The paper's column of
-#   training data counts its 10k synthetic images only.
-# - **A student in between.** The row of Segmentation in Style is that of a network which learnt from its masks, and
-#   networks average out errors. Our row is that of the masks themselves, as all our rows are.
-# - **The reference.** The paper's reference on synthetic faces is DeepLabV3, ours the face parser.
+# - **Labels of another generator.** DatasetGAN's 16 labelled images were made with an older generator and then inverted
+#   into this one. Our row with people's labels has the same disadvantage, with our encoder. The row with the parser's
+#   labels does not have it, and the gap between the two rows says how much it costs.
+# - **Training images.** Labels4Free and Segmentation in Style train on thousands of images, whereas the paper's method
+#   uses one at a time. This is an advantage of the method, and the paper states the number of images.
+# - **What the column does not count.** Labels4Free needs a discriminator and real photos as well, but the paper's column
+#   of training data counts only its 10k synthetic images.
+# - **A student network in between.** The paper's row of Segmentation in Style belongs to a network that learnt from the
+#   method's masks, and networks average out errors. All our rows score the masks themselves.
+# - **The reference.** The paper's reference on synthetic faces is DeepLabV3, whereas ours is the face parser.
 #
 # :::{admonition} A common misconception
 # :class: warning
-# "DatasetGAN's number in the paper is lower than the method's number here, so the method is better." The two numbers
-# share a name and nothing else: the images, the generator, the image size, the reference, and the averaging over images all differ. Even
-# the paper's own method has another number here than there. Only numbers of one column of one table can be compared, and
-# only if everything that the column does not mention was equal.
+# "DatasetGAN's number in the paper is lower than the method's number here, so the method is better." Both numbers are
+# called mIoU, but the images, the generator, the image size, the reference, and the averaging over images all differ.
+# Even the paper's own method has another number here than in the paper. Only numbers of one column of one table can be
+# compared, and only if everything that the column does not mention was equal.
 # :::
 #
 # ## Exercises
@@ -403,7 +418,7 @@ display(Markdown(table(header, rows)))
 # :label: ex-ways-vote
 # DatasetGAN's networks vote on the label of each pixel. Write `vote(labels, classes)`, which returns the label with
 # most votes at each pixel and the share of the networks that gave it. Of two labels with equally many votes the smaller
-# one wins. What does a low share tell, and what does a high one not tell?
+# one wins. What does a low share tell you, and what does a high share not tell you?
 # ```
 #
 # ```{solution-start} ex-ways-vote
@@ -411,8 +426,8 @@ display(Markdown(table(header, rows)))
 # ```
 #
 # A low share says that the label is uncertain: networks that started from other random weights read the features in
-# different ways. A high share does not say that the label is right. All networks learnt from the same labels, so what
-# these get wrong in the same way, all networks repeat.
+# different ways. A high share does not say that the label is right: all networks learnt from the same labels, so all of
+# them repeat the errors of these labels.
 
 
 # %% tags=["answer"]
@@ -481,16 +496,18 @@ check_vote()
 # ```{exercise}
 # :label: ex-ways-labels
 # How many labels does DatasetGAN need? Predict on what share of the pixels of the first example image two fits agree,
-# one with 4 and one with 8 labelled images. (The profile `smoke` has a world without feature maps. There the solution
-# shows the error that says so.)
+# one with 4 and one with 8 labelled images. To test it, give `fit_datasetgan(generator, examples, CLASSES, voting)` of
+# `stylemixseg.baselines.datasetgan` the first pairs of `labelled_examples(P, generator)`, and a small
+# `Voting(members=1, steps=100, pixels_per_image=1024)`; the result's method `labels(ws)` gives the label map of a latent.
+# (The profile `smoke` has a world without feature maps, so there the solution shows the error that says so.)
 # ```
 #
 # ```{solution-start} ex-ways-labels
 # :class: dropdown
 # ```
 #
-# They agree on nearly all pixels: the features already part skin, hair and background, and labels only say which is
-# which. This is why few are enough.
+# They agree on nearly all pixels. The features already separate skin, hair and background, and the labels only have to
+# say which is which, so a few labelled images are enough.
 
 # %%
 w0 = query_latent(generator, P, P.queries.examples[0])
@@ -527,26 +544,27 @@ except TypeError as error:
 # :class: dropdown
 # ```
 #
-# (a) is not: DatasetGAN was taught by the examiner. (b) is fair about time, but the judge was fitted once before, on 150
-# images, and that time must be named. (c) is fair and says little about GrabCut: aligned faces fill the same place in
-# every image, so knowing the place is worth much; on unaligned photos the mean mask is worth nothing. (d) is fair: the
-# images, the layer, the number of classes and the rule are the same, so the difference is due to the merging.
+# (a) is not fair, because DatasetGAN learnt from the labels of the network that scores it. (b) is fair about time, but
+# the judge was fitted once before, on 150 images, and that time must be named. (c) is fair, but it says little about
+# GrabCut: aligned faces fill the same place in every image, so a mask that only knows the place scores high here, and
+# would fail on unaligned photos. (d) is fair: the images, the layer, the number of classes and the rule are the same, so
+# the difference is due to the merging.
 #
 # ```{solution-end}
 # ```
 #
 # ```{exercise}
 # :label: ex-ways-collapse
-# A mask that covers the whole image collapses. Which mIoU does it get if the person covers 60 % of every image? Which
-# number of the table would you look at to notice?
+# A method has collapsed, and its mask covers the whole image. Which mIoU does it get if the person covers 60 % of every
+# image? Which number of the tables would you look at to notice the collapse?
 # ```
 #
 # ```{solution-start} ex-ways-collapse
 # :class: dropdown
 # ```
 #
-# The foreground IoU is 0.6 and the background IoU 0, so the mIoU is 0.3. The foreground IoU alone looks harmless. The
-# background IoU shows the collapse, and so does the share of masks that are all or nothing.
+# The foreground IoU is 0.6 and the background IoU is 0, so the mIoU is 0.3. The foreground IoU alone looks harmless,
+# whereas the background IoU shows the collapse, and so does the share of masks that are all or nothing.
 
 # %%
 share = 0.6
@@ -558,15 +576,16 @@ print(f"foreground {share}, background 0, mIoU {share / 2}")
 #
 # ## Summary
 #
-# - Without styles, clusters follow light and shadow. The styles make the colours of one thing move together, and that
-#   is what they buy.
-# - DatasetGAN reads features and a few labels; whoever labels decides what it imitates.
-# - Labels4Free trades labels for real photos and a discriminator, and it can collapse, because the trivial mask always
-#   deceives the discriminator.
-# - Segmentation in Style and KLiSH share clusters over images; naming the background once is their only supervision.
-# - A mask that is the same for every aligned face is the least that any method must beat.
-# - A comparison is fair when generator, images, size and reference are the same, and when what each side was given is
-#   named.
+# - Without styles, clusters follow light and shadow. With styles, the colours of one thing change together, so its
+#   light and dark sides fall into one cluster.
+# - DatasetGAN learns from features and a few labels, and it imitates whoever made the labels.
+# - Labels4Free needs real photos and a discriminator in place of labels. It can collapse, because the mask of the whole
+#   image always deceives the discriminator.
+# - Segmentation in Style and KLiSH share clusters over images, so their only supervision is that the background is named
+#   once.
+# - Any method must exceed a mask that is the same for every aligned face.
+# - A comparison is fair if generator, images, size and reference are the same, and if it is stated what each method was
+#   given.
 
 # %% tags=["remove-cell"]
 by_colours = here[f"{prefix}.colours.miou"]

@@ -29,7 +29,7 @@ function mount(root) {
   const compare = root.dataset.compare !== undefined;
   const recordedOnly = root.dataset.recorded !== undefined;
   const why = hindrance();
-  const status = element("p", { class: "live-status", role: "status" });
+  const status = element("p", { class: "live-status", role: "status", tabindex: "-1" });
   const bar = element("progress", { max: 1, value: 0, hidden: true, "aria-label": "loading" });
   const button = (words, live) =>
     element("button", { type: "button", class: "live-button live-start", click: () => start(live) }, words);
@@ -51,6 +51,8 @@ function mount(root) {
   root.dataset.state = "waiting";
 
   async function start(live) {
+    // The button disappears. The message takes its focus, or the Tab key would begin at the top of the page again.
+    status.focus({ preventScroll: true });
     starts.hidden = true;
     root.dataset.state = "loading";
     const started = performance.now();
@@ -64,6 +66,7 @@ function mount(root) {
       bar.hidden = true;
       starts.hidden = false;
       starts.replaceChildren(recording);
+      recording.focus({ preventScroll: true });
       root.dataset.state = "failed";
       status.textContent = `The network did not start: ${error.message}. The recording may still work.`;
     }

@@ -1,9 +1,9 @@
-"""Other ways to segment: peers of the paper, and yardsticks, on the same images and with the same reference.
+"""Other methods of segmenting: peers of the paper, and yardsticks, on the same images and with the same reference.
 
-Every way of `ways.Ways` is scored twice: on the profile's synthetic images against its reference, and on the photos of
-Table 1 against the masks that people drew. For photos the encoder gives the latent; ways that look at pixels look at
-the photo's own. One file per way is kept in the cache folder, so an interrupted run loses at most the way that it was
-at, and of Labels4Free's training at most two minutes.
+Every method of `othermethods.OtherMethods` is scored twice: on the profile's synthetic images against its reference,
+and on the photos of Table 1 against the masks that people drew. For photos the encoder gives the latent; methods that
+look at pixels look at the photo's own. One file per method is kept in the cache folder, so an interrupted run loses at
+most the method that it was at, and of Labels4Free's training at most two minutes.
 
 Differences to the method are taken from the scores of `table1`, `joint` and `table1_photos` in the same folder of
 results, as far as these are of the same images: run those first.
@@ -28,13 +28,13 @@ from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.evaluation.tables import difference_text
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_arrays, kept_folder
+from stylemixseg.experiments.othermethods import OtherMethod, OtherMethods
 from stylemixseg.experiments.photos import EvaluationPhoto, evaluation_photos
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import counts_of, reference_key, reference_masks
-from stylemixseg.experiments.ways import Way, Ways
-from stylemixseg.experiments.words import COSTS, OTHER_WAYS
+from stylemixseg.experiments.words import COSTS, OTHER_METHODS
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion import encoder as encoder_module
@@ -52,10 +52,10 @@ _Given = tuple[Tensor, np.ndarray, np.ndarray]  # latent, image, reference
 
 
 class _Inputs:
-    """What the ways are scored on; each part is made when it is first needed."""
+    """What the methods are scored on; each part is made when it is first needed."""
 
-    def __init__(self, profile: Profile, generator: Generator, ways: Ways):
-        self.profile, self.generator, self._ways = profile, generator, ways
+    def __init__(self, profile: Profile, generator: Generator, others: OtherMethods):
+        self.profile, self.generator, self._others = profile, generator, others
 
     @cached_property
     def queries(self) -> list[_Given]:
@@ -74,11 +74,11 @@ class _Inputs:
             found = evaluation_photos(self.profile, self.generator)
         except FileNotFoundError:
             return []
-        return found if self._ways.encoder is not None else []
+        return found if self._others.encoder is not None else []
 
     @cached_property
     def inverted(self) -> list[_Given]:
-        encoder = self._ways.encoder
+        encoder = self._others.encoder
         assert encoder is not None  # else there are no photos
         return [
             (encoder(to_generator_range(photo.pixels)).ws, photo.pixels, photo.foreground)
@@ -94,7 +94,7 @@ class _Inputs:
 
 
 class Baselines:
-    """Scores and masks of all ways, from disk or made now.
+    """Scores and masks of all other methods, from disk or made now.
 
     Args:
         profile: sizes and settings.
@@ -103,27 +103,29 @@ class Baselines:
 
     def __init__(self, profile: Profile, generator: Generator):
         self.profile, self.generator = profile, generator
-        self.ways = Ways(profile, generator)
-        self.inputs = _Inputs(profile, generator, self.ways)
+        self.others = OtherMethods(profile, generator)
+        self.inputs = _Inputs(profile, generator, self.others)
 
     def scores(self, name: str) -> Scores:
-        """Scores of a way on the profile's evaluation images."""
+        """Scores of a method on the profile's evaluation images."""
         about = (self.profile.queries.first, self.profile.queries.count)
-        return kept(self._path(name, about, "json"), lambda: _score(self.ways.way(name), self.inputs.queries, enlarge))
+        return kept(
+            self._path(name, about, "json"), lambda: _score(self.others.method(name), self.inputs.queries, enlarge)
+        )
 
     def photo_scores(self, name: str) -> Scores:
-        """Scores of a way on the photos, of which there is at least one."""
+        """Scores of a method on the photos, of which there is at least one."""
         about = ([photo.name for photo in self.inputs.photos], sha256_file(encoder_module.WEIGHTS_FILE))
         path = self._path(name, about, "photos.json")
-        return kept(path, lambda: _score(self.ways.way(name), self.inputs.inverted, _smoothly))
+        return kept(path, lambda: _score(self.others.method(name), self.inputs.inverted, _smoothly))
 
     def example_masks(self, name: str) -> list[np.ndarray]:
-        """Masks (h, w) bool of a way on the profile's example images, in their order."""
+        """Masks (h, w) bool of a method on the profile's example images, in their order."""
         seeds = self.profile.queries.examples
 
         def make() -> dict[str, np.ndarray]:
-            way, given = self.ways.way(name), self.inputs.examples
-            return {seed_name(seed): way.masks(*item) for seed, item in zip(seeds, given, strict=True)}
+            method, given = self.others.method(name), self.inputs.examples
+            return {seed_name(seed): method.masks(*item) for seed, item in zip(seeds, given, strict=True)}
 
         names = [seed_name(seed) for seed in seeds]
         found = kept_arrays(self._path(name, seeds, "npz"), set(names), make)
@@ -142,7 +144,7 @@ class Baselines:
     def _path(self, name: str, about: object, ending: str) -> Path:
         profile = self.profile
         about_all = (profile.method, profile.queries.truncation, reference_key(profile.reference))
-        key = cache_key((*about_all, self.generator.digest, self.ways.settings(name), about))
+        key = cache_key((*about_all, self.generator.digest, self.others.settings(name), about))
         return kept_folder("baselines") / f"{self.generator.name}-{name}-{key}.{ending}"
 
 
@@ -158,11 +160,11 @@ def _smoothly(mask: np.ndarray, side: int) -> np.ndarray:
     return found
 
 
-def _score(way: Way, given: Iterable[_Given], enlarged) -> Scores:
-    found: Scores = {"all": [], "trimap": [], "seconds": [], "costs": asdict(way.costs)}
+def _score(method: OtherMethod, given: Iterable[_Given], enlarged) -> Scores:
+    found: Scores = {"all": [], "trimap": [], "seconds": [], "costs": asdict(method.costs)}
     for ws, image, truth in tqdm(given, desc="masks", unit="image", leave=False):
         started = time.perf_counter()
-        mask = way.masks(ws, image, truth)
+        mask = method.masks(ws, image, truth)
         found["seconds"].append(time.perf_counter() - started)
         for where, counts in counts_of(enlarged(mask, len(truth)), truth).items():
             found[where].append(counts)
@@ -171,20 +173,20 @@ def _score(way: Way, given: Iterable[_Given], enlarged) -> Scores:
 
 @lru_cache(maxsize=1)
 def baselines_of(profile: Profile, generator: Generator) -> Baselines:
-    """The ways of a profile; the same object for the same call, so that nothing is fitted twice."""
+    """The other methods under a profile; the same object for the same call, so that nothing is fitted twice."""
     return Baselines(profile, generator)
 
 
 def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[str, Scores]]:
-    """Scores of every way, from disk or made now, one way after the other.
+    """Scores of every method, from disk or made now, one method after the other.
 
     Returns:
         {"synthetic": {name: scores}, "photos": the same, empty without photos}; scores are {"all": counts of each
-        image, "trimap": the same near the outline, "seconds": of each image, "costs": see `ways.Costs`}.
+        image, "trimap": the same near the outline, "seconds": of each image, "costs": see `othermethods.Costs`}.
     """
     every = baselines_of(profile, generator)  # type: ignore[arg-type]  # generators hash by identity
     found: dict[str, dict[str, Scores]] = {"synthetic": {}, "photos": {}}
-    for name in tqdm(every.ways.names, desc="ways", unit="way"):
+    for name in tqdm(every.others.names, desc="methods", unit="method"):
         found["synthetic"][name] = every.scores(name)
         if every.inputs.photos:
             found["photos"][name] = every.photo_scores(name)
@@ -193,11 +195,11 @@ def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[st
 
 @experiment(
     "baselines",
-    "other ways to segment the same synthetic images and photos: peers of the paper, and yardsticks",
+    "other methods on the same synthetic images and photos: peers of the paper, and yardsticks",
     measured_by=score_baselines,
 )
 def run_baselines(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
-    """Score every way and write `<results>/<profile>/baselines.json`.
+    """Score every method and write `<results>/<profile>/baselines.json`.
 
     Args:
         profile: sizes and settings.
@@ -237,7 +239,7 @@ def _record(
     images: Sequence[str],
     rivals: Mapping[str, tuple[str, list[Confusion]]],
 ) -> None:
-    """Scores, collapse, time and differences of all ways on one set of images."""
+    """Scores, collapse, time and differences of all methods on one set of images."""
     for name, scores in found.items():
         own = f"{prefix}.{name}"
         add_counts(recorder, own, scores, images)
@@ -249,7 +251,7 @@ def _record(
         recorder.add_mean(f"{own}.seconds", [[value] for value in scores["seconds"]], images=images)
         for rival, (words, theirs) in rivals.items():
             gain, between = paired_difference(confusions, theirs, "miou", "dataset")
-            said = difference_text(OTHER_WAYS[name][0], words, between, len(images))
+            said = difference_text(OTHER_METHODS[name][0], words, between, len(images))
             recorder.add(f"{own}.minus_{rival}", gain, n=len(images), interval=between, note=said)
 
 

@@ -1,4 +1,4 @@
-"""What a way to segment costs besides its errors: labels, images, networks, time, memory."""
+"""What a method costs besides its errors: labels, images, networks, time, memory."""
 
 from __future__ import annotations
 

@@ -209,7 +209,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Baselines:
-    """Other ways to segment.
+    """Other methods of segmenting.
 
     Attributes:
         labelled: images with labels that DatasetGAN learns from, and that name the background of shared clusters.

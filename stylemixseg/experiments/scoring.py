@@ -146,7 +146,7 @@ def oracle_labels(labels: np.ndarray, k: int, truth: np.ndarray, classes: int) -
 def score_rules(
     labels: Sequence[np.ndarray], k: int, references: Sequence[np.ndarray], rules: Mapping[str, ForegroundRule] = RULES
 ) -> dict[str, list[Confusion]]:
-    """Confusions of every rule, and of the oracle, one an image: {"saliency": [...], ..., "oracle": [...]}."""
+    """Confusions of every rule, and of the oracle, one per image: {"saliency": [...], ..., "oracle": [...]}."""
     scores = {
         name: [confusion(rule_mask(map_, k, rule), truth) for map_, truth in zip(labels, references, strict=True)]
         for name, rule in rules.items()

@@ -15,8 +15,8 @@ WAYS = {  # how a part is found
     "whole_best": f"whole image, k = {WHOLE_K}, the cluster that fits the reference best",
     "filled_box": "its boxes, filled: a mask that looks at no pixel",
 }
-# Other ways to segment (`experiments.ways`): in words, and what each is given besides the generator.
-OTHER_WAYS = {
+# Other methods (`experiments.othermethods`): in words, and what each is given besides the generator.
+OTHER_METHODS = {
     "datasetgan": ("DatasetGAN, images that the parser labelled", "labels of a few images, by the examiner"),
     "datasetgan_people": ("DatasetGAN, inverted photos that people labelled", "labels of a few photos, an encoder"),
     "labels4free": ("Labels4Free", "real photos, a discriminator"),
@@ -30,7 +30,7 @@ OTHER_WAYS = {
     "prior": ("saliency map alone, no image", "nothing"),
     "mean_mask": ("one mask for every image, the mean of labelled ones", "labels of a few images, by the examiner"),
 }
-COSTS = {  # of a way, as `experiments.baselines` records them: in words
+COSTS = {  # of a method, as `experiments.baselines` records them: in words
     "labels": "images with labels",
     "images": "synthetic images without",
     "photos": "real photos without",

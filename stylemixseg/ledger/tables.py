@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stylemixseg.evaluation.tables import IOUS
-from stylemixseg.experiments.words import FACE_PARTS, OTHER_WAYS, THRESHOLDS, WAYS, cutoff_sets, set_name
+from stylemixseg.experiments.words import FACE_PARTS, OTHER_METHODS, THRESHOLDS, WAYS, cutoff_sets, set_name
 from stylemixseg.ledger.claims import CUTOFFS, KS, SPACES
 from stylemixseg.settings import SegmenterConfig
 
@@ -135,7 +135,7 @@ def _of_baselines(photos: bool) -> list[Line]:
     """Peers written anew and yardsticks, on one set of images; the paper's numbers are of other settings."""
     prefix = "baselines.photos" if photos else "baselines"
     lines = []
-    for name, (title, _) in OTHER_WAYS.items():
+    for name, (title, _) in OTHER_METHODS.items():
         lines += _ious(f"{title}, dataset-level", None, f"{prefix}.{name}")
         words = "within 3 px of the outline, dataset-level, mIoU"
         lines.append(Line(f"{title}, {words}", None, f"{prefix}.{name}.trimap.miou"))
@@ -208,8 +208,8 @@ TABLES = {
         *_ious("DeepRooms, table (weights never published)", "table2.table.ours", None),
     ],
     "Table 3, synthetic training data": _of_table3(),
-    "Other ways on the same synthetic images (no table of the paper)": _of_baselines(photos=False),
-    "Other ways on the photos, inverted by the encoder (no table of the paper)": _of_baselines(photos=True),
+    "Other methods on the same synthetic images (no table of the paper)": _of_baselines(photos=False),
+    "Other methods on the photos, inverted by the encoder (no table of the paper)": _of_baselines(photos=True),
     "Parts of a face as objects (no table of the paper)": _of_parts(),
     "Boxes by COCO-SSD on the Weizmann horses (no table of the paper)": _of_detectors(),
     "Style mixes at several cutoffs at once (no table of the paper)": _of_cutoffs(),

@@ -52,7 +52,7 @@ def composite(foreground: np.ndarray, background: np.ndarray, mask: np.ndarray) 
 
 
 def clusters_to_color(labels: np.ndarray) -> np.ndarray:
-    """Cluster map (H, W) int to an image (H, W, 3) uint8, a colour a cluster."""
+    """Cluster map (H, W) int to an image (H, W, 3) uint8, one colour per cluster."""
     labels = np.asarray(labels)
     if labels.ndim != 2 or labels.dtype.kind not in "iu" or labels.size == 0 or labels.min() < 0:
         raise ValueError(f"labels must be (H, W) integers from 0 on, got {labels.shape} {labels.dtype}")

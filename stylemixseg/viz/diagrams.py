@@ -124,7 +124,7 @@ def _line(axes: Axes, points: Sequence[Point], *, color: str = INK, dashed: bool
 
 
 def _picture(axes: Axes, image: np.ndarray, x: float, y: float, side: float, pixels: int = 128) -> _Box:
-    """An image as a square picture of at most so many pixels a side; (H, W, 3) uint8, or a mask (H, W)."""
+    """An image as a square picture of at most so many pixels per side; (H, W, 3) uint8, or a mask (H, W)."""
     step = -(-max(image.shape[:2]) // pixels)  # rounded up, at least 1
     limits = axes.get_xlim(), axes.get_ylim()  # imshow moves them
     axes.imshow(

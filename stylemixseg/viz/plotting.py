@@ -137,6 +137,7 @@ def lines(
     axis.set_xticks(x)
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.grid(color="0.9")
-    axis.legend(fontsize=9)
+    # Above the axes, where it covers no curve.
+    figure.legend(loc="outside upper center", ncols=2, fontsize=9)
     plt.close(figure)
     return figure

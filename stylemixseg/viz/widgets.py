@@ -66,7 +66,7 @@ def object_switches(
         labels: of the objects, in the order of their numbers.
         name: what is switched, for the legend.
         caption: what to see, under the picture.
-        width: of the picture on the page, in pixels.
+        width: of the picture on the page, in pixels, where the page has as many.
     """
     if not labels or np.max(instance) > len(labels):
         raise ValueError(f"labels must name objects 1..{np.max(instance)}, got {len(labels)} labels")
@@ -81,16 +81,18 @@ def object_switches(
         boxes.append(f'<input type="checkbox" id="{identity}" checked> ')
         boxes.append(f'<label for="{identity}" style="margin-right: 1em">{html.escape(label)}</label>')
         styles.append(f"#{identity}:not(:checked) ~ div .layer-{i} {{ visibility: hidden }}")
-    place = f"position: absolute; inset: 0; width: {width}px; margin: 0; image-rendering: pixelated"
+    place = "position: absolute; inset: 0; width: 100%; margin: 0; image-rendering: pixelated"
     layers = "".join(
         f'<img class="layer-{i}" src="{source}" alt="{html.escape(text)}" style="{place}">'
         for i, (source, text) in enumerate(zip(sources, [f"{name}: the scene in grey", *labels]))
     )
-    height = round(width * image.shape[0] / image.shape[1])
+    shape = (
+        f"aspect-ratio: {image.shape[1]} / {image.shape[0]}; width: {width}px; max-width: 100%"  # a phone is narrower
+    )
     return HTML(
         f'<figure class="object-switches"><fieldset><legend>{html.escape(name)}</legend>'
         f"<style>{' '.join(styles)}</style>{''.join(boxes)}"
-        f'<div style="position: relative; height: {height}px; width: {width}px">{layers}</div></fieldset>'
+        f'<div style="position: relative; {shape}">{layers}</div></fieldset>'
         f"<figcaption>{html.escape(caption)}</figcaption></figure>"
     )
 

@@ -170,6 +170,12 @@ class TestRecorded:
             f"[...{ROOT}.querySelectorAll('canvas')].map((one) => one.ariaLabel).join('; ')"
         )
 
+    def test_after_the_start_the_tab_key_goes_on_to_the_panels(self, page):
+        """The button of the start has gone, so its focus would be lost, and the next stop would be the page's first."""
+        assert page.evaluate("document.activeElement.className") == "live-status"
+        page.press("Tab")
+        assert page.evaluate("document.activeElement.closest('.live-panels') !== null")
+
     def test_a_part_for_a_chapter(self, browser, recorded, site):
         """Some panels only, the reference taken from the start, and for another face its own."""
         attributes = 'data-style-mix-live data-recorded data-compare data-panels="faces mask paint"'

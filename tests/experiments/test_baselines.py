@@ -1,4 +1,4 @@
-"""Other ways to segment: which ways there are, that each is kept by itself, and what is recorded of it."""
+"""Other methods of segmenting: which there are, that each is kept by itself, and what is recorded of it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 
 from stylemixseg.baselines.labels4free import Compositing
 from stylemixseg.evaluation.results import measurements
-from stylemixseg.experiments import baselines, ways
+from stylemixseg.experiments import baselines, othermethods
 from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.evaluation import run_evaluation
 from stylemixseg.experiments.photos import EvaluationPhoto
 from stylemixseg.experiments.profile import load_profile
-from stylemixseg.experiments.words import COSTS, OTHER_WAYS
+from stylemixseg.experiments.words import COSTS, OTHER_METHODS
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion.base import Inversion
 from stylemixseg.metrics import confusion
@@ -28,7 +28,7 @@ YARDSTICKS = {"colours", "colours_oracle", "prior", "mean_mask"}
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("STYLEMIXSEG_CACHE", str(tmp_path / "cache"))
     baselines.baselines_of.cache_clear()
-    monkeypatch.setattr(ways, "find_spec", lambda name: None)  # OpenCV is as good as not installed
+    monkeypatch.setattr(othermethods, "find_spec", lambda name: None)  # OpenCV is as good as not installed
 
 
 def test_the_toy_world_has_yardsticks_only(tmp_path, monkeypatch):
@@ -69,8 +69,8 @@ def test_differences_are_taken_to_the_method_on_the_same_images(tmp_path):
 
 def test_a_collapse_is_recorded(tmp_path, monkeypatch):
     """A mask that covers everything has an IoU, and says nothing; the record says that it is all or nothing."""
-    everything = ways.Way(lambda ws, image, truth: np.ones((64, 64), bool), ways.Costs())
-    monkeypatch.setattr(ways.Ways, "_prior", lambda self: everything)
+    everything = othermethods.OtherMethod(lambda ws, image, truth: np.ones((64, 64), bool), othermethods.Costs())
+    monkeypatch.setattr(othermethods.OtherMethods, "_prior", lambda self: everything)
     found = measurements(baselines.run_baselines(PROFILE, tmp_path, load_generator("toy-portrait")))
     assert found["toy.baselines.prior.collapsed"].value == 1 == found["toy.baselines.prior.covered"].value
     assert found["toy.baselines.prior.fg_iou"].value > 0
@@ -78,8 +78,8 @@ def test_a_collapse_is_recorded(tmp_path, monkeypatch):
 
 def test_the_mean_mask_is_of_images_that_are_not_scored():
     generator = load_generator("toy-portrait")
-    mask = ways.Ways(PROFILE, generator).way("mean_mask").masks(None, None, None)
-    seeds = range(ways.LABELLED_FIRST, ways.LABELLED_FIRST + PROFILE.baselines.labelled)
+    mask = othermethods.OtherMethods(PROFILE, generator).method("mean_mask").masks(None, None, None)
+    seeds = range(othermethods.LABELLED_FIRST, othermethods.LABELLED_FIRST + PROFILE.baselines.labelled)
     assert not set(seeds) & set(PROFILE.queries.seeds)
     truths = [generator.truth(query_latent(generator, PROFILE, seed))[0].foreground for seed in seeds]
     assert all(confusion(mask, truth).miou > 0.5 for truth in truths)
@@ -112,12 +112,12 @@ def network(monkeypatch):
     def references(name, generator, profile, seeds, maps):
         return [item["image"].mean(2) > item["image"].mean() for item in maps]
 
-    monkeypatch.setattr(ways, "CLASSES", ("background", "bright"))
-    monkeypatch.setattr(ways, "labelled_examples", labelled)
-    monkeypatch.setattr(ways, "read_celebamask", FewPhotos)
-    monkeypatch.setattr(ways, "training_names", lambda photos: list(photos.names))
-    monkeypatch.setattr(ways, "inverters", lambda generator: {"encoder": encoder})
-    for module in (ways, baselines):
+    monkeypatch.setattr(othermethods, "CLASSES", ("background", "bright"))
+    monkeypatch.setattr(othermethods, "labelled_examples", labelled)
+    monkeypatch.setattr(othermethods, "read_celebamask", FewPhotos)
+    monkeypatch.setattr(othermethods, "training_names", lambda photos: list(photos.names))
+    monkeypatch.setattr(othermethods, "inverters", lambda generator: {"encoder": encoder})
+    for module in (othermethods, baselines):
         monkeypatch.setattr(module, "reference_masks", references)
     return generator
 
@@ -134,7 +134,7 @@ def test_all_ways_of_a_network_on_images_and_photos(tmp_path, monkeypatch, netwo
     monkeypatch.setattr(baselines, "evaluation_photos", lambda *_: photos)
     path = baselines.run_baselines(NETWORK_PROFILE, tmp_path, network)
     found = measurements(path)
-    names = set(OTHER_WAYS) - {"box_cut"}  # which needs OpenCV
+    names = set(OTHER_METHODS) - {"box_cut"}  # which needs OpenCV
     for name in names:
         for prefix in ("random.baselines", "random.baselines.photos"):
             assert found[f"{prefix}.{name}.miou"].n == 2 and f"{prefix}.{name}.trimap.miou" in found
@@ -158,11 +158,11 @@ def test_an_interrupted_run_keeps_the_ways_that_it_has_finished(tmp_path, monkey
     monkeypatch.setattr(baselines, "evaluation_photos", lambda *_: [])
     real, scored = baselines._score, []
 
-    def interrupted(way, given, enlarged):
+    def interrupted(method, given, enlarged):
         if len(scored) == 2:
             raise KeyboardInterrupt
-        scored.append(way)
-        return real(way, given, enlarged)
+        scored.append(method)
+        return real(method, given, enlarged)
 
     monkeypatch.setattr(baselines, "_score", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -170,29 +170,29 @@ def test_an_interrupted_run_keeps_the_ways_that_it_has_finished(tmp_path, monkey
     baselines.baselines_of.cache_clear()
     monkeypatch.setattr(baselines, "_score", lambda *arguments: scored.append(arguments) or real(*arguments))
     baselines.run_baselines(NETWORK_PROFILE, tmp_path, network)
-    assert len(scored) == len(set(OTHER_WAYS) - {"box_cut"})
+    assert len(scored) == len(set(OTHER_METHODS) - {"box_cut"})
 
 
 def test_what_is_not_here_is_left_out(monkeypatch, network):
     def absent():
         raise FileNotFoundError("no photos")
 
-    monkeypatch.setattr(ways, "read_celebamask", absent)
-    found = ways.Ways(NETWORK_PROFILE, network)
+    monkeypatch.setattr(othermethods, "read_celebamask", absent)
+    found = othermethods.OtherMethods(NETWORK_PROFILE, network)
     assert set(found.left_out) == {"labels4free", "datasetgan_people", "box_cut"}
     assert found.left_out["labels4free"] == "CelebAMask-HQ is not on this machine"
-    assert set(found.names) == set(OTHER_WAYS) - set(found.left_out)
-    drawn = ways.Ways(PROFILE, load_generator("toy-portrait"))
+    assert set(found.names) == set(OTHER_METHODS) - set(found.left_out)
+    drawn = othermethods.OtherMethods(PROFILE, load_generator("toy-portrait"))
     assert set(drawn.names) == YARDSTICKS
     assert drawn.left_out["klish_corners"] == "toy-portrait has no feature maps"
     assert drawn.left_out["box_cut"] == "OpenCV is not installed"
 
 
 def test_a_network_without_an_encoder_has_no_photos_that_people_labelled(monkeypatch, network):
-    monkeypatch.setattr(ways, "inverters", lambda generator: {"projector": None})
+    monkeypatch.setattr(othermethods, "inverters", lambda generator: {"projector": None})
     found = baselines.Baselines(NETWORK_PROFILE, network)
-    assert found.ways.left_out["datasetgan_people"] == "no encoder inverts photos for toy-stylegan"
-    assert "labels4free" in found.ways.names  # it needs photos, but no latents of theirs
+    assert found.others.left_out["datasetgan_people"] == "no encoder inverts photos for toy-stylegan"
+    assert "labels4free" in found.others.names  # it needs photos, but no latents of theirs
     monkeypatch.setattr(baselines, "evaluation_photos", lambda *_: [1])
     assert found.inputs.photos == []
 
@@ -200,7 +200,7 @@ def test_a_network_without_an_encoder_has_no_photos_that_people_labelled(monkeyp
 def test_masks_of_the_examples_are_kept(monkeypatch):
     generator = load_generator("toy-portrait")
     (mask,) = baselines.Baselines(PROFILE, generator).example_masks("prior")
-    monkeypatch.setattr(ways.Ways, "way", lambda self, name: pytest.fail("fitted again"))
+    monkeypatch.setattr(othermethods.OtherMethods, "method", lambda self, name: pytest.fail("fitted again"))
     (again,) = baselines.Baselines(PROFILE, generator).example_masks("prior")
     np.testing.assert_array_equal(mask, again)
 
@@ -208,7 +208,7 @@ def test_masks_of_the_examples_are_kept(monkeypatch):
 def test_another_setting_of_one_way_leaves_the_others_where_they_are(network):
     one = baselines.Baselines(NETWORK_PROFILE, network)
     other = baselines.Baselines(NETWORK_PROFILE.changed(baselines={"composite_steps": 5}), network)
-    changed = {name for name in one.ways.names if one._path(name, 0, "json") != other._path(name, 0, "json")}
+    changed = {name for name in one.others.names if one._path(name, 0, "json") != other._path(name, 0, "json")}
     assert changed == {"labels4free"}
-    assert other.ways.compositing.steps == 5
-    assert other.ways.compositing.rate == pytest.approx(10 * Compositing().rate)  # fewer steps are larger ones
+    assert other.others.compositing.steps == 5
+    assert other.others.compositing.rate == pytest.approx(10 * Compositing().rate)  # fewer steps are larger ones

@@ -1,8 +1,8 @@
-"""Other ways to segment a generator's images, each fitted when it is first needed, with what it costs.
+"""Other methods that segment a generator's images, each fitted when it is first needed, with what it costs.
 
-A way that needs what is not here is left out: people's labels and real photos without CelebAMask-HQ, GrabCut without
+A method that needs what is not here is left out: people's labels and real photos without CelebAMask-HQ, GrabCut without
 OpenCV, and all that read feature maps for a generator without any. Labels4Free is trained on a GPU where PyTorch finds
-one, everything else is computed where the generator is. `OTHER_WAYS` of `words` describes them all.
+one, everything else is computed where the generator is. `OTHER_METHODS` of `words` describes them all.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Pair = tuple[Tensor, np.ndarray]  # a latent, and labels of its image
 
 @dataclass(frozen=True)
 class Costs:
-    """What a way was given, and what fitting it took.
+    """What a method was given, and what fitting it took.
 
     Attributes:
         labels: images with labels. images: synthetic images without. photos: real ones without.
@@ -69,8 +69,8 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Way:
-    """A fitted way: what segments, and its costs."""
+class OtherMethod:
+    """A fitted method: what segments, and its costs."""
 
     masks: Masks
     costs: Costs
@@ -90,15 +90,15 @@ def photo_examples(profile: Profile, encoder: Inverter, photos: MaskedPhotos) ->
         yield encoder(to_generator_range(image)).ws, OF_PARSER[labels].astype(np.uint8)
 
 
-class Ways:
-    """The ways that there are for a generator under a profile.
+class OtherMethods:
+    """The other methods that there are for a generator under a profile.
 
     Args:
         profile: sizes and settings.
         generator: whose images are segmented.
 
     Attributes:
-        names: of the ways, in the order of the tables.
+        names: of the methods, in the order of the tables.
         left_out: {name: why, in words} of those that cannot run here.
     """
 
@@ -117,13 +117,13 @@ class Ways:
             steps=section.composite_steps,
             rate=published.rate * larger,
         )
-        self._made: dict[str, Way] = {}
+        self._made: dict[str, OtherMethod] = {}
         reasons = {name: self._lacks(name) for name in self._makers}
         self.names = [name for name, reason in reasons.items() if reason is None]
         self.left_out = {name: reason for name, reason in reasons.items() if reason is not None}
 
-    def way(self, name: str) -> Way:
-        """A way by its name, fitted now unless it is fitted already.
+    def method(self, name: str) -> OtherMethod:
+        """A method by its name, fitted now unless it is fitted already.
 
         Raises:
             KeyboardInterrupt: asked to stop in a training; the same call goes on.
@@ -133,7 +133,7 @@ class Ways:
         return self._made[name]
 
     def settings(self, name: str) -> Sequence[object]:
-        """What a way's masks depend on, besides the generator and how the images are made."""
+        """What a method's masks depend on, besides the generator and how the images are made."""
         profile, section = self.profile, self.profile.baselines
         given = (section.labelled, profile.reference)
         return {
@@ -153,7 +153,7 @@ class Ways:
         return inverters(load_generator(self.profile.generator, engine="torch")).get("encoder")
 
     @cached_property
-    def _makers(self) -> dict[str, Callable[[], Way]]:
+    def _makers(self) -> dict[str, Callable[[], OtherMethod]]:
         return {
             "datasetgan": lambda: self._datasetgan(self._labelled),
             "datasetgan_people": self._datasetgan_of_people,
@@ -164,13 +164,13 @@ class Ways:
             "sis_labels": lambda: self._named(self._sis, with_labels=True),
             "colours": self._colours,
             "colours_oracle": self._colours_oracle,
-            "box_cut": lambda: Way(lambda ws, image, truth: grabcut_box(image), Costs()),
+            "box_cut": lambda: OtherMethod(lambda ws, image, truth: grabcut_box(image), Costs()),
             "prior": self._prior,
             "mean_mask": self._mean_mask,
         }
 
     def _lacks(self, name: str) -> str | None:
-        """Why a way cannot run here, in words; None where it can."""
+        """Why a method cannot run here, in words; None where it can."""
         if name == "box_cut":
             return None if find_spec("cv2") else "OpenCV is not installed"
         if name in ("colours", "colours_oracle", "prior", "mean_mask"):
@@ -201,13 +201,13 @@ class Ways:
         seeds = range(CLUSTERED_FIRST, CLUSTERED_FIRST + self.profile.baselines.clustered)
         return [query_latent(self.generator, self.profile, seed) for seed in seeds]
 
-    def _datasetgan(self, examples: Sequence[Pair]) -> Way:
+    def _datasetgan(self, examples: Sequence[Pair]) -> OtherMethod:
         with spent() as took:
             found = fit_datasetgan(self.generator, examples, CLASSES, self.voting, progress=True)
         costs = Costs(labels=len(examples), parameters=found.parameters, **_of(took))
-        return Way(_masks(found), costs)
+        return OtherMethod(_masks(found), costs)
 
-    def _datasetgan_of_people(self) -> Way:
+    def _datasetgan_of_people(self) -> OtherMethod:
         assert self._photos is not None and self.encoder is not None  # `_lacks` has looked
         return self._datasetgan(list(photo_examples(self.profile, self.encoder, self._photos)))
 
@@ -223,8 +223,8 @@ class Ways:
             found = fit_klish(self.generator, self._latents, self.merging, progress=True)
         return found, took
 
-    def _named(self, fitted: tuple[SegmentationInStyle, Spent], *, with_labels: bool) -> Way:
-        """The same clusters, whose background gets its name in one of two ways."""
+    def _named(self, fitted: tuple[SegmentationInStyle, Spent], *, with_labels: bool) -> OtherMethod:
+        """The same clusters, whose background is named with labels or by a rule."""
         clusters, took = copy(fitted[0]), fitted[1]
         with spent() as naming:
             if with_labels:
@@ -237,9 +237,9 @@ class Ways:
             seconds=took.seconds + naming.seconds,
             added_bytes=took.added_bytes,
         )
-        return Way(_masks(clusters), costs)
+        return OtherMethod(_masks(clusters), costs)
 
-    def _labels4free(self) -> Way:
+    def _labels4free(self) -> OtherMethod:
         assert self._photos is not None  # `_lacks` has looked
         generator, section, photos = self.generator, self.profile.baselines, self._photos
         if torch.cuda.is_available():  # training is all products of matrices; the masks stay on that device too
@@ -261,30 +261,32 @@ class Ways:
             seconds=found.seconds,
             added_bytes=took.added_bytes,
         )
-        return Way(_masks(found), costs)
+        return OtherMethod(_masks(found), costs)
 
-    def _colours(self) -> Way:
+    def _colours(self) -> OtherMethod:
         k = self.profile.method.k
-        return Way(lambda ws, image, truth: rule_mask(colour_clusters(image, k).labels, k, RULES["saliency"]), Costs())
+        return OtherMethod(
+            lambda ws, image, truth: rule_mask(colour_clusters(image, k).labels, k, RULES["saliency"]), Costs()
+        )
 
-    def _colours_oracle(self) -> Way:
+    def _colours_oracle(self) -> OtherMethod:
         k = self.profile.method.k
-        return Way(lambda ws, image, truth: oracle_mask(colour_clusters(image, k).labels, k, truth), Costs())
+        return OtherMethod(lambda ws, image, truth: oracle_mask(colour_clusters(image, k).labels, k, truth), Costs())
 
-    def _prior(self) -> Way:
+    def _prior(self) -> OtherMethod:
         rule = RULES["saliency"]
         assert isinstance(rule, Saliency)
         mask = prior_mask(min(SIDE, self.generator.resolution), rule)
-        return Way(lambda ws, image, truth: mask, Costs())
+        return OtherMethod(lambda ws, image, truth: mask, Costs())
 
-    def _mean_mask(self) -> Way:
+    def _mean_mask(self) -> OtherMethod:
         profile, generator = self.profile, self.generator
         seeds = range(LABELLED_FIRST, LABELLED_FIRST + profile.baselines.labelled)
         latents = [query_latent(generator, profile, seed) for seed in seeds]
         with spent() as took:
             maps = [{"image": query_image(generator, ws, profile.method.resolution)} for ws in latents]
             mask = mean_mask(reference_masks(profile.reference, generator, profile, seeds, maps))
-        return Way(lambda ws, image, truth: mask, Costs(labels=len(latents), **_of(took)))
+        return OtherMethod(lambda ws, image, truth: mask, Costs(labels=len(latents), **_of(took)))
 
 
 def _masks(baseline: Baseline) -> Masks:
