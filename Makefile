@@ -91,4 +91,4 @@ lock:
 
 .PHONY: clean
 clean:
-	rm -rf book/_build book/_executed book/_vendor book/_runtime book/generated book/results/cpu book/results/smoke
+	rm -rf book/_build book/_executed book/_vendor book/_runtime book/_typesetter book/generated book/results/cpu book/results/smoke

@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-from bookbuild import check, execute, layout, live, pages, slides, spots, vendor
+from bookbuild import check, execute, layout, live, pages, slides, spots, vendor, wholebook
 
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import CATALOGUE
@@ -75,8 +75,13 @@ def step_html(profile: str) -> None:
     pages.build_html()
 
 
+def step_files(profile: str) -> None:
+    """make PDF and EPUB of the whole book from the pages"""
+    wholebook.build_files()
+
+
 def step_check(profile: str) -> None:
-    """check the built pages"""
+    """check the built pages and files"""
     check.check()
 
 
@@ -90,6 +95,7 @@ STEPS: dict[str, Callable[[str], None]] = {
     "live": step_live,
     "ledger": step_ledger,
     "html": step_html,
+    "files": step_files,
     "check": step_check,
 }
 

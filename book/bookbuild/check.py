@@ -1,4 +1,4 @@
-"""Check the built pages: alternative text, captions, links, no other host, no path of this machine."""
+"""Check the built pages: alternative text, captions, links, no other host, no path of this machine. And the files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from bs4 import BeautifulSoup
 
+from .filecheck import epub_faults, pdf_faults
 from .layout import BOOK, HTML, ROOT, BuildError
+from .wholebook import EPUB, PDF
 
 _FILE_NAME = re.compile(r"\S+\.(png|jpe?g|svg|gif|webp)$", re.IGNORECASE)
 # What a page loads by itself, as opposed to what a reader may click.
@@ -30,7 +32,7 @@ def expected_pages() -> list[str]:
 
 
 def check(html: Path = HTML) -> None:
-    """Check every page of the built book.
+    """Check every page of the built book, and its PDF and EPUB where they were made.
 
     Raises:
         BuildError: lists everything that is wrong, one line each.
@@ -50,6 +52,11 @@ def check(html: Path = HTML) -> None:
         if str(ROOT) in path.read_text(encoding="utf-8"):
             wrong.append("names a folder of this machine")
         found += [f"{path.relative_to(html)}: {line}" for line in wrong]
+    titles = [soups[path].h1 for name in expected_pages() if (path := html / f"{name}.html") in soups]
+    if (pdf := html / PDF).is_file():
+        found += [f"{PDF}: {line}" for line in pdf_faults(pdf, [title.find(string=True) for title in titles])]
+    if (epub := html / EPUB).is_file():
+        found += [f"{EPUB}: {line}" for line in epub_faults(epub)]
     if found:
         raise BuildError("the built book has faults:\n  " + "\n  ".join(found))
     print(f"{len(soups)} pages checked")

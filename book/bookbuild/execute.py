@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 from stylemixseg._util.paths import atomic_write, data_dir
 from stylemixseg.evaluation.results import RunRecorder
 
-from .kernel import own_kernel
+from .kernel import STARTUP, own_kernel
 from .layout import EXECUTED, LOCK, PACKAGE, REPORTS, RESULTS, SITE, BuildError, notebook_sources, profile_file
 from .notebooks import INSTRUCTOR, STUDENT, first_line, launch_links, launch_notebook, read_source, stated_seconds
 from .references import read_references
@@ -39,7 +39,8 @@ OPTIONAL_DATA = ("data/celebamask_hq_800", "data/weizmann_horse", "models")  # s
 def cache_key(source: Path, profile: str) -> str:
     """Hash of all that an executed chapter depends on.
 
-    That is its source, the package, the profile, the locked versions, and which of the optional data are there.
+    That is its source, the package, the profile, the locked versions, what starts the kernel, and which of the optional
+    data are there.
     """
     digest = hashlib.sha256(profile.encode())
     package = [path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and _counts(path)]
@@ -47,7 +48,7 @@ def cache_key(source: Path, profile: str) -> str:
     committed = [
         path for name in ("full", "development") for path in sorted((RESULTS / name).rglob("*")) if path.is_file()
     ]
-    for path in [source, profile_file(profile), LOCK, *package, *committed]:
+    for path in [source, profile_file(profile), LOCK, STARTUP, *package, *committed]:
         digest.update(path.name.encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for folder in OPTIONAL_DATA:

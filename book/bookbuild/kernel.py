@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+
+STARTUP = Path(__file__).with_name("kernel_startup.py")  # the only start-up script
 
 
 def own_kernel(folder: Path) -> type[AsyncKernelManager]:
@@ -17,8 +20,11 @@ def own_kernel(folder: Path) -> type[AsyncKernelManager]:
 
     Args:
         folder: where IPython puts its files. Its usual folder, in the user's home, may also hold start-up scripts, on
-            which a chapter must not depend.
+            which a chapter must not depend. Only our own `STARTUP` is put into this one.
     """
+    scripts = folder / "profile_default" / "startup"
+    scripts.mkdir(parents=True, exist_ok=True)
+    shutil.copy(STARTUP, scripts)
 
     class OwnKernel(AsyncKernelManager):
         kernel_spec = KernelSpec(

@@ -12,9 +12,17 @@ from .npm import install_packages
 
 SCRIPTS = BOOK / "scripts"
 RUNTIME = BOOK / "_runtime"  # of ONNX; apart from the others, because only a page that has weights gets it
+TYPESETTER = BOOK / "_typesetter"  # MathJax for Node.js, which sets the formulas of PDF and EPUB
 _MATHJAX = "mathjax/es5"
 _WIDGETS = "@jupyter-widgets/html-manager"
 _ONNX = "onnxruntime-web/dist"
+_TYPESETTER_FILES = (
+    "node-main.js",
+    "input/tex-full.js",
+    "output/svg.js",
+    "output/svg/fonts/tex.js",
+    "adaptors/liteDOM.js",
+)
 RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # script and WebAssembly, of one version
 
 
@@ -28,15 +36,15 @@ def vendor() -> bool:
     """
     target, stamp = VENDOR / "vendor", VENDOR / ".key"
     key = _key()
-    if stamp.exists() and stamp.read_text() == key and RUNTIME.is_dir():
+    if stamp.exists() and stamp.read_text() == key and RUNTIME.is_dir() and TYPESETTER.is_dir():
         print("unchanged: MathJax and the widget manager")
         return True
     if shutil.which("npm") is None:
-        for folder in (VENDOR, RUNTIME):
+        for folder in (VENDOR, RUNTIME, TYPESETTER):
             shutil.rmtree(folder, ignore_errors=True)
         print("npm is not installed: the pages will load MathJax and the widget manager from their usual public")
         print("address and need a network. For a book that needs none, install npm and build again. The live page will")
-        print("show recorded pictures.")
+        print("show recorded pictures, and there will be no PDF and no EPUB of the book.")
         return False
     with tempfile.TemporaryDirectory() as folder:
         for name in ("package.json", "package-lock.json"):
@@ -48,6 +56,10 @@ def vendor() -> bool:
         RUNTIME.mkdir()
         for name in RUNTIME_FILES:
             shutil.copy(Path(folder) / "node_modules" / _ONNX / name, RUNTIME)
+        shutil.rmtree(TYPESETTER, ignore_errors=True)
+        for name in _TYPESETTER_FILES:
+            (TYPESETTER / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(folder) / "node_modules" / _MATHJAX / name, TYPESETTER / name)
     stamp.write_text(key)
     return True
 

@@ -12,11 +12,15 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from pypdf import PdfReader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.check import check, expected_pages, pages_of
+from bookbuild.formulas import can_set
 from bookbuild.layout import HTML, VENDOR, notebook_sources, site_url
 from bookbuild.notebooks import STUDENT
+from bookbuild.pdf import find_browser
+from bookbuild.wholebook import EPUB, PDF
 
 BUILT = (HTML / "index.html").is_file()
 CHAPTERS = [source.stem for source in notebook_sources()] if BUILT else []
@@ -37,6 +41,19 @@ def _places(name: str) -> set[str]:
 def test_pictures_captions_links_and_hosts() -> None:
     """Alternative text and captions everywhere, links that lead somewhere, nothing from another host."""
     check()
+
+
+@pytest.mark.skipif(not can_set(), reason="Node.js or MathJax is missing: the book has no PDF and no EPUB")
+def test_the_whole_book_is_linked_as_files() -> None:
+    """Where the tools are there, both are made, and the first page links them with their sizes."""
+    files = [PDF, EPUB] if find_browser() else [EPUB]
+    links = _soup("intro").select(".book-files a")
+    assert [link["href"] for link in links] == files
+    for link, name in zip(links, files):
+        size = (HTML / name).stat().st_size / 1e6
+        assert 1 < size < 60 and f"({size:.0f} MB)" in link.next_sibling
+    if PDF in files:
+        assert len(PdfReader(HTML / PDF).pages) > 200
 
 
 def test_every_notebook_is_in_the_table_of_contents() -> None:

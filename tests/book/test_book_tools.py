@@ -183,6 +183,47 @@ def test_a_chapter_runs_in_the_interpreter_that_builds(book: Path, monkeypatch: 
     assert cells[-1].outputs[0].text == f"{sys.executable}\nFalse\n"
 
 
+def test_plots_are_kept_as_vectors_and_pictures_are_not(book: Path) -> None:
+    """The kernel does so by itself, and lends a chapter no name that it did not import."""
+    (book / "notebooks" / "01_sum.py").write_text(
+        CHAPTER
+        + """
+# %%
+print([name for name in ("plt", "matplotlib", "Figure") if name in globals()])
+
+# %%
+import matplotlib.pyplot as plt
+import numpy as np
+
+
+def drawn(draw):
+    figure, axis = plt.subplots()
+    draw(axis)
+    plt.close(figure)
+    return figure
+
+
+drawn(lambda axis: axis.plot([1, 3, 2]))
+
+# %%
+drawn(lambda axis: axis.imshow(np.eye(4)))
+
+# %%
+drawn(lambda axis: axis.imshow(np.zeros((64, 64))))
+
+# %%
+drawn(lambda axis: axis.scatter(*np.random.default_rng(0).random((2, 5000))))
+"""
+    )
+    _run(book)
+    names, *figures = nbformat.read(book / "executed" / "01_sum.ipynb", as_version=4).cells[-5:]
+    assert names.outputs[0].text == "[]\n"
+    kinds = [{kind for kind in cell.outputs[0].data if kind.startswith("image/")} for cell in figures]
+    both, pixels = {"image/png", "image/svg+xml"}, {"image/png"}
+    assert kinds == [both, both, pixels, pixels]
+    assert "<path" in "".join(figures[0].outputs[0].data["image/svg+xml"])
+
+
 def test_a_failing_notebook_is_named_with_its_cell(book: Path) -> None:
     (book / "notebooks" / "01_sum.py").write_text(CHAPTER.replace('"toy.sum", 2', '"toy.sum", 1 / 0'))
     with pytest.raises(layout.BuildError) as raised:
