@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
+from random import Random
 
 import numpy as np
 from torch import Tensor
@@ -23,9 +24,10 @@ from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
 from stylemixseg._util.paths import sha256_file
-from stylemixseg.evaluation.imagescores import read_scores
+from stylemixseg.evaluation.imagescores import ImageScores, read_scores
 from stylemixseg.evaluation.results import RunRecorder
 from stylemixseg.evaluation.tables import difference_text
+from stylemixseg.experiments.again import drawn_seeds, of_one
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_arrays, kept_folder
 from stylemixseg.experiments.othermethods import OtherMethod, OtherMethods
@@ -34,7 +36,7 @@ from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
 from stylemixseg.experiments.scoring import counts_of, reference_key, reference_masks
-from stylemixseg.experiments.words import COSTS, OTHER_METHODS
+from stylemixseg.experiments.words import COSTS, OTHER_METHODS, YARDSTICKS
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion import encoder as encoder_module
@@ -46,6 +48,7 @@ from stylemixseg.sharpening import resized_soft
 
 ALL_OR_NOTHING = 0.01  # share of an image: a mask that covers less, or leaves less, has collapsed
 TIMED = 3  # images on which the method's own time is taken
+IMAGES_AGAIN = 2  # in a spot check, which has no time to fit a method again
 
 Scores = dict  # "all" and "trimap": counts of each image; "seconds" of each; "costs"
 _Given = tuple[Tensor, np.ndarray, np.ndarray]  # latent, image, reference
@@ -193,10 +196,23 @@ def score_baselines(generator: Generator, profile: Profile) -> dict[str, dict[st
     return found
 
 
+def _again(profile: Profile, scores: Mapping[str, ImageScores], draw: Random, out: Path) -> None:
+    prefix, generator = f"{profile.prefix}baselines", load_generator(profile.generator)
+    synthetic = {name: scores[name] for name in (f"{prefix}.{method}" for method in YARDSTICKS) if name in scores}
+    for seed in drawn_seeds(synthetic, draw, IMAGES_AGAIN):
+        one = of_one(profile, seed)
+        every = baselines_of(one, generator)  # type: ignore[arg-type]  # as above
+        found = {name: every.scores(name) for name in YARDSTICKS}
+        recorder = recorder_of("baselines", one, out, generator, seed=seed)
+        _record(recorder, prefix, found, [seed_name(seed)], {})
+        recorder.write()
+
+
 @experiment(
     "baselines",
     "other methods on the same synthetic images and photos: peers of the paper, and yardsticks",
     measured_by=score_baselines,
+    again=_again,
 )
 def run_baselines(profile: Profile, results: Path, generator: Generator | None = None) -> Path:
     """Score every method and write `<results>/<profile>/baselines.json`.

@@ -30,6 +30,8 @@ OTHER_METHODS = {
     "prior": ("saliency map alone, no image", "nothing"),
     "mean_mask": ("one mask for every image, the mean of labelled ones", "labels of a few images, by the examiner"),
 }
+# Those of them that fit nothing and draw no outline anew, so that their masks of one image come out again.
+YARDSTICKS = ("colours", "colours_oracle", "prior")
 COSTS = {  # of a method, as `experiments.baselines` records them: in words
     "labels": "images with labels",
     "images": "synthetic images without",

@@ -12,6 +12,7 @@ from stylemixseg.experiments.clustermaps import query_latent
 from stylemixseg.experiments.evaluation import run_evaluation
 from stylemixseg.experiments.photos import EvaluationPhoto
 from stylemixseg.experiments.profile import load_profile
+from stylemixseg.experiments.spotcheck import spot_check
 from stylemixseg.experiments.words import COSTS, OTHER_METHODS
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.inversion.base import Inversion
@@ -65,6 +66,14 @@ def test_differences_are_taken_to_the_method_on_the_same_images(tmp_path):
     other = PROFILE.changed(queries={"first": 20})  # its images were not scored by table1
     found = measurements(baselines.run_baselines(other, tmp_path, generator))
     assert not [name for name in found if "minus" in name]
+
+
+def test_a_spot_check_scores_again_what_needs_no_fit(tmp_path, monkeypatch):
+    baselines.run_baselines(PROFILE, tmp_path)
+    monkeypatch.setattr(othermethods.OtherMethods, "_mean_mask", lambda self: pytest.fail("fitted"))
+    found = spot_check(PROFILE, tmp_path, "a commit")
+    assert {row.name.split(".")[2] for row in found.rows} == {"colours", "colours_oracle", "prior"}
+    assert len({row.image for row in found.rows}) == baselines.IMAGES_AGAIN and all(row.ok for row in found.rows)
 
 
 def test_a_collapse_is_recorded(tmp_path, monkeypatch):
