@@ -227,6 +227,29 @@ display(Markdown(table(header, rows)))
 #
 # Two of the yardsticks look at no image at all: the saliency map alone, and the mean of labelled masks. A method that
 # is not clearly above them has only learnt where faces usually are, and nothing about the single face.
+#
+# In the full run, Labels4Free and Segmentation in Style with clusters named by labels are about as good as the paper's
+# method, and the judge is better than both. But they need photos and a discriminator, or names, and the paper's method
+# needs neither. The naming matters much: where a rule names the background in place of labels, Segmentation in Style is
+# no better than a mask that looks at no image.
+#
+# The merging after KLiSH depends strongly on the images on which it is fitted, as the next line shows. Each time two
+# clusters become one, the spread of the new cluster grows. Then it is harder to separate from all others, so it may
+# take in one after the other, until person and background are in the same class.
+
+# %% tags=["hide-input"]
+merged = "klish_labels.miou"
+if full and f"{prefix}.{merged}" in here:
+    display(
+        Markdown(
+            f"mIoU of the merged clusters, fitted on "
+            f"{P.baselines.clustered} images in this run: "
+            f"{measured_text(here[f'{prefix}.{merged}'])}. "
+            "Fitted on "
+            f"{full['baselines.klish_labels.cost.images'].value:.0f} images "
+            f"in the full run: {measured_text(full[f'baselines.{merged}'])}."
+        )
+    )
 
 # %% mystnb={"image": {"alt": "Masks of the paper's method and of the peers on the same faces, side by side"}, "figure": {"caption": "Masks of the paper's method and of the peers on the same faces (in this run's sizes). Look at hair before a dark background, at glasses, and at the neck: there the columns differ. If a method of the table has no column here, it needs photos or features that this run does not have.", "name": "fig-other-ways"}} tags=["hide-input"]
 baselines = baselines_of(P, generator)
@@ -583,6 +606,7 @@ print(f"foreground {share}, background 0, mIoU {share / 2}")
 #   image always deceives the discriminator.
 # - Segmentation in Style and KLiSH share clusters over images, so their only supervision is that the background is named
 #   once.
+# - Labels4Free and named clusters of features reach about what the paper's method reaches with style mixes alone.
 # - Any method must exceed a mask that is the same for every aligned face.
 # - A comparison is fair if generator, images, size and reference are the same, and if it is stated what each method was
 #   given.
