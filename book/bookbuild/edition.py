@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -100,6 +101,7 @@ def read_edition(folder: Path, *, html: Path = HTML, book: Path = BOOK) -> Editi
     names = {page.name for page in edition.pages()}
     for page in edition.pages():
         _drop_repeated_ids(page.body)
+        _mend_paragraphs(page.body)
         for link in page.body.find_all("a", href=True):
             link["href"] = _address(link["href"], page.name, names)
         for picture in page.body.find_all("img"):
@@ -156,6 +158,12 @@ def _drop_repeated_ids(body: Tag) -> None:
             seen.add(tagged["id"])
 
 
+def _mend_paragraphs(body: Tag) -> None:
+    """Browsers forgive a list inside a paragraph, which Sphinx makes of some docstrings; XHTML does not."""
+    for inside in body.select("p > :is(ol, ul, dl, div, pre, table)"):
+        inside.parent.name = "div"
+
+
 def _address(href: str, page: str, names: set[str]) -> str:
     """A link as it reads in an edition: to a page of the book, to a file of the published book, or as it is."""
     address = urlsplit(href)
@@ -181,12 +189,19 @@ def _store(source: str, page: Path, folder: Path) -> str:
     stem = hashlib.sha256(content).hexdigest()[:24]
     there = next((path for path in folder.glob(f"{stem}.*") if path.stat().st_size), None)
     if there is None:
-        if suffix == ".png" and (smaller := _as_jpeg(content)):
+        if suffix == ".svg":
+            content = _without_unused_ids(content.decode("utf-8")).encode()
+        elif suffix == ".png" and (smaller := _as_jpeg(content)):
             content, suffix = smaller, ".jpg"
         folder.mkdir(parents=True, exist_ok=True)
         there = folder / f"{stem}{suffix}"
         there.write_bytes(content)
     return f"{MEDIA}/{there.name}"
+
+
+def _without_unused_ids(svg: str) -> str:
+    """SVG without names that nothing refers to. Those of a diagram are its labels: EPUB allows no spaces in a name."""
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg)
 
 
 def _as_jpeg(png: bytes) -> bytes | None:

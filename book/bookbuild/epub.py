@@ -126,6 +126,8 @@ def _body(page: Page, formulas: Mapping[Formula, SetFormula]) -> Tag:
         if link["href"].startswith(SCHEME):
             name, separator, fragment = link["href"].removeprefix(SCHEME).partition("#")
             link["href"] = file_name(name) + separator + fragment
+    for entry in body.find_all(role="doc-biblioentry"):  # EPUB has dropped the role
+        del entry["role"]
     for place in formula_elements(body):
         formula = formula_of(place)
         if formula is not None:
