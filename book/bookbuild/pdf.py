@@ -24,7 +24,6 @@ from .layout import BOOK, BuildError, site_url
 from .still import element
 
 STYLE, FIT = (BOOK / "print" / name for name in ("pdf.css", "fit.js"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PRINT_SECONDS = 900  # a book of some hundred pages takes far less on an idle machine
 _FLAGS = (
     "--headless",
@@ -60,11 +59,6 @@ _DOCUMENT = """<!DOCTYPE html>
 </html>
 """
 _FACES = ("", "font-weight: bold;", "font-style: italic;", "font-weight: bold; font-style: italic;")
-
-
-def find_browser() -> str | None:
-    """Path of Chromium or Chrome, None where there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def write_pdf(edition: Edition, formulas: Mapping[Formula, SetFormula], folder: Path, path: Path, browser: str) -> int:

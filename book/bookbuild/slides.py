@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 from stylemixseg._util.paths import atomic_write
 
+from .browser import find_browser
 from .course import Session, Unit, read_course
 from .exercises import code_exercises
 from .layout import BOOK, EXECUTED, NOTEBOOKS, SITE, BuildError
@@ -23,7 +24,6 @@ from .npm import install_packages
 from .quizzes import QUIZZES, read_quiz
 
 TOOLS = BOOK / "slides"  # package.json and its lock
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _HEAD = """---
 marp: true
 paginate: true
@@ -50,7 +50,7 @@ def build_slides(folder: Path = SITE / "slides", executed: Path = EXECUTED) -> b
         return False
     _install()
     _marp(decks, folder)
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = find_browser()
     if browser is None:
         print("Chromium is not installed: the slides have no PDF")
     else:

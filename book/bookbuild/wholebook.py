@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .browser import find_browser
 from .edition import MEDIA, read_edition
 from .epub import write_epub
 from .formulas import can_set, formula_elements, formula_of, set_formulas
 from .layout import BUILD, HTML, BuildError
-from .pdf import find_browser, write_pdf
+from .pdf import write_pdf
 
 PDF, EPUB = "style-mixing.pdf", "style-mixing.epub"
 FOLDER = BUILD / "print"  # what both are made from; the PDF stays there, so that it is printed only when it changes

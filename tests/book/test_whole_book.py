@@ -18,12 +18,13 @@ from stylemixseg.viz.widgets import object_switches, picture_slider
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild import formulas, wholebook
+from bookbuild.browser import find_browser
 from bookbuild.edition import ANSWERS, Edition, read_edition
 from bookbuild.epub import write_epub
 from bookbuild.filecheck import epub_faults, pdf_faults
 from bookbuild.formulas import Formula, SetFormula, set_formulas, with_styled_letters
 from bookbuild.layout import BuildError, site_url
-from bookbuild.pdf import find_browser, write_pdf
+from bookbuild.pdf import write_pdf
 from bookbuild.quizzes import Choice, Question, quiz_markdown
 
 FORMULA = Formula(r"\mathbf{w} < 1", display=False)
