@@ -201,7 +201,8 @@ def _store(source: str, page: Path, folder: Path) -> str:
 
 def _without_unused_ids(svg: str) -> str:
     """SVG without names that nothing refers to. Those of a diagram are its labels: EPUB allows no spaces in a name."""
-    return re.sub(r' id="([^"]*)"', lambda found: found[0] if f"#{found[1]}" in svg else "", svg)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    return re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
 
 
 def _as_jpeg(png: bytes) -> bytes | None:

@@ -9,7 +9,9 @@ from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 
-STARTUP = Path(__file__).with_name("kernel_startup.py")  # the only start-up script
+from .layout import BOOK
+
+STARTUP = BOOK / "kernel_startup.py"  # the only start-up script
 
 
 def own_kernel(folder: Path) -> type[AsyncKernelManager]:
