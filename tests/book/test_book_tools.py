@@ -330,7 +330,7 @@ def test_a_missing_page_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_npm_the_build_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    for name in ("VENDOR", "RUNTIME"):
+    for name in ("VENDOR", "RUNTIME", "TYPESETTER"):
         monkeypatch.setattr(vendor, name, tmp_path / name)
         (tmp_path / name).mkdir()  # of an earlier build, of other versions perhaps
     monkeypatch.setattr(vendor.shutil, "which", lambda program: None)
