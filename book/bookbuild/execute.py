@@ -6,7 +6,6 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -19,6 +18,7 @@ import papermill
 from nbformat import NotebookNode
 
 from stylemixseg._util.paths import atomic_write, data_dir
+from stylemixseg._util.processes import end_with_parent
 from stylemixseg.evaluation.results import RunRecorder
 
 from .kernel import STARTUP, own_kernel
@@ -159,19 +159,8 @@ def _executed(source: Path, folder: Path) -> Path:
 def _executor(at_once: int) -> Executor:
     if at_once == 1:
         return _InThisProcess()
-    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), _begin_worker)
-
-
-def _begin_worker() -> None:
-    """Watch for the end of the build: one that is killed leaves no process behind, and a kernel ends with its own."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+    # A build that is killed leaves no worker behind, and a kernel ends with its worker.
+    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), end_with_parent)
 
 
 class _InThisProcess(Executor):

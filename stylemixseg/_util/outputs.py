@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,7 +22,12 @@ def write_picture(path: Path, picture: np.ndarray | Image.Image) -> None:
         picture.save(temporary, "PNG", compress_level=PNG_LEVEL)
 
 
-def write_record(path: Path, record: dict) -> None:
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    """A record as a JSON file holds it."""
+    return (json.dumps(dict(record), indent=1) + "\n").encode()
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON file, whole or not at all."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(record_bytes(record))

@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from stylemixseg._util.optional import extra
+from stylemixseg._util.outputs import record_bytes
 from stylemixseg.factory.sample import Sample
 from stylemixseg.factory.store import (
     MANIFEST,
@@ -411,11 +412,6 @@ class _ObjectExport:
 def _unfinished(name: str) -> str:
     """The object that says that a format is being written."""
     return f".{name}.unfinished"
-
-
-def record_bytes(record: Mapping[str, Any]) -> bytes:
-    """A record as `_util.outputs.write_record` writes it."""
-    return (json.dumps(record, indent=1) + "\n").encode()
 
 
 @contextmanager

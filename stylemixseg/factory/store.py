@@ -221,7 +221,7 @@ class Store:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Write the manifest beside the samples."""
-        write_record(self.folder / MANIFEST, dict(manifest))
+        write_record(self.folder / MANIFEST, manifest)
 
 
 class _FolderExport:

@@ -125,13 +125,19 @@ def test_a_judge_makes_the_mask():
     ].mean() > 0.995  # squares on the outline may be rounded otherwise
 
 
-def test_classes_are_those_of_the_shared_clusters(monkeypatch):
+@pytest.fixture(scope="module")
+def judged():
+    """The image of seed 2, segmented with a judge: its config, X_s and segmentation."""
     config = replace(CONFIG, judge=BrightJudge())
     generator = load_generator("toy-portrait")
     segmenter = StyleMixSegmenter(generator, config)
     ws = generator.mapping(seeded_z(2, generator.z_dim), 0.7)
     summary = segmenter.summary(ws)
-    found = segmenter.from_summary(ws, summary)
+    return config, summary, segmenter.from_summary(ws, summary)
+
+
+def test_classes_are_those_of_the_shared_clusters(monkeypatch, judged):
+    config, summary, found = judged
     mask = found.mask
     clusters = fit_clusters([(summary, mask)], 3, [8], aligned=False)[8]
     names = ClusterNames.of({"one": [0, 2], "other": [1]}, 3)
@@ -145,13 +151,8 @@ def test_classes_are_those_of_the_shared_clusters(monkeypatch):
         Recipe("toy-portrait", CONFIG, classes=names)
 
 
-def test_features_divide_the_skin(monkeypatch):
-    config = replace(CONFIG, judge=BrightJudge())
-    generator = load_generator("toy-portrait")
-    segmenter = StyleMixSegmenter(generator, config)
-    ws = generator.mapping(seeded_z(2, generator.z_dim), 0.7)
-    summary = segmenter.summary(ws)
-    found = segmenter.from_summary(ws, summary)
+def test_features_divide_the_skin(monkeypatch, judged):
+    config, summary, found = judged
     clusters = fit_clusters([(summary, found.mask)], 3, [8], aligned=False)[8]
     names = ClusterNames.of({"skin": [0, 2], "hair": [1]}, 3)
     labels = class_map(clusters, names, summary, found.mask, found.image)
@@ -167,6 +168,7 @@ def test_features_divide_the_skin(monkeypatch):
     expected, classes = finer_map(labels, names, "skin", inside, features, summary)
     assert (made == expected).all() and set(np.unique(made)) == {0, 1, 2, 3}
     assert recipe.labels == classes == ("background", "skin", "hair", "nose")
+    generator = load_generator("toy-portrait")
     record, before = recipe.describe(generator), replace(recipe, features=None).describe(generator)
     assert record["clusters of the features"] == features.named()
     assert set(record) - set(before) == {"clusters of the features"}  # older sets have no such line

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait as wait_for_end
 
 from stylemixseg._util.checks import check_int
+from stylemixseg._util.processes import end_with_parent
 from stylemixseg._util.threads import usable_cores
 from stylemixseg.factory.engines.base import TRIES, WorkerDiedError
 from stylemixseg.factory.recipe import Recipe
@@ -110,15 +108,7 @@ def _start(recipe: Recipe) -> None:
     global _recipe
     _recipe = recipe
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one decides
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, killed perhaps: nobody would fetch the samples."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait_for_end([parent.sentinel])
-    os._exit(1)
+    end_with_parent()  # nobody would fetch the samples
 
 
 def _make(seed: int) -> bytes:
