@@ -228,10 +228,11 @@ display(Markdown(table(header, rows)))
 # Two of the yardsticks look at no image at all: the saliency map alone, and the mean of labelled masks. A method that
 # is not clearly above them has only learnt where faces usually are, and nothing about the single face.
 #
-# In the full run, Labels4Free and Segmentation in Style with clusters named by labels are about as good as the paper's
-# method, and the judge is better than both. But they need photos and a discriminator, or names, and the paper's method
-# needs neither. The naming matters much: where a rule names the background in place of labels, Segmentation in Style is
-# no better than a mask that looks at no image.
+# In the full run, Labels4Free and the paper's method cannot be told apart, Segmentation in Style with clusters named by
+# labels is a little better than the paper's method, and the judge is better than all three (the paired differences
+# stand below). But the two need photos and a discriminator, or names, and the paper's method needs neither. The naming
+# matters much: where a rule names the background in place of labels, Segmentation in Style is worse than a mask that
+# looks at no image.
 #
 # The merging after KLiSH depends strongly on the images on which it is fitted, as the next line shows. Each time two
 # clusters become one, the spread of the new cluster grows. Then it is harder to separate from all others, so it may
@@ -606,7 +607,8 @@ print(f"foreground {share}, background 0, mIoU {share / 2}")
 #   image always deceives the discriminator.
 # - Segmentation in Style and KLiSH share clusters over images, so their only supervision is that the background is named
 #   once.
-# - Labels4Free and named clusters of features reach about what the paper's method reaches with style mixes alone.
+# - Labels4Free and named clusters of features reach what the paper's method reaches with style mixes alone, or a little
+#   more, and need photos or names for it.
 # - Any method must exceed a mask that is the same for every aligned face.
 # - A comparison is fair if generator, images, size and reference are the same, and if it is stated what each method was
 #   given.
