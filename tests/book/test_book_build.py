@@ -15,11 +15,11 @@ from bs4 import BeautifulSoup
 from pypdf import PdfReader
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
+from bookbuild.browser import find_browser
 from bookbuild.check import check, expected_pages, pages_of
 from bookbuild.formulas import can_set
 from bookbuild.layout import HTML, VENDOR, notebook_sources, site_url
 from bookbuild.notebooks import STUDENT
-from bookbuild.pdf import find_browser
 from bookbuild.wholebook import EPUB, PDF
 
 BUILT = (HTML / "index.html").is_file()
