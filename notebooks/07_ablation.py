@@ -872,10 +872,11 @@ display(
 # Our own numbers come from another generator, another reference and fewer images. Where they disagree with the paper,
 # this is a fact about our setting, and it does not refute the paper's results.
 #
-# ## Exercises
+# ## Scores of single images
 #
-# The first exercise needs scores of single images. The next cells compute, at this profile's $c$ and $k$,
-# `miou[space][rule]`: for each colour space and rule an array with the mIoU of every image, in the same order.
+# A table shows means, but the first exercise needs the images behind them, because it compares two colour spaces image
+# by image. The next cells compute, at this profile's $c$ and $k$, `miou[space][rule]`: for each colour space and rule an
+# array with the mIoU of every image, in the same order.
 
 # %% tags=["remove-output"]
 maps = make_cluster_maps(
@@ -895,6 +896,8 @@ for space in P.table4.color_spaces:
     }
 
 # %% [markdown]
+# ## Exercises
+#
 # ```{exercise}
 # :label: ex-ablation-paired
 # Is LAB better than RGB on our images, or is it chance? Do not compare two intervals: both colour spaces were tried on
