@@ -22,11 +22,9 @@ import datetime
 import json
 import platform
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -36,11 +34,10 @@ from stylemixseg._util.paths import atomic_write, cache_dir, sha256_file
 from stylemixseg._util.wheels import download_wheel
 from stylemixseg.data.celebamask import read_celebamask, training_names
 from stylemixseg.factory.filters import Filters
-from stylemixseg.mixing import to_generator_range
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
 from stylemixseg.students.fit import StudentTraining, fit_student
-from stylemixseg.students.pairs import Pairs, labelled_pairs, pairs_of_set
+from stylemixseg.students.pairs import Pairs, labelled_by, labelled_pairs, pairs_of_set
 from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
 from stylemixseg.training import Stopping
 
@@ -69,26 +66,9 @@ def labelled_photos(teacher: Path) -> Pairs:
     Raises:
         FileNotFoundError: the photos are not on this machine.
     """
-    photos, network = read_celebamask(), student.Student.load(teacher)
-
-    def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for name in tqdm(training_names(photos), desc="photos", unit="photo"):
-            image, _ = photos[name]
-            yield image, network.probability(to_generator_range(image))[0].numpy()
-
-    return Pairs.of(items(), CACHED)
-
-
-def joined(found: list[Pairs]) -> Pairs:
-    """The pairs of several sets as one.
-
-    Raises:
-        ValueError: sets of other classes, or of images of other sizes.
-    """
-    if len({(item.classes, item.masks.shape[1:]) for item in found}) > 1:
-        raise ValueError("all sets must have images of one size and the same classes")
-    images, masks = (torch.cat([getattr(item, name) for item in found]) for name in ("images", "masks"))
-    return Pairs(images, masks, found[0].classes)
+    photos = read_celebamask()
+    shown = (photos[name][0] for name in tqdm(training_names(photos), desc="photos", unit="photo"))
+    return Pairs.of(labelled_by(student.Student.load(teacher), shown), CACHED)
 
 
 def export(out: Path, network: nn.Module, how: StudentTraining, classes: tuple[str, ...], about: dict) -> None:
@@ -167,7 +147,7 @@ def main() -> None:
         parser.error("filters, --threshold and --teacher are for foreground, they do not go with --classes")
     found = read_sets(args.sets, args.classes, filters, args.threshold)
     photos = [labelled_photos(args.teacher)] if args.teacher else []
-    pairs = joined([*found, *photos])
+    pairs = Pairs.joined([*found, *photos])
     outputs = len(pairs.classes) or 1
     if len(pairs) < args.batch:
         parser.error(f"--batch must be at most the {len(pairs)} pairs of the sets, got {args.batch}")

@@ -180,6 +180,8 @@ class Training:
         steps, batch: of every training.
         seeds: of the trainings; the first is the one in the table.
         curve: numbers of synthetic pairs for the learning curve, besides all; empty: no curve.
+        few: synthetic pairs that the rows of other methods learn from, and a row of the judge beside them; 0: no such
+            rows.
     """
 
     n: int
@@ -195,16 +197,19 @@ class Training:
     batch: int
     seeds: tuple[int, ...]
     curve: tuple[int, ...]
+    few: int
 
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
-        _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2)
+        _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2, few=0)
         if not isinstance(self.fast, bool):
             raise TypeError(f"fast must be true or false, got {self.fast!r}")
         for seed in _listed("seeds", self.seeds):
             check_int("seeds", seed, 0)
         for count in self.curve:
             check_int("curve", count, self.batch, self.pairs)
+        if self.few:
+            check_int("few", self.few, self.batch, self.pairs)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,23 @@ so that only the masks differ:
 - "saliency": synthetic images with the masks of the paper's rule;
 - "judge": the same images with the masks of the judge, which looks at many images;
 - "judge_sure": the same, without the samples that the filters drop and without the pixels that the judge doubts;
-- "judge_soft": the same images with the judge's probabilities, doubtful pixels weighing little.
+- "judge_soft": the same images with the judge's probabilities, doubtful pixels weighing little;
+- "student": the same images with the masks of the student that comes with the package, which learnt from the judge's;
+- "student_photos": the photos of "human" with the student's masks, so that neither a mask drawn by a person nor a
+  synthetic image takes part in this row;
+- "student_both": the pairs of the last two together.
+
+Then fewer pairs, because the masks of some take long: the first synthetic images with the masks of `OTHERS`, the other
+methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
 Nothing is chosen on the test photos: the averaged weights after the last step are what is tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +32,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from stylemixseg._util.keys import cache_key
+from stylemixseg._util.paths import sha256_file
 from stylemixseg.data.celebamask import read_celebamask, training_names, validation_names
+from stylemixseg.experiments.baselines import baselines_of
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
 from stylemixseg.experiments.profile import Profile
@@ -39,10 +49,10 @@ from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.judge import JUDGED_AT, fitted_judge
 from stylemixseg.metrics import Confusion, paired_difference
 from stylemixseg.mixing import query_image, to_generator_range
-from stylemixseg.models.student import Student
+from stylemixseg.models.student import WEIGHTS_FILE, Student
 from stylemixseg.models.unet import UNet
 from stylemixseg.students.fit import StudentTraining, fit_student
-from stylemixseg.students.pairs import Pairs, pairs_of_set
+from stylemixseg.students.pairs import Pairs, labelled_by, pairs_of_set
 from stylemixseg.training import Stopping
 
 RATE = 0.01  # of MMSegmentation's 40k schedule
@@ -57,6 +67,8 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
     "judge_sure": ("sure", FILTERS),
     "judge_soft": ("soft", None),
 }
+BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
+OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
@@ -113,7 +125,7 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     """What a row is trained on.
 
     Args:
-        row: "human" or one of `SYNTHETIC`.
+        row: "human", or one of `SYNTHETIC`, `BY_STUDENT` and `OTHERS`.
         profile: sizes.
         generator: the profile's.
         count: so many synthetic pairs, the first ones, before filters; None: all of the profile's.
@@ -121,16 +133,62 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     if row == "human":
         photos = human_photos(profile, generator, tested=False)
         return Pairs.of(zip(photos.images, photos.masks, strict=True), PAIRS_AT)
-    masks, filters = SYNTHETIC[row]
+    if row == "student_both":
+        return Pairs.joined([pairs_of(part, profile, generator, count) for part in BY_STUDENT[:2]])
+    if row == "student_photos":
+        photos = human_photos(profile, generator, tested=False)
+        return _by_student(photos.images)
+    if row == "student":
+        return _by_student(_shown(pairs_of("judge", profile, generator, count)))
     first = profile.table3.first
     seeds = range(first, first + (count or profile.table3.pairs))
+    if row in OTHERS:
+        images = _shown(pairs_of("judge", profile, generator, count))
+        return _by_another(row, profile, generator, seeds, images)
+    masks, filters = SYNTHETIC[row]
     folder, threshold = synthetic_set(profile, generator), THRESHOLD if _judged(profile, generator) else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)
 
 
 def rows_of(generator: Generator, profile: Profile) -> list[str]:
-    """The rows that there are: without a judge, all synthetic masks are the rule's."""
-    return ["human", *SYNTHETIC] if _judged(profile, generator) else ["human", "judge"]
+    """The rows that there are: without a judge, all synthetic masks are the rule's, and the student knows faces."""
+    synthetic = [*SYNTHETIC] if _judged(profile, generator) else ["judge"]
+    return ["human", *synthetic, *(BY_STUDENT if generator.name == "faces" else ())]
+
+
+def few_of(generator: Generator, profile: Profile) -> list[str]:
+    """The rows that learn from few pairs: the judge's, and those of the other methods that there are."""
+    names = baselines_of(profile, generator).others.names if profile.table3.few else []  # type: ignore[arg-type]
+    others = [name for name in OTHERS if name in names]
+    return ["judge", *others] if others else []
+
+
+def _shown(pairs: Pairs) -> list[np.ndarray]:
+    """The images of pairs, (S, S, 3) uint8."""
+    return [image.permute(1, 2, 0).numpy() for image in pairs.images]
+
+
+def _by_another(
+    name: str, profile: Profile, generator: Generator, seeds: Sequence[int], images: Sequence[np.ndarray]
+) -> Pairs:
+    """Images of the seeds with the masks of another method, fitted as for the experiment "baselines"."""
+    drawn = profile.changed(queries={"truncation": profile.table3.truncation})
+    method = baselines_of(profile, generator).others.method(name)  # type: ignore[arg-type]  # hash by identity
+
+    def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        bar = tqdm(zip(seeds, images, strict=True), f"masks of {name}", len(images), unit="image", leave=False)
+        for seed, image in bar:
+            unknown = np.zeros(image.shape[:2], bool)  # these methods ask for no reference
+            yield image, method.masks(query_latent(generator, drawn, seed), image, unknown).astype(np.float32)
+
+    return Pairs.of(items(), PAIRS_AT)
+
+
+def _by_student(images: Sequence[np.ndarray]) -> Pairs:
+    """Images with the masks, 0 or 1, of the student that comes with the package."""
+    shown = tqdm(images, desc="the student's masks", unit="image", leave=False)
+    found = ((image, (soft > 0.5).astype(np.float32)) for image, soft in labelled_by(Student.load(), shown))
+    return Pairs.of(found, PAIRS_AT)
 
 
 def _judged(profile: Profile, generator: Generator) -> bool:
@@ -183,16 +241,12 @@ def trained_scores(
         What `score` gives, and as "pairs" how many it was trained on.
     """
     recipe = recipe_of(profile, generator).describe(generator)
-    about = (
-        row,
-        count,
-        seed,
-        profile.table3,
-        recipe,
-        list(photos.names),
-        FILTERS,
-        THRESHOLD,
-    )  # table3 says which precision
+    section = replace(profile.table3, few=0, curve=(), seeds=(0,))  # which rows there are does not change a row
+    about: tuple[object, ...] = (row, count, seed, section, recipe, list(photos.names), FILTERS, THRESHOLD)
+    if row in BY_STUDENT:
+        about += (sha256_file(WEIGHTS_FILE),)
+    if row in OTHERS:
+        about += tuple(baselines_of(profile, generator).others.settings(row))  # type: ignore[arg-type]
     folder = kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
 
     def make() -> dict:
@@ -228,21 +282,23 @@ def run_table3(profile: Profile, results: Path, generator: Generator | None = No
     photos = human_photos(profile, generator, tested=True)
     images = list(photos.names)
     recorder = recorder_of("table3", profile, results, generator, seed=section.first)
-    rows = rows_of(generator, profile)
-    jobs: list[tuple[str, int, int | None]] = [
-        (row, seed, None) for row in rows for seed in (section.seeds if row in HEADLINE else section.seeds[:1])
-    ]
-    jobs += [("judge", section.seeds[0], count) for count in section.curve]
-    bar = tqdm(jobs, desc="trainings", unit="training")
-    found = {job: trained_scores(job[0], profile, generator, photos, *job[1:]) for job in bar}
-    for (row, seed, count), scores in found.items():
-        name = f"{prefix}.{row}" if count is None else f"{prefix}.curve.{row}.pairs{count}"
-        if count is None and seed != section.seeds[0]:
-            name = f"{name}.seed{seed}"
-        add_counts(recorder, name, scores, images)
-    main = {row: [Confusion(*counts) for counts in found[row, section.seeds[0], None]["all"]] for row in rows}
-    for row in rows[1:]:
-        for other in rows[: rows.index(row)]:
-            gain, between = paired_difference(main[row], main[other], "miou", "dataset")
-            recorder.add(f"{prefix}.{row}.minus_{other}", gain, n=len(images), interval=between)
+    rows, few = rows_of(generator, profile), few_of(generator, profile)
+    first = section.seeds[0]
+    jobs: dict[str, tuple[str, int, int | None]] = {row: (row, first, None) for row in rows}
+    jobs |= {f"{row}.seed{seed}": (row, seed, None) for row in HEADLINE if row in rows for seed in section.seeds[1:]}
+    jobs |= {f"curve.judge.pairs{count}": ("judge", first, count) for count in section.curve}
+    jobs |= {f"few.{row}": (row, first, section.few) for row in few}
+    found = {}
+    for name, (row, seed, count) in tqdm(jobs.items(), desc="trainings", unit="training"):
+        found[name] = trained_scores(row, profile, generator, photos, seed, count)
+        add_counts(recorder, f"{prefix}.{name}", found[name], images)
+    for named in (rows, [f"few.{row}" for row in few]):
+        for one, other in combinations(named, 2):
+            gain, between = paired_difference(_confusions(found[other]), _confusions(found[one]), "miou", "dataset")
+            rival = one.removeprefix("few.")
+            recorder.add(f"{prefix}.{other}.minus_{rival}", gain, n=len(images), interval=between)
     return recorder.write()
+
+
+def _confusions(scores: dict) -> list[Confusion]:
+    return [Confusion(*counts) for counts in scores["all"]]

@@ -155,9 +155,13 @@ def _of_table3() -> list[Line]:
         ("U-Net from the judge's masks (ours)", None, "judge"),
         ("U-Net from the judge's masks, filtered and without doubtful pixels (ours)", None, "judge_sure"),
         ("U-Net from the judge's probabilities (ours)", None, "judge_soft"),
-        ("U-Net from DatasetGAN", "datasetgan", None),
-        ("U-Net from Labels4Free", "l4f", None),
-        ("U-Net from Segmentation in Style", "sis", None),
+        ("U-Net from the student's masks of synthetic images (ours)", None, "student"),
+        ("U-Net from the student's masks of photos (ours)", None, "student_photos"),
+        ("U-Net from the student's masks of both (ours)", None, "student_both"),
+        ("U-Net from the judge's masks, as few pairs as in the next rows (ours)", None, "few.judge"),
+        ("U-Net from DatasetGAN (here few pairs)", "datasetgan", "few.datasetgan"),
+        ("U-Net from Labels4Free (here few pairs)", "l4f", "few.labels4free"),
+        ("U-Net from Segmentation in Style (here few pairs, background named with labels)", "sis", "few.sis_labels"),
     )
     lines = []
     for title, paper, ours in rows:

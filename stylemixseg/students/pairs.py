@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from stylemixseg._util.checks import check_choice, check_real
 from stylemixseg.factory.filters import Filters
 from stylemixseg.factory.sample import Sample
 from stylemixseg.factory.store import Store
+from stylemixseg.mixing import to_generator_range
+from stylemixseg.models.student import Student
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,17 @@ class Pairs:
         if not images:
             raise ValueError("items must hold at least one pair, got none")
         return cls(torch.stack(images), torch.stack(masks))
+
+    @classmethod
+    def joined(cls, found: Sequence[Pairs]) -> Pairs:
+        """The pairs of several sets as one, in their order.
+
+        Raises:
+            ValueError: sets of other classes, or of images of other sizes.
+        """
+        if len({(item.classes, item.masks.shape[1:]) for item in found}) > 1:
+            raise ValueError("all sets must have images of one size and the same classes")
+        return cls(torch.cat([i.images for i in found]), torch.cat([i.masks for i in found]), found[0].classes)
 
 
 DOUBT = 128  # a soft mask's value of a pixel that nothing is to be learnt from
@@ -127,6 +140,12 @@ def pairs_of_set(
                 yield sample.pixels("image.png"), mask_of(sample)
 
     return Pairs.of(items(), side)
+
+
+def labelled_by(student: Student, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Images (H, W, 3) uint8, each with the probabilities (H, W) float32 that a student gives it, for `Pairs.of`."""
+    for image in images:
+        yield image, student.probability(to_generator_range(image))[0].numpy()
 
 
 def shifted(soft: np.ndarray, threshold: float) -> np.ndarray:

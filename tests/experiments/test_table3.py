@@ -77,6 +77,18 @@ def test_a_judge_gives_all_rows_and_its_absence_leaves_the_rule(portrait, monkey
     assert table3.rows_of(portrait, PROFILE) == ["human", "saliency", "judge", "judge_sure", "judge_soft"]
 
 
+def test_the_student_labels_images_of_faces_and_photos(portrait, monkeypatch):
+    """Same images as the rows beside them, other masks; of faces only, because the student knows nothing else."""
+    drawn = {row: table3.pairs_of(row, PROFILE, portrait, 2) for row in ("human", "judge", *table3.BY_STUDENT)}
+    assert torch.equal(drawn["student"].images, drawn["judge"].images)
+    assert torch.equal(drawn["student_photos"].images, drawn["human"].images)
+    assert not torch.equal(drawn["student_photos"].masks, drawn["human"].masks)
+    both = torch.cat([drawn["student"].masks, drawn["student_photos"].masks])
+    assert torch.equal(drawn["student_both"].masks, both)
+    monkeypatch.setattr(portrait, "name", "faces")
+    assert table3.rows_of(portrait, PROFILE)[-3:] == list(table3.BY_STUDENT)
+
+
 def test_profiles_name_what_is_wrong():
     with pytest.raises(ValueError, match="curve"):
         PROFILE.changed(table3={"curve": (1,)})
