@@ -130,7 +130,7 @@ def original_networks(faces_wheel, tmp_path_factory):
         reader.replace_source_output(row.output(0))
     model.add_parameters([ws])
     model.remove_parameter(style)
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    options = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
     mapping = core.compile_model(core.read_model(folder / "MappingNetwork.xml"), "CPU", options)
     return mapping, core.compile_model(model, "CPU", options)
 

@@ -135,7 +135,11 @@ class OpenVINOGenerator:
     def _compile(self, start: int, stop: int, as_bytes: bool) -> tuple[openvino.CompiledModel, list[np.ndarray]]:
         inputs, outputs, noises = self._graph.build_layers(self.module, start, stop)
         model = openvino.Model([as_image_bytes(image) for image in outputs] if as_bytes else outputs, inputs)
-        options: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": self.precision}
+        # Threads pinned to cores: every process would pin its own to the same ones, and several be as slow as one.
+        options: dict[str, str | int | bool] = {
+            "INFERENCE_PRECISION_HINT": self.precision,
+            "ENABLE_CPU_PINNING": False,
+        }
         if self._one_thread:
             options |= {"NUM_STREAMS": self._streams, "INFERENCE_NUM_THREADS": self._streams}
         else:  # A whole image is asked for singly, and gets all cores; mixes come by the dozen.

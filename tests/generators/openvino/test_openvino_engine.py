@@ -157,3 +157,9 @@ def test_ctrl_c_after_an_engine_has_gone():
     """OpenVINO's plugin, unloaded, left a trap behind: the process ended with a segmentation fault."""
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+
+
+def test_threads_are_not_pinned_to_cores(tiny):
+    """Every process would pin its threads to the same cores, so that two would be no faster than one."""
+    compiled, _ = OpenVINOGenerator(tiny)._compiled(0, 2, False)
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
