@@ -8,6 +8,7 @@ python book/build.py execute --profile smoke one step
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -109,7 +110,9 @@ class Beside:
     def begin(self, profile: str) -> None:
         """Start it."""
         command = [sys.executable, __file__, self.name, "--profile", profile]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        environment = dict(os.environ)
+        execute.share_cores(environment, 2)
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
 
     def end(self) -> None:
         """Wait for it.

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from nbformat import NotebookNode
 
 from stylemixseg._util.paths import atomic_write, data_dir
 from stylemixseg._util.processes import end_with_parent
+from stylemixseg._util.threads import usable_cores
 from stylemixseg.evaluation.results import RunRecorder
 
 from .kernel import STARTUP, own_kernel
@@ -159,8 +160,22 @@ def _executed(source: Path, folder: Path) -> Path:
 def _executor(at_once: int) -> Executor:
     if at_once == 1:
         return _InThisProcess()
-    # A build that is killed leaves no worker behind, and a kernel ends with its worker.
-    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), end_with_parent)
+    return ProcessPoolExecutor(at_once, multiprocessing.get_context("spawn"), _begin_worker, (at_once,))
+
+
+def _begin_worker(at_once: int) -> None:
+    """A build that is killed leaves no worker behind, and a kernel ends with its worker."""
+    share_cores(os.environ, at_once)
+    end_with_parent()
+
+
+def share_cores(environment: MutableMapping[str, str], processes: int) -> None:
+    """Let a process start as many threads as its share of the cores, unless the environment says how many.
+
+    Two processes with a thread on each core each take several times as long: threads of a pool wait for the last of
+    them, which waits for its core.
+    """
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // processes)))
 
 
 class _InThisProcess(Executor):

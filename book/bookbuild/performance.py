@@ -189,21 +189,39 @@ def _factory(run: dict | None) -> list[str]:
         ["machines", "hours"],
         *([str(machines), f"{hours / machines:,.0f}"] for machines in (1, 10, 64)),
     ]
+    judged = ""
+    if miou := run.get("miou"):
+        judged = (
+            " *judge2* is the factory with two processes as the book's sets are made: eight styles in place of "
+            f"{settings['n']}, masks by the judge in place of the rule, and bfloat16 where the processor has it. Its "
+            "masks are other ones: on these images they agree with the face parser by "
+            f"{miou['judge2']:.3f} (mIoU over all pixels), and those of the rule by {miou['loop']:.3f}."
+        )
+    memory = [[str(item["samples"]), f"{item['peak_bytes'] / 1e6:.0f}"] for item in run.get("memory", ())]
     return [
         f"## Pairs by the thousand, and a plan for a million\n\n{_where(run)} {settings['generator']}, "
         f"n = {settings['n']}, {settings['count']} pairs of each variant. *loop* is the README's Python example in a "
-        "loop over seeds, *process* is the factory with that number of processes. All variants make the same masks.",
+        "loop over seeds, and *process* and *ray* are the factory with that number of processes or actors; all of "
+        f"these make the same masks.{judged}",
         table(["pairs per second", "median", "runs of each", "aim"], rows),
-        f"The fastest variant, {variant}, made {rate:.2f} pairs per second of this kind, and a pair took "
+        f"The fastest variant, {variant}, made {rate:.2f} pairs per second, and a pair took "
         f"{size / 1000:.0f} kB on disk. So a million pairs take {_MANY * size / 1e9:,.0f} GB, the same again for an "
         "exported format, and on machines like this one the following time:",
         table(plan[0], plan[1:]),
         "The plan assumes that samples do not depend on each other, which holds because each follows from its seed "
         "and the recipe; that every machine is as fast as this one, and as busy; that the time to start up does not "
         "matter, which holds from some thousand pairs per machine on; and that the disk or object store takes "
-        f"{64 * rate * size / 1e6:.1f} MB per second from 64 machines. With eight styles and the judge a pair needs "
-        "less than half of the style mixes of this measurement. Each machine takes its own range of seeds with "
+        f"{64 * rate * size / 1e6:.1f} MB per second from 64 machines. Each machine takes its own range of seeds with "
         "`--first`, or Ray distributes them. None of this was run at that scale.",
+        *(
+            [
+                "Memory does not depend on the number of samples, because each is written when it is finished and then "
+                "forgotten. The peak of the process that makes small samples of the toy world:",
+                table(["samples", "peak memory, MB"], memory),
+            ]
+            if memory
+            else []
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
@@ -120,6 +121,18 @@ for _ in range(600):
 else:
     raise TimeoutError("the chapter OTHER does not run beside NAME")
 """
+
+
+def test_chapters_that_run_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(execute, "usable_cores", lambda: 8)
+    environment: dict[str, str] = {}
+    execute.share_cores(environment, 3)
+    assert environment == {"OMP_NUM_THREADS": "2"}
+    execute.share_cores(environment, 8)  # what is set already is the user's
+    assert environment == {"OMP_NUM_THREADS": "2"}
+    with execute._executor(2) as pool:  # a kernel takes over the environment of its worker
+        assert int(pool.submit(os.getenv, "OMP_NUM_THREADS").result()) >= 1
 
 
 def test_chapters_run_at_once_but_after_those_whose_results_they_show(
@@ -382,11 +395,15 @@ def test_the_plan_for_a_million_pairs_follows_from_the_benchmark(tmp_path: Path)
         "bars": {"process2 / loop": 2.0},
         "ratios": {"process2 / loop": {"median": 0.6, "min": 0.5, "max": 0.7, "n": 3}},
         "runs": runs,
+        "miou": {"loop": 0.8, "judge2": 0.9},
+        "memory": [{"samples": 100, "peak_bytes": 3e8}, {"samples": 1000, "peak_bytes": 3.1e8}],
     }
     (tmp_path / "results" / "factory.json").write_text(json.dumps(record))
     page = performance.write_performance(tmp_path, tmp_path / "results").read_text()
     assert "The fastest variant, process1, made 0.50 pairs per second" in page  # the loop keeps no samples
     assert "a million pairs take 90 GB" in page
+    assert "by 0.900 (mIoU over all pixels), and those of the rule by 0.800" in page
+    assert "| 100 | 300 |" in page and "| 1000 | 310 |" in page
     assert "| 1 | 556 |" in page and "| 10 | 56 |" in page and "2.9 MB per second from 64 machines" in page
 
 

@@ -162,14 +162,15 @@ def test_gpu_script_on_the_cpu(tmp_path):
 def test_factory(tmp_path):
     """Without Ray, whose own tests are slow enough."""
     out = tmp_path / "factory.json"
-    size = "--generator toy-portrait --count 8 --repeats 1 --sizes 4 8 --variants loop process1 process2 --out"
+    size = "--generator toy-portrait --count 8 --repeats 1 --sizes 4 8 --variants loop process1 process2 judge2 --out"
     done = run("factory.py", *size.split(), str(out))
     assert done.returncode == 0, done.stderr
     record = json.loads(out.read_text())
     check_head(record, "factory")
-    assert [item["variant"] for item in record["runs"]] == ["loop", "process1", "process2"]
+    assert [item["variant"] for item in record["runs"]] == ["loop", "process1", "process2", "judge2"]
     assert all(item["pairs_per_s"] > 0 and item["start_s"] > 0 for item in record["runs"])
-    assert set(record["ratios"]) == {"process2 / loop"} and record["differing_pixels"] == 0
+    assert set(record["ratios"]) == {"process2 / loop", "judge2 / loop"} and record["differing_pixels"] == 0
+    assert record["miou"] is None  # no parser knows the toy world
     assert all(item["bytes_per_pair"] > 1000 for item in record["runs"][1:])
     assert [item["samples"] for item in record["memory"]] == [4, 8]
 
