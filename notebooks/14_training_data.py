@@ -505,7 +505,7 @@ def check_invert_blocks():
 
 check_invert_blocks()
 
-# %% tags=["hide-output"]
+# %% tags=["hide-output", "remove-stderr"]
 clean = pairs_of_set(pairs_folder, PAIRS_AT, masks="hard")
 blocks = invert_blocks(clean.masks.numpy(), np.random.default_rng(0))
 moved = torch.roll(clean.masks, clean.masks.shape[1] // 16, dims=2)

@@ -203,7 +203,7 @@ def _factory(run: dict | None) -> list[str]:
         f"n = {settings['n']}, {settings['count']} pairs of each variant. *loop* is the README's Python example in a "
         "loop over seeds, and *process* and *ray* are the factory with that number of processes or actors; all of "
         f"these make the same masks.{judged}",
-        table(["pairs per second", "median", "runs of each", "aim"], rows),
+        table(["ratio of pairs per second", "median", "runs of each", "aim"], rows),
         f"The fastest variant, {variant}, made {rate:.2f} pairs per second, and a pair took "
         f"{size / 1000:.0f} kB on disk. So a million pairs take {_MANY * size / 1e9:,.0f} GB, the same again for an "
         "exported format, and on machines like this one the following time:",
