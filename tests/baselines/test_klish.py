@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stylemixseg.baselines.klish import Group, Merging, Moments, fit_klish, merge, separation
+from stylemixseg.baselines.klish import Group, Merging, fit_klish, merge, separation
 from stylemixseg.baselines.segmentation_in_style import FeatureClustering
 from stylemixseg.generators.base import seeded_latent
 from stylemixseg.generators.zoo import load_generator
@@ -16,16 +16,6 @@ def clouds(*centres, count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     draw = np.random.default_rng(0)
     points = np.concatenate([draw.normal(centre, 1.0, (count, 3)) for centre in centres])
     return points, np.arange(len(centres)).repeat(count)
-
-
-def test_moments_of_a_union_are_those_of_its_points():
-    points, labels = clouds((0, 0, 0), (5, 1, 0))
-    parts = [Moments.of(points[labels == label][: 100 * (label + 1)]) for label in (0, 1)]
-    together = Moments.of(np.concatenate([points[:100], points[400:600]]))
-    added = parts[0] + parts[1]
-    np.testing.assert_allclose(added.mean, together.mean)
-    np.testing.assert_allclose(added.scatter, together.scatter)
-    assert added.count == 300 and (added + Moments.of(points[:0])).count == 300
 
 
 def test_separation_grows_with_the_distance_and_is_nothing_for_equal_clouds():
