@@ -323,8 +323,10 @@ display(Markdown(table(header, rows)))
 
 # %% [markdown]
 # The paper's numbers and ours can hardly be compared with each other: the paper's generator is the official StyleGAN2,
-# its network is wider, its photos are the test partition of the data set, and it trains much longer. But the rows of
-# one column can be compared. Paired differences over the same photos say which of them are certain:
+# its network is wider, its photos are the test partition of the data set, and it trains much longer. The first row shows
+# what this costs: with masks drawn by people the network learns as much as it can learn in so few steps, and no mask of
+# ours can be expected to do better than these. But the rows of one column can be compared. Paired differences over the
+# same photos say which of them are certain:
 
 # %% tags=["hide-input"]
 rows = [

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -135,11 +136,8 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
         return Pairs.of(zip(photos.images, photos.masks, strict=True), PAIRS_AT)
     if row == "student_both":
         return Pairs.joined([pairs_of(part, profile, generator, count) for part in BY_STUDENT[:2]])
-    if row == "student_photos":
-        photos = human_photos(profile, generator, tested=False)
-        return _by_student(photos.images)
-    if row == "student":
-        return _by_student(_shown(pairs_of("judge", profile, generator, count)))
+    if row in BY_STUDENT:
+        return _by_student(row, profile, generator, count)  # type: ignore[arg-type]  # generators hash by identity
     first = profile.table3.first
     seeds = range(first, first + (count or profile.table3.pairs))
     if row in OTHERS:
@@ -184,8 +182,13 @@ def _by_another(
     return Pairs.of(items(), PAIRS_AT)
 
 
-def _by_student(images: Sequence[np.ndarray]) -> Pairs:
-    """Images with the masks, 0 or 1, of the student that comes with the package."""
+@lru_cache(maxsize=2)  # "student_both" needs again what the two rows before it have had
+def _by_student(row: str, profile: Profile, generator: Generator, count: int | None) -> Pairs:
+    """Images of a row with the masks, 0 or 1, of the student that comes with the package."""
+    if row == "student_photos":
+        images = human_photos(profile, generator, tested=False).images
+    else:
+        images = _shown(pairs_of("judge", profile, generator, count))
     shown = tqdm(images, desc="the student's masks", unit="image", leave=False)
     found = ((image, (soft > 0.5).astype(np.float32)) for image, soft in labelled_by(Student.load(), shown))
     return Pairs.of(found, PAIRS_AT)
