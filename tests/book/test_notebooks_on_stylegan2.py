@@ -44,6 +44,7 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
         table3={
             "n": 3,
             "pairs": 6,
+            "few": 4,
             "human": 4,
             "tested": 2,
             "width": 2,
