@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each variant (default: 3)")
     text = "numbers of toy samples for the memory (default: 100 1000 10000)"
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1000, 10000], help=text)
-    usual = [*VARIANTS[:5], *(VARIANTS[5:] if find_spec("ray") else ())]
+    usual = [name for name in VARIANTS if find_spec("ray") or not name.startswith("ray")]
     text = "what is timed (default: all, those of Ray where it is installed)"
     parser.add_argument("--variants", nargs="+", default=usual, choices=VARIANTS, help=text)
     parser.add_argument("--out", default=measure.RESULTS / "factory.json", help="result file")
@@ -201,13 +201,12 @@ def _synthesize(variant: str, settings: dict) -> list[float]:
                 yield item
 
     resolution = settings.get("resolution") or load_generator(settings["generator"]).resolution // 4
-    judged = variant.startswith("judge")
-    n = FEWER if judged else settings["n"]
-    config = SegmenterConfig(n=n, cutoff=settings["cutoff"], k=settings["k"], resolution=resolution)
-    if judged:
+    config = SegmenterConfig(n=settings["n"], cutoff=settings["cutoff"], k=settings["k"], resolution=resolution)
+    recipe = Recipe(settings["generator"], config, size=settings.get("size"), ignore=0.0)
+    if variant.startswith("judge"):
+        config = replace(config, n=FEWER)
         config = replace(config, judge=fitted_judge(load_generator(settings["generator"]), config))
-    engine_of_network = "openvino-bf16" if judged else "auto"
-    recipe = Recipe(settings["generator"], config, size=settings.get("size"), ignore=0.0, engine=engine_of_network)
+        recipe = replace(recipe, config=config, engine="openvino-bf16")
     synthesize(settings["out"], recipe, settings["count"], engine=Timed(), formats=["folder"])
     return ticks
 

@@ -246,8 +246,8 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 # In three rows the student that comes with the package has labelled the images. It learnt from the judge's masks, so no
 # mask drawn by a person takes part in them, but it started from a network that can classify images, and it labelled the
 # photos too. These rows separate two causes. From "the judge" to "the student, on the synthetic images" only the masks
-# change, because the images are the same. From there to "the student, on photos" only the images change, so this
-# difference is what synthetic images cost. From there to "masks drawn by people" again only the masks change.
+# change, because the images are the same. From there to "the student, on photos" the images change, and their number, so
+# this difference is about what synthetic images cost. From there to "masks drawn by people" again only the masks change.
 #
 # The column "here" is a small version that fits this page: few pairs, a narrow network, few steps. It shows that the
 # code runs, and little more. The column "full run" has more pairs, a wider network and more steps, but still far fewer
@@ -338,6 +338,7 @@ rows = [
         ("judge", "saliency"),
         ("judge_sure", "judge"),
         ("judge_soft", "judge"),
+        ("judge", "human"),
         ("student", "judge"),
         ("student_photos", "student"),
         ("student_both", "student_photos"),

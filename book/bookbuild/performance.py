@@ -197,7 +197,7 @@ def _factory(run: dict | None) -> list[str]:
             "masks are other ones: on these images they agree with the face parser by "
             f"{miou['judge2']:.3f} (mIoU over all pixels), and those of the rule by {miou['loop']:.3f}."
         )
-    memory = [[str(item["samples"]), f"{item['peak_bytes'] / 1e6:.0f}"] for item in run.get("memory", ())]
+    memory = [[str(item["samples"]), f"{item['peak_bytes'] / 1e6:.0f}"] for item in run["memory"]]
     return [
         f"## Pairs by the thousand, and a plan for a million\n\n{_where(run)} {settings['generator']}, "
         f"n = {settings['n']}, {settings['count']} pairs of each variant. *loop* is the README's Python example in a "
@@ -213,15 +213,9 @@ def _factory(run: dict | None) -> list[str]:
         "matter, which holds from some thousand pairs per machine on; and that the disk or object store takes "
         f"{64 * rate * size / 1e6:.1f} MB per second from 64 machines. Each machine takes its own range of seeds with "
         "`--first`, or Ray distributes them. None of this was run at that scale.",
-        *(
-            [
-                "Memory does not depend on the number of samples, because each is written when it is finished and then "
-                "forgotten. The peak of the process that makes small samples of the toy world:",
-                table(["samples", "peak memory, MB"], memory),
-            ]
-            if memory
-            else []
-        ),
+        "Memory hardly grows with the number of samples, because each is written as soon as it is finished. The peak "
+        "of the process that makes small samples of the toy world:",
+        table(["samples", "peak memory, MB"], memory),
     ]
 
 

@@ -38,6 +38,7 @@ from stylemixseg.data.celebamask import read_celebamask, training_names, validat
 from stylemixseg.experiments.baselines import baselines_of
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
 from stylemixseg.experiments.kept import kept, kept_folder
+from stylemixseg.experiments.othermethods import OtherMethods
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
 from stylemixseg.experiments.registry import experiment
@@ -156,9 +157,14 @@ def rows_of(generator: Generator, profile: Profile) -> list[str]:
 
 def few_of(generator: Generator, profile: Profile) -> list[str]:
     """The rows that learn from few pairs: the judge's, and those of the other methods that there are."""
-    names = baselines_of(profile, generator).others.names if profile.table3.few else []  # type: ignore[arg-type]
+    names = _other_methods(profile, generator).names if profile.table3.few else []
     others = [name for name in OTHERS if name in names]
     return ["judge", *others] if others else []
+
+
+def _other_methods(profile: Profile, generator: Generator) -> OtherMethods:
+    """The methods of the experiment "baselines", fitted once for both."""
+    return baselines_of(profile, generator).others  # type: ignore[arg-type]  # generators hash by identity
 
 
 def _shown(pairs: Pairs) -> list[np.ndarray]:
@@ -169,9 +175,9 @@ def _shown(pairs: Pairs) -> list[np.ndarray]:
 def _by_another(
     name: str, profile: Profile, generator: Generator, seeds: Sequence[int], images: Sequence[np.ndarray]
 ) -> Pairs:
-    """Images of the seeds with the masks of another method, fitted as for the experiment "baselines"."""
+    """Images of the seeds with the masks of another method."""
     drawn = profile.changed(queries={"truncation": profile.table3.truncation})
-    method = baselines_of(profile, generator).others.method(name)  # type: ignore[arg-type]  # hash by identity
+    method = _other_methods(profile, generator).method(name)
 
     def items() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         bar = tqdm(zip(seeds, images, strict=True), f"masks of {name}", len(images), unit="image", leave=False)
@@ -249,7 +255,7 @@ def trained_scores(
     if row in BY_STUDENT:
         about += (sha256_file(WEIGHTS_FILE),)
     if row in OTHERS:
-        about += tuple(baselines_of(profile, generator).others.settings(row))  # type: ignore[arg-type]
+        about += tuple(_other_methods(profile, generator).settings(row))
     folder = kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
 
     def make() -> dict:

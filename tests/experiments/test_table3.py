@@ -92,6 +92,8 @@ def test_the_student_labels_images_of_faces_and_photos(portrait, monkeypatch):
 def test_profiles_name_what_is_wrong():
     with pytest.raises(ValueError, match="curve"):
         PROFILE.changed(table3={"curve": (1,)})
+    with pytest.raises(ValueError, match="few must be in 2..4, got 1"):
+        PROFILE.changed(table3={"few": 1})
     with pytest.raises(TypeError, match="fast"):
         PROFILE.changed(table3={"fast": 1})
     with pytest.raises(ValueError, match="truncation"):
