@@ -10,14 +10,18 @@ No label takes part in the fit either: the paper's two rules segment the faces, 
 (stylemixseg/joint/selftraining.py). Two things rest on a reference, the face parser: how far the outline moves is
 chosen on the faces of the ladder, and the settings of the rules were chosen before (data_scripts/choose_rules.py).
 
-    python data_scripts/fit_judge.py        150 faces to fit on, 60 for the ladder; an hour on two cores, most of it for
-                                            style mixes, which are kept in the cache folder: stop it, and it goes on
+    python data_scripts/fit_judge.py            150 faces to fit on, 60 for the ladder; an hour on two cores, most of it
+                                                for style mixes, which are kept in the cache folder: stop it, and it
+                                                goes on
+    python data_scripts/fit_judge.py --add 4    a judge for one more number of styles; those of the file stay as they
+                                                are, and the new one draws outlines as they do
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -33,7 +37,7 @@ from stylemixseg.generators.base import Generator
 from stylemixseg.generators.zoo import load_generator
 from stylemixseg.joint.base import PixelJudge
 from stylemixseg.joint.discriminant import DiscriminantFit
-from stylemixseg.joint.judge import WEIGHTS_FILE, StyleJudge, clusters_of, moved_outline, save_judges
+from stylemixseg.joint.judge import WEIGHTS_FILE, StyleJudge, clusters_of, load_judge, moved_outline, save_judges
 from stylemixseg.joint.place import resized
 from stylemixseg.joint.selftraining import Example, Fitted, SelfTraining, fit_judge
 from stylemixseg.metrics import Confusion, bootstrap_interval, confusion, mean_iou, paired_difference, trimap_confusion
@@ -53,9 +57,9 @@ RESULTS = Path("book/results/development/judge.json")
 class Faces:
     """The style mixes of faces, small, from the cache or made now."""
 
-    def __init__(self, generator: Generator, profile: Profile):
+    def __init__(self, generator: Generator, profile: Profile, n: int = max(NS)):
         self._generator, self._profile = generator, profile
-        self.segmenter = StyleMixSegmenter(generator, replace(profile.method, n=max(NS), resolution=KEPT_SIDE))
+        self.segmenter = StyleMixSegmenter(generator, replace(profile.method, n=n, resolution=KEPT_SIDE))
 
     def stack(self, seed: int, truncation: float) -> StyleStack:
         """X_s of one face at 128 px, with the most styles."""
@@ -90,11 +94,13 @@ class Ladder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
+    parser.add_argument("--add", type=int, metavar="N", help="fit for N styles alone, beside the judges of the file")
+    added = parser.parse_args().add
+    ns = (added,) if added else NS
     profile = load_profile("full")
     generator = load_generator(profile.generator)
     how = SelfTraining()
-    stacks_of = Faces(generator, profile)
+    stacks_of = Faces(generator, profile, max(ns))
     faces = [(seed, psi) for first, count, psi in FITTED_ON for seed in range(first, first + count)]
     stacks = [stacks_of.stack(*face) for face in tqdm(faces, desc="faces to fit on", unit="face")]
     first, count = LADDER_ON
@@ -102,11 +108,12 @@ def main() -> None:
     others = [stacks_of.stack(seed, profile.queries.truncation) for seed in bar]
     ladder = Ladder(generator, profile, others)
 
-    recorder = RunRecorder("judge", profile.name, RESULTS, generator, seed=faces[0][0])
+    file = RESULTS.with_name(f"judge_n{added}.json") if added else RESULTS
+    recorder = RunRecorder("judge", profile.name, file, generator, seed=faces[0][0])
     rules = (RULES["saliency"], RULES["corner_minority"])
     fits: dict[int, Fitted] = {}
     examples: list[Example] = []
-    for n in NS:
+    for n in ns:
         bar = tqdm(stacks, desc=f"the paper's rules, n = {n}", unit="face")
         examples = [Example.of(stack.first(n), profile.method.k, how.segments, rules) for stack in bar]
         fits[n] = fit_judge(examples, how, progress=True)
@@ -114,9 +121,21 @@ def main() -> None:
             recorder.add(f"judge.n{n}.agreement.round{number}", agreement, n=len(examples), note="of two halves")
         recorder.add(f"judge.n{n}.rounds", fits[n].rounds, note="the round with the greatest agreement")
         climb(ladder, fits[n], examples, n, profile, recorder)
-    outline = choose_outline(ladder, fits[NS[-1]].judge, NS[-1], recorder) / 512
-    judges = {n: replace(fitted.judge, outline=outline) for n, fitted in fits.items()}
+    before: dict[int, StyleJudge] = {}
+    rounds = {n: fitted.rounds for n, fitted in fits.items()}
+    if added:
+        about = json.loads(WEIGHTS_FILE.with_suffix(".json").read_text(encoding="utf-8"))
+        before = {n: load_judge(generator, replace(profile.method, n=n)) for n in about["ns"] if n != added}
+        rounds = {int(n): number for n, number in about["fitted_on"]["rounds"].items()} | rounds
+        outlines = next(iter(before.values()))
+    else:
+        outlines = replace(
+            fits[ns[-1]].judge, outline=choose_outline(ladder, fits[ns[-1]].judge, ns[-1], recorder) / 512
+        )
+    shape = {name: getattr(outlines, name) for name in ("outline", "edges", "outline_alone")}
+    judges = {n: replace(fitted.judge, **shape) for n, fitted in fits.items()}
     for n, judge in judges.items():
+        judge = judge.without_edges()  # the ladder has no query images
         masks = [score > 0 for score in ladder.of(judge, n)]
         recorder.add_ious(f"judge.n{n}.chosen", ladder.scored(masks), average="dataset", images=names(ladder))
         recorder.add_ious(f"judge.n{n}.chosen.trimap", ladder.trimaps(masks), average="dataset", images=names(ladder))
@@ -128,12 +147,12 @@ def main() -> None:
             "k": profile.method.k,
             "rules": [repr(rule) for rule in rules],
             "self_training": asdict(how),
-            "rounds": {n: fitted.rounds for n, fitted in fits.items()},
+            "rounds": rounds,
         },
         "made_by": "data_scripts/fit_judge.py",
         "date": datetime.date.today().isoformat(),
     }
-    save_judges(WEIGHTS_FILE, judges, generator, stacks_of.segmenter.config, record)
+    save_judges(WEIGHTS_FILE, before | judges, generator, stacks_of.segmenter.config, record)
     print(recorder.write())
     print(WEIGHTS_FILE.name)
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
+from stylemixseg._util.keys import UNKEYED
 from stylemixseg.colors import COLOR_SPACES
 from stylemixseg.models.classnames import BUILT_IN, check_reference, split_reference
 from stylemixseg.settings import SegmenterConfig
@@ -179,9 +180,12 @@ class Training:
         side: pixels of the views that it learns from, a multiple of 16, plus 1.
         steps, batch: of every training.
         seeds: of the trainings; the first is the one in the table.
-        curve: numbers of synthetic pairs for the learning curve, besides all; empty: no curve.
+        curve: numbers of synthetic pairs for the learning curve, besides `pairs`; empty: no curve.
         few: synthetic pairs that the rows of other methods learn from, and a row of the judge beside them; 0: no such
             rows.
+        styles: numbers of styles besides `n`, each for a row of the judge with `few` pairs.
+        sides: pixels of the views besides `side`, each for a row of the judge.
+        long_steps, long_batch: of a few rows that are trained for longer too; 0 steps: no such rows.
     """
 
     n: int
@@ -195,21 +199,32 @@ class Training:
     side: int
     steps: int
     batch: int
-    seeds: tuple[int, ...]
-    curve: tuple[int, ...]
-    few: int
+    seeds: tuple[int, ...] = field(metadata=UNKEYED)  # which rows there are does not change a row
+    curve: tuple[int, ...] = field(metadata=UNKEYED)
+    few: int = field(metadata=UNKEYED)
+    styles: tuple[int, ...] = field(metadata=UNKEYED)
+    sides: tuple[int, ...] = field(metadata=UNKEYED)
+    long_steps: int = field(metadata=UNKEYED)
+    long_batch: int = field(metadata=UNKEYED)
 
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
         _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2, few=0)
+        _at_least(self, long_steps=0, long_batch=2)
         if not isinstance(self.fast, bool):
             raise TypeError(f"fast must be true or false, got {self.fast!r}")
         for seed in _listed("seeds", self.seeds):
             check_int("seeds", seed, 0)
         for count in self.curve:
-            check_int("curve", count, self.batch, self.pairs)
+            check_int("curve", count, 2)
         if self.few:
-            check_int("few", self.few, self.batch, self.pairs)
+            check_int("few", self.few, 2, self.pairs)
+        if self.styles and not self.few:
+            raise ValueError("styles needs few pairs, got few = 0")
+        for n in self.styles:
+            check_int("styles", n, 1)
+        for side in self.sides:
+            check_int("sides", side, 33)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,10 @@ so that only the masks differ:
 Then fewer pairs, because the masks of some take long: the first synthetic images with the masks of `OTHERS`, the other
 methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
+Then one thing at a time is changed of the judge's row: the number of pairs ("curve"), the style latents of each pair
+("styles"), the pixels of the views ("sides"). Some rows are trained for longer too ("long"), since few steps hide what
+masks are worth.
+
 Nothing is chosen on the test photos: the averaged weights after the last step are what is tested.
 """
 
@@ -72,6 +76,7 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
 BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
 OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
+LONG = ("human", "judge", "student_photos")  # rows that are trained for longer too
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
 
@@ -93,11 +98,14 @@ def recipe_of(profile: Profile, generator: Generator) -> Recipe:
     return Recipe(profile.generator, config, truncation=profile.table3.truncation, size=side, engine=engine)
 
 
-def synthetic_set(profile: Profile, generator: Generator) -> Path:
-    """The folder of the profile's synthetic pairs, from the cache or made now; an interrupted run goes on."""
+def synthetic_set(profile: Profile, generator: Generator, count: int | None = None) -> Path:
+    """The folder of at least so many synthetic pairs (None: the profile's), from the cache or made now.
+
+    An interrupted run goes on.
+    """
     recipe, section = recipe_of(profile, generator), profile.table3
     folder = kept_folder("pairs") / f"{generator.name}-{cache_key((recipe.describe(generator), recipe.engine))}"
-    synthesize(folder, recipe, section.pairs, first=section.first, progress=True)
+    synthesize(folder, recipe, count or section.pairs, first=section.first, progress=True)
     return folder
 
 
@@ -145,7 +153,7 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
         images = _shown(pairs_of("judge", profile, generator, count))
         return _by_another(row, profile, generator, seeds, images)
     masks, filters = SYNTHETIC[row]
-    folder, threshold = synthetic_set(profile, generator), THRESHOLD if _judged(profile, generator) else 0.5
+    folder, threshold = synthetic_set(profile, generator, count), THRESHOLD if _judged(profile, generator) else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)
 
 
@@ -249,8 +257,7 @@ def trained_scores(
     Returns:
         What `score` gives, and as "pairs" how many it was trained on.
     """
-    recipe = recipe_of(profile, generator).describe(generator)
-    section = replace(profile.table3, few=0, curve=(), seeds=(0,))  # which rows there are does not change a row
+    recipe, section = recipe_of(profile, generator).describe(generator), profile.table3
     about: tuple[object, ...] = (row, count, seed, section, recipe, list(photos.names), FILTERS, THRESHOLD)
     if row in BY_STUDENT:
         about += (sha256_file(WEIGHTS_FILE),)
@@ -264,6 +271,49 @@ def trained_scores(
         return {"pairs": len(pairs), **score(Student(network, profile.table3.side), photos)}
 
     return kept(folder / "scores.json", make)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Attributes:
+        row: what it learns from, see `pairs_of`.
+        seed: of first weights, order and views.
+        profile: sizes.
+        count: synthetic pairs; None: all of the profile's.
+        rival: name of the training from which it differs in one thing; "" where there is none, or where all rows of a
+            block are compared.
+    """
+
+    row: str
+    seed: int
+    profile: Profile
+    count: int | None = None
+    rival: str = ""
+
+
+def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
+    """All trainings of the table, by the names of their results."""
+    section, first = profile.table3, profile.table3.seeds[0]
+    rows, few = rows_of(generator, profile), few_of(generator, profile)
+    jobs = {row: Job(row, first, profile) for row in rows}
+    for seed in section.seeds[1:]:
+        jobs |= {f"{row}.seed{seed}": Job(row, seed, profile) for row in HEADLINE if row in rows}
+    jobs |= {f"curve.judge.pairs{count}": Job("judge", first, profile, count, "judge") for count in section.curve}
+    jobs |= {f"few.{row}": Job(row, first, profile, section.few) for row in few}
+    for n in section.styles:
+        other = profile.changed(table3={"n": n, "pairs": section.few})
+        if _judged(other, generator) == _judged(profile, generator):  # else its masks would be another method's
+            jobs[f"styles.judge.n{n}"] = Job("judge", first, other, rival="few.judge")
+    for side in section.sides:
+        jobs[f"sides.judge.px{side}"] = Job("judge", first, profile.changed(table3={"side": side}), rival="judge")
+    if section.long_steps:
+        other = profile.changed(table3={"steps": section.long_steps, "batch": section.long_batch})
+        jobs |= {f"long.{row}": Job(row, first, other, rival="long.human") for row in LONG if row in rows}
+        if section.curve and (most := max(section.curve)) > section.pairs:
+            jobs[f"long.judge.pairs{most}"] = Job("judge", first, other, most, "long.judge")
+    return jobs
 
 
 @experiment(
@@ -291,21 +341,16 @@ def run_table3(profile: Profile, results: Path, generator: Generator | None = No
     photos = human_photos(profile, generator, tested=True)
     images = list(photos.names)
     recorder = recorder_of("table3", profile, results, generator, seed=section.first)
-    rows, few = rows_of(generator, profile), few_of(generator, profile)
-    first = section.seeds[0]
-    jobs: dict[str, tuple[str, int, int | None]] = {row: (row, first, None) for row in rows}
-    jobs |= {f"{row}.seed{seed}": (row, seed, None) for row in HEADLINE if row in rows for seed in section.seeds[1:]}
-    jobs |= {f"curve.judge.pairs{count}": ("judge", first, count) for count in section.curve}
-    jobs |= {f"few.{row}": (row, first, section.few) for row in few}
-    found = {}
-    for name, (row, seed, count) in tqdm(jobs.items(), desc="trainings", unit="training"):
-        found[name] = trained_scores(row, profile, generator, photos, seed, count)
+    jobs, found = jobs_of(profile, generator), {}
+    for name, job in tqdm(jobs.items(), desc="trainings", unit="training"):
+        found[name] = trained_scores(job.row, job.profile, generator, photos, job.seed, job.count)
         add_counts(recorder, f"{prefix}.{name}", found[name], images)
-    for named in (rows, [f"few.{row}" for row in few]):
-        for one, other in combinations(named, 2):
-            gain, between = paired_difference(_confusions(found[other]), _confusions(found[one]), "miou", "dataset")
-            rival = one.removeprefix("few.")
-            recorder.add(f"{prefix}.{other}.minus_{rival}", gain, n=len(images), interval=between)
+    blocks = (rows_of(generator, profile), [name for name in jobs if name.startswith("few.")])
+    compared = [(other, one) for block in blocks for one, other in combinations(block, 2)]
+    compared += [(name, job.rival) for name, job in jobs.items() if job.rival in jobs and job.rival != name]
+    for name, rival in compared:
+        gain, between = paired_difference(_confusions(found[name]), _confusions(found[rival]), "miou", "dataset")
+        recorder.add(f"{prefix}.{name}.minus_{rival.split('.')[-1]}", gain, n=len(images), interval=between)
     return recorder.write()
 
 

@@ -40,6 +40,35 @@ def test_all_rows_seeds_and_points_of_the_curve(portrait, tmp_path, monkeypatch)
     assert {name: item.value for name, item in again.items()} == {name: item.value for name, item in found.items()}
 
 
+def test_one_thing_at_a_time_is_changed(portrait, tmp_path):
+    """More pairs than the table has, other numbers of styles, other views, and longer trainings, each with its rival."""
+    more = {"curve": (2, 6), "few": 2, "styles": (6,), "sides": (49,), "long_steps": 3, "long_batch": 3}
+    profile = PROFILE.changed(table3={**more, "seeds": (0,)})
+    jobs = table3.jobs_of(profile, portrait)
+    assert jobs["styles.judge.n6"].profile.table3.n == 6 and jobs["styles.judge.n6"].profile.table3.pairs == 2
+    assert jobs["sides.judge.px49"].profile.table3.side == 49
+    assert (jobs["long.judge"].profile.table3.steps, jobs["long.judge"].profile.table3.batch) == (3, 3)
+    found = measurements(table3.run_table3(profile, tmp_path, portrait))
+    for name, rival in (
+        ("curve.judge.pairs6", "judge"),
+        ("sides.judge.px49", "judge"),
+        ("long.judge", "long.human"),
+        ("long.judge.pairs6", "long.judge"),
+    ):
+        gain = found[f"toy.table3.{name}.minus_{rival.split('.')[-1]}"].value
+        both = (found[f"toy.table3.{item}.miou"].value for item in (name, rival))
+        assert gain == pytest.approx(next(both) - next(both)), name
+    assert "toy.table3.long.human.minus_human" not in found
+    assert len(list((tmp_path / "cache" / "pairs").glob("*/samples/*/*"))) == 6 + 2
+
+
+def test_masks_of_another_method_are_no_other_number_of_styles(portrait, monkeypatch):
+    """Where a judge was fitted for n = 12 alone, n = 6 would be the paper's rule."""
+    changed = {"few": 2, "styles": (6,)}
+    monkeypatch.setattr(table3, "_judged", lambda profile, generator: profile.table3.n == 12)
+    assert "styles.judge.n6" not in table3.jobs_of(PROFILE.changed(table3=changed), portrait)
+
+
 def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
     """Stopped after its first step, it ends with the network of a training that was not stopped."""
     pairs = table3.pairs_of("human", PROFILE, portrait)
@@ -94,6 +123,10 @@ def test_profiles_name_what_is_wrong():
         PROFILE.changed(table3={"curve": (1,)})
     with pytest.raises(ValueError, match="few must be in 2..4, got 1"):
         PROFILE.changed(table3={"few": 1})
+    with pytest.raises(ValueError, match="styles needs few"):
+        PROFILE.changed(table3={"styles": (8,)})
+    with pytest.raises(ValueError, match="sides must be"):
+        PROFILE.changed(table3={"sides": (9,)})
     with pytest.raises(TypeError, match="fast"):
         PROFILE.changed(table3={"fast": 1})
     with pytest.raises(ValueError, match="truncation"):
