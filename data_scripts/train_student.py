@@ -36,6 +36,7 @@ from stylemixseg.data.celebamask import read_celebamask, training_names
 from stylemixseg.factory.filters import Filters
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
+from stylemixseg.students.curves import LiveCurves, to_file
 from stylemixseg.students.fit import StudentTraining, fit_student
 from stylemixseg.students.pairs import Pairs, labelled_by, labelled_pairs, pairs_of_set
 from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
@@ -140,6 +141,9 @@ def main() -> None:
         "--work", type=Path, default=cache_dir() / "student", help="folder of the checkpoint (default: the cache)"
     )
     parser.add_argument("--out", type=Path, help="weights to write (default: the package's own)")
+    parser.add_argument(
+        "--curves", type=Path, metavar="PNG", help="draw the loss of the steps so far to a picture (none)"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     filters = Filters(args.min_agreement, None, args.min_confidence)
@@ -158,7 +162,10 @@ def main() -> None:
     start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
     with Stopping() as stop:
         state = args.work / ("parts.pt" if args.classes else "checkpoint.pt")
-        trained = fit_student(network, pairs, how, state, stop, start=start)
+        curves = LiveCurves(to_file(args.curves)) if args.curves else None
+        trained = fit_student(network, pairs, how, state, stop, start=start, after_step=curves)
+    if curves:
+        curves.draw()
     if trained is None:
         print("stopped; the same command goes on from there")
         return

@@ -237,6 +237,34 @@ for _, sample, mask, image in shown[:4]:
 image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 
 # %% [markdown]
+# ## A training, step by step
+#
+# We watch one training before we compare many. The last pairs are held out: the network does not learn from them, so
+# they show what it makes of images that it has not seen. `curves` is called after every step. It notes the loss, and
+# every few steps it measures the network on the held-out pairs. While the cell runs, the figure is drawn anew every
+# few seconds.
+
+# %% tags=["remove-stderr"] mystnb={"image": {"alt": "Two curves over the steps of a training: the loss falls, and the mIoU on pairs that the network does not learn from rises"}, "figure": {"caption": "One training. Above: the loss of each step, and means of several steps. Below: mIoU with the judge's masks on the pairs that were held out.", "name": "fig-live-training"}}
+from stylemixseg.students.curves import LiveCurves, in_notebook
+from stylemixseg.students.fit import held_out_miou
+
+pairs = pairs_of_set(pairs_folder, PAIRS_AT, masks="hard")
+some = len(pairs) // 6
+learnt = Pairs(pairs.images[:-some], pairs.masks[:-some])
+held_out = Pairs(pairs.images[-some:], pairs.masks[-some:])
+curves = LiveCurves(
+    in_notebook(),
+    held_out_miou(held_out, P.table3.side),
+    every=max(1, P.table3.steps // 10),
+)
+with tempfile.TemporaryDirectory() as state:
+    train(learnt, P, 0, Path(state) / "state.pt", after_step=curves)
+curves.draw()
+
+# %% [markdown]
+# The loss of single steps goes up and down, because every step sees other pairs. So a training is not judged by the loss
+# of its last step. The weights that are measured are an average over many steps, which goes up and down less.
+#
 # ## Table 3
 #
 # Now we repeat the paper's experiment in small. The same network, a U-Net whose weights start at random, learns from

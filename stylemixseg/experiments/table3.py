@@ -25,7 +25,7 @@ Nothing is chosen on the test photos: the averaged weights after the last step a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
@@ -59,7 +59,7 @@ from stylemixseg.models.student import WEIGHTS_FILE, Student
 from stylemixseg.models.unet import UNet
 from stylemixseg.students.fit import StudentTraining, fit_student
 from stylemixseg.students.pairs import Pairs, labelled_by, pairs_of_set
-from stylemixseg.training import Stopping
+from stylemixseg.training import Stopping, Training
 
 RATE = 0.01  # of MMSegmentation's 40k schedule
 PAIRS_AT = 256  # px, of the pairs in memory
@@ -213,8 +213,21 @@ def _judged(profile: Profile, generator: Generator) -> bool:
     return recipe_of(profile, generator).config.judge is not None
 
 
-def train(pairs: Pairs, profile: Profile, seed: int, state: Path) -> nn.Module:
+def train(
+    pairs: Pairs,
+    profile: Profile,
+    seed: int,
+    state: Path,
+    after_step: Callable[[Training], None] | None = None,
+) -> nn.Module:
     """A U-Net that learnt from pairs.
+
+    Args:
+        pairs: to learn from.
+        profile: sizes.
+        seed: of first weights, order and views.
+        state: file of the training's state.
+        after_step: called after every step, to measure or to show.
 
     Raises:
         KeyboardInterrupt: asked to stop; the same call goes on.
@@ -224,7 +237,8 @@ def train(pairs: Pairs, profile: Profile, seed: int, state: Path) -> nn.Module:
     network = UNet(1, section.width)
     how = StudentTraining(section.steps, section.batch, section.side, rate=RATE, optimiser="sgd", seed=seed)
     with Stopping() as stop:
-        trained = fit_student(network, pairs, how, state, stop, start=f"U-Net of width {section.width}, random")
+        start = f"U-Net of width {section.width}, random"
+        trained = fit_student(network, pairs, how, state, stop, start=start, after_step=after_step)
     if trained is None:
         raise KeyboardInterrupt
     return trained

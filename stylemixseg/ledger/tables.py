@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stylemixseg.evaluation.tables import IOUS
+from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.words import FACE_PARTS, OTHER_METHODS, THRESHOLDS, WAYS, cutoff_sets, set_name
 from stylemixseg.ledger.claims import CUTOFFS, KS, SPACES
 from stylemixseg.settings import SegmenterConfig
@@ -148,8 +149,8 @@ def _of_baselines(photos: bool) -> list[Line]:
 
 
 def _of_table3() -> list[Line]:
-    """A U-Net that learns from masks of different origins; the paper's rows of other methods stand without ours."""
-    rows = (
+    """A U-Net that learns from masks of different origins, and rows of ours that change one thing at a time."""
+    rows = [
         ("U-Net from masks drawn by people", "unet", "human"),
         ("U-Net from the method's masks (saliency)", "ours", "saliency"),
         ("U-Net from the judge's masks (ours)", None, "judge"),
@@ -162,7 +163,18 @@ def _of_table3() -> list[Line]:
         ("U-Net from DatasetGAN (here few pairs)", "datasetgan", "few.datasetgan"),
         ("U-Net from Labels4Free (here few pairs)", "l4f", "few.labels4free"),
         ("U-Net from Segmentation in Style (here few pairs, background named with labels)", "sis", "few.sis_labels"),
-    )
+    ]
+    size = load_profile("full").table3
+    judged, longer = "U-Net from the judge's masks", f"{size.long_steps} steps of {size.long_batch}"
+    rows += [(f"{judged}, {count} pairs (ours)", None, f"curve.judge.pairs{count}") for count in size.curve]
+    rows += [(f"{judged}, n = {n}, {size.few} pairs (ours)", None, f"styles.judge.n{n}") for n in size.styles]
+    rows += [(f"{judged}, views of {side} px (ours)", None, f"sides.judge.px{side}") for side in size.sides]
+    rows += [
+        (f"U-Net from masks drawn by people, {longer}", None, "long.human"),
+        (f"{judged}, {longer} (ours)", None, "long.judge"),
+        (f"{judged}, {max(size.curve)} pairs, {longer} (ours)", None, f"long.judge.pairs{max(size.curve)}"),
+        (f"U-Net from the student's masks of photos, {longer} (ours)", None, "long.student_photos"),
+    ]
     lines = []
     for title, paper, ours in rows:
         for suffix, words in (("", "dataset-level"), (".trimap", "within 3 px of the outline, dataset-level")):

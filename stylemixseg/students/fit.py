@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg.metrics import confusion, mean_iou
+from stylemixseg.models.student import Student
 from stylemixseg.students.pairs import Pairs
 from stylemixseg.training import (
     GradientLearner,
@@ -173,3 +175,27 @@ def fit_student(
 
     ending = run.run(how.steps, stop, after_step=shown)
     return learner.average.network if ending == "finished" else None
+
+
+def held_out_miou(pairs: Pairs, side: int) -> Callable[[nn.Module], float]:
+    """What measures a network of foreground on pairs that it does not learn from, while it learns.
+
+    Args:
+        pairs: with soft masks; foreground is what has at least one half.
+        side: pixels at which the network looks at an image.
+
+    Returns:
+        (network) -> mIoU in 0..1 over all pixels of all pairs.
+
+    Raises:
+        ValueError: pairs with classes.
+    """
+    if pairs.classes:
+        raise ValueError(f"pairs must have soft masks, got the classes {', '.join(pairs.classes)}")
+    images, truths = pairs.images.float() / 127.5 - 1, pairs.masks.numpy() > 127
+
+    def measured(network: nn.Module) -> float:
+        found = Student(network, side).foreground(images).numpy()
+        return mean_iou([confusion(mask, truth) for mask, truth in zip(found, truths, strict=True)], "dataset")
+
+    return measured
