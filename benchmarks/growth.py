@@ -26,7 +26,7 @@ REASONS = {
     ("n", "summary_s"): "n times the same layers; the intercept compiles them",
     ("n", "clustering_s"): "3n numbers per pixel are converted and compared; the intercept does not depend on n",
     ("n", "peak_bytes"): "one byte per channel of each image, 3 R^2; X_s itself would take 12 R^2",
-    ("resolution", "clustering_s"): "every pixel is assigned; the intercept trains, on 2048 k pixels whatever the size, "
+    ("resolution", "clustering_s"): "every pixel is assigned; the intercept trains, on 2048 k pixels at every size, "
     "and makes X_0",
     ("k", "clustering_s"): "training compares 2048 k pixels with k centroids; conversion (the intercept) needs no k",
     ("k", "peak_bytes"): "one distance of 4 bytes per pixel and cluster, twice while the clusters are put in order",
