@@ -122,12 +122,14 @@ def main() -> None:
         recorder.add(f"judge.n{n}.rounds", fits[n].rounds, note="the round with the greatest agreement")
         climb(ladder, fits[n], examples, n, profile, recorder)
     before: dict[int, StyleJudge] = {}
+    chosen: dict[str, str] = {}
     rounds = {n: fitted.rounds for n, fitted in fits.items()}
     if added:
         about = json.loads(WEIGHTS_FILE.with_suffix(".json").read_text(encoding="utf-8"))
         before = {n: load_judge(generator, replace(profile.method, n=n)) for n in about["ns"] if n != added}
         rounds = {int(n): number for n, number in about["fitted_on"]["rounds"].items()} | rounds
         outlines = next(iter(before.values()))
+        chosen = {name: about[name] for name in ("outline_chosen_by",) if name in about}  # choose_edges.py did it
     else:
         outlines = replace(
             fits[ns[-1]].judge, outline=choose_outline(ladder, fits[ns[-1]].judge, ns[-1], recorder) / 512
@@ -151,6 +153,7 @@ def main() -> None:
         },
         "made_by": "data_scripts/fit_judge.py",
         "date": datetime.date.today().isoformat(),
+        **chosen,
     }
     save_judges(WEIGHTS_FILE, before | judges, generator, stacks_of.segmenter.config, record)
     print(recorder.write())

@@ -195,15 +195,17 @@ RUNGS = {
     "clusters": "+ averaging inside 16 clusters of the image",
     "rounds": "+ self-training, as long as two halves agree more",
 }
-ladder_file = folder / "development" / "judge.json"
-if ladder_file.exists():
-    ladder = measurements([load_run(ladder_file)])
+NS = (4, 8, 20)
+development = folder / "development"
+ladder_files = [development / "judge.json", development / "judge_n4.json"]
+if all(file.exists() for file in ladder_files):
+    ladder = measurements([load_run(file) for file in ladder_files])
     rows = [
         [
             words,
             *(
                 measured_text(ladder.get(f"judge.n{count}.ladder.{rung}.miou"))
-                for count in (8, 20)
+                for count in NS
             ),
             ""
             if rung == "saliency"
@@ -216,24 +218,28 @@ if ladder_file.exists():
             "+ outline moved outwards",
             *(
                 measured_text(ladder.get(f"judge.n{count}.chosen.miou"))
-                for count in (8, 20)
+                for count in NS
             ),
             "",
         ]
     )
-    edges_file = folder / "development" / "edges.json"
+    edges_file = development / "edges.json"
     edges = measurements([load_run(edges_file)]) if edges_file.exists() else {}
     rows.append(
         [
             "+ outline along the image's edges (the judge that is used)",
             *(
                 measured_text(edges.get(f"edges.n{count}.with.miou"))
-                for count in (8, 20)
+                for count in NS
             ),
             "",
         ]
     )
-    header = ["rung", "mIoU, n = 8", "mIoU, n = 20", "gain, n = 20"]
+    header = [
+        "rung",
+        *(f"mIoU, n = {count}" for count in NS),
+        "gain, n = 20",
+    ]
     text = table(header, rows)
     header = ["within 3 px of the outline", "mIoU, n = 8", "mIoU, n = 20"]
     rows = [

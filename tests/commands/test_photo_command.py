@@ -248,7 +248,7 @@ def test_the_judge_of_generated_images(fitted, tmp_path, capsys):
     assert segment("--seed", 1, "-o", tmp_path / "rule", "--mask", "rule", "-n", 20) == 0
     assert record(tmp_path / "rule")["settings"]["judge"] is None
     assert segment("--seed", 1, "-o", tmp_path / "other", "-n", 9, "--mask", "joint") == 1
-    assert "n must be one of 8, 20 for faces_judge.safetensors, got 9" in capsys.readouterr().err
+    assert "n must be one of 4, 8, 20 for faces_judge.safetensors, got 9" in capsys.readouterr().err
 
 
 def test_what_a_judge_gets_where_nothing_is_said(fitted):

@@ -168,7 +168,7 @@ def test_a_discriminant_is_a_judge_too():
 
 
 def test_the_shipped_one(real_faces):
-    for n in (8, 20):
+    for n in (4, 8, 20):
         judge = load_judge(real_faces, SegmenterConfig(n=n))
         assert judge.entries == 3 * n and judge.prior is not None
         assert judge.edges > 0 and judge.outline > judge.without_edges().outline > 0
