@@ -123,7 +123,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mask",
         choices=("rule", "joint"),
         help="what makes the mask: the paper's rule for the image's own clusters, or our judge of pixels, which was "
-        "fitted over many images without labels; there is one for faces with n 20 or 8 and the other defaults "
+        "fitted over many images without labels; there is one for faces with n 20, 8 or 4 and the other defaults "
         "(joint where it can be and no --rule is given: its masks are better and need fewer styles; else rule)",
     )
     method.add_argument(

@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     method.add_argument(
         "--mask",
         choices=("rule", "joint"),
-        help="the paper's rule for clusters, or our judge of pixels, which there is for faces with n 20 or 8 "
+        help="the paper's rule for clusters, or our judge of pixels, which there is for faces with n 20, 8 or 4 "
         "(joint where it can be and no --rule is given; else rule)",
     )
     method.add_argument(
