@@ -1158,7 +1158,8 @@ image_row(
 # %% [markdown]
 # On the command line it is `stylemixseg segment photo.jpg --student -o out/`; with `--align` it segments every face in
 # a photo. The next cell compares the two on the validation photos, which were used neither for training nor for any
-# choice. (The seconds of the inverted photo include inversion and style mixes.)
+# choice. (The seconds of the inverted photo include inversion and style mixes. They come from another run than the
+# student's, so only the order of magnitude of the two can be compared.)
 
 # %% tags=["remove-output"]
 student_file = run_student(P, folder) if photos and not P.prefix else None
@@ -1232,22 +1233,22 @@ display(Markdown(text if student_file else "Not measured."))
 # A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
 # faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
 # clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
-# used. Pairs of `synthesize --classes --features` teach it brows, eyes, nose and mouth too; a student that learnt them
-# gives them with `--features`, and counts them as skin without.
+# used. Its pairs were made by `synthesize --classes --features`, so it knows brows, eyes, nose and mouth too. With
+# `--features` it gives them, and without it counts them as skin.
 
-# %% mystnb={"image": {"alt": "The photo's square and the named parts in it, in four colours"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth.", "name": "fig-student-parts"}}
+# %% mystnb={"image": {"alt": "The photo's square, the named parts in it in four colours, and the same with brows, eyes, nose and mouth in colours of their own"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth. At the right the skin is divided further into brows, eyes, nose and mouth.", "name": "fig-student-parts"}}
 from stylemixseg.models.student import PartsStudent
 from stylemixseg.photos.student import parts_of_photo
 
 features = PartsStudent.load()
 parts = features.without_features()
-labels = parts_of_photo(parts, astronaut, [frame], by_student.mask)
+shown = [astronaut]
+for knows in (parts, features):
+    labels = parts_of_photo(knows, astronaut, [frame], by_student.mask)
+    shown.append(clusters_to_color(labels))
 image_row(
-    [
-        frame.crop(astronaut, crop_side),
-        frame.crop(clusters_to_color(labels), crop_side),
-    ],
-    ["photo", ", ".join(parts.classes)],
+    [frame.crop(picture, crop_side) for picture in shown],
+    ["photo", "parts", "parts and features"],
 )
 
 # %% tags=["hide-input"]
