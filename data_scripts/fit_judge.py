@@ -13,8 +13,10 @@ chosen on the faces of the ladder, and the settings of the rules were chosen bef
     python data_scripts/fit_judge.py            150 faces to fit on, 60 for the ladder; an hour on two cores, most of it
                                                 for style mixes, which are kept in the cache folder: stop it, and it
                                                 goes on
-    python data_scripts/fit_judge.py --add 4    a judge for one more number of styles; those of the file stay as they
-                                                are, and the new one draws outlines as they do
+    python data_scripts/fit_judge.py --add 4    a judge for one more number of styles. The others in the file stay as
+                                                they are, and the new one takes over their outline. Its ladder goes to
+                                                judge_n4.json. Run it after choose_edges.py, and again after every fit
+                                                without --add, because that writes a file of n = 8 and 20 alone
 """
 
 from __future__ import annotations
@@ -94,8 +96,12 @@ class Ladder:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--add", type=int, metavar="N", help="fit for N styles alone, beside the judges of the file")
+    parser.add_argument(
+        "--add", type=int, metavar="N", help="fit one for N styles only, and keep the others of the file"
+    )
     added = parser.parse_args().add
+    if added is not None and added < 1:
+        parser.error(f"--add must be at least 1, got {added}")
     ns = (added,) if added else NS
     profile = load_profile("full")
     generator = load_generator(profile.generator)
@@ -129,7 +135,7 @@ def main() -> None:
         before = {n: load_judge(generator, replace(profile.method, n=n)) for n in about["ns"] if n != added}
         rounds = {int(n): number for n, number in about["fitted_on"]["rounds"].items()} | rounds
         outlines = next(iter(before.values()))
-        chosen = {name: about[name] for name in ("outline_chosen_by",) if name in about}  # choose_edges.py did it
+        chosen = {"outline_chosen_by": about["outline_chosen_by"]} if "outline_chosen_by" in about else {}
     else:
         outlines = replace(
             fits[ns[-1]].judge, outline=choose_outline(ladder, fits[ns[-1]].judge, ns[-1], recorder) / 512

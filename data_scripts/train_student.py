@@ -36,7 +36,6 @@ from stylemixseg.data.celebamask import read_celebamask, training_names
 from stylemixseg.factory.filters import Filters
 from stylemixseg.models import student
 from stylemixseg.models.stored import half_precision
-from stylemixseg.students.curves import LiveCurves, to_file
 from stylemixseg.students.fit import StudentTraining, fit_student
 from stylemixseg.students.pairs import Pairs, labelled_by, labelled_pairs, pairs_of_set
 from stylemixseg.students.start import IMAGENET_WHEEL, imagenet_student, random_student
@@ -142,9 +141,17 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="weights to write (default: the package's own)")
     parser.add_argument(
-        "--curves", type=Path, metavar="PNG", help="draw the loss of the steps so far to a picture (none)"
+        "--curves",
+        type=Path,
+        metavar="FILE",
+        help="draw the loss so far into this .png, .svg or .pdf (none)",
     )
     args = parser.parse_args()
+    curves = None
+    if args.curves:
+        from stylemixseg.students.curves import LiveCurves, to_file  # it brings Matplotlib
+
+        curves = LiveCurves(to_file(args.curves))
     torch.set_num_threads(args.threads)
     filters = Filters(args.min_agreement, None, args.min_confidence)
     if args.classes and (filters != Filters() or args.threshold != 0.5 or args.teacher):
@@ -162,7 +169,6 @@ def main() -> None:
     start = IMAGENET_WHEEL.pinned if args.start == "imagenet" else "random"
     with Stopping() as stop:
         state = args.work / ("parts.pt" if args.classes else "checkpoint.pt")
-        curves = LiveCurves(to_file(args.curves)) if args.curves else None
         trained = fit_student(network, pairs, how, state, stop, start=start, after_step=curves)
     if curves:
         curves.draw()

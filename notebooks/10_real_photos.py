@@ -1233,23 +1233,28 @@ display(Markdown(text if student_file else "Not measured."))
 # A second student names the parts: `stylemixseg segment photo.jpg --student --classes -o out/`. It learnt from synthetic
 # faces whose parts were found by clusters that all images share ([many images at once](12_many_images.ipynb)). These
 # clusters were named once, with the help of the face parser's labels of twenty synthetic faces; no mask of a photo was
-# used. Its pairs were made by `synthesize --classes --features`, so it knows brows, eyes, nose and mouth too. With
-# `--features` it gives them, and without it counts them as skin.
+# used. The student's pairs were made by `synthesize --classes --features`, so it has also learnt brows, eyes, nose and
+# mouth. With `--features` it names them; without this option they count as skin.
 
-# %% mystnb={"image": {"alt": "The photo's square, the named parts in it in four colours, and the same with brows, eyes, nose and mouth in colours of their own"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth. At the right the skin is divided further into brows, eyes, nose and mouth.", "name": "fig-student-parts"}}
+# %% mystnb={"image": {"alt": "The photo's square, the named parts in it in four colours, and the same with brows, eyes, nose and mouth in colours of their own"}, "figure": {"caption": "The square that the student segments, and the named parts in it: background, skin, hair and cloth. On the right, brows, eyes, nose and mouth have colours of their own.", "name": "fig-student-parts"}}
 from stylemixseg.models.student import PartsStudent
 from stylemixseg.photos.student import parts_of_photo
 
 features = PartsStudent.load()
 parts = features.without_features()
-shown = [astronaut]
+pictures = [astronaut]
 for knows in (parts, features):
     labels = parts_of_photo(knows, astronaut, [frame], by_student.mask)
-    shown.append(clusters_to_color(labels))
+    pictures.append(clusters_to_color(labels))
 image_row(
-    [frame.crop(picture, crop_side) for picture in shown],
+    [frame.crop(picture, crop_side) for picture in pictures],
     ["photo", "parts", "parts and features"],
 )
+
+# %% [markdown]
+# The first table has the parts. In the second, the skin is divided into its features, and everything that is not skin,
+# hair and cloth included, counts as background. So the two columns *background*, and the two means, cannot be compared
+# with each other.
 
 # %% tags=["hide-input"]
 LEVELS = student_experiment.LEVELS

@@ -240,9 +240,8 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 # ## A training, step by step
 #
 # We watch one training before we compare many. The last pairs are held out: the network does not learn from them, so
-# they show what it makes of images that it has not seen. `curves` is called after every step. It notes the loss, and
-# every few steps it measures the network on the held-out pairs. While the cell runs, the figure is drawn anew every
-# few seconds.
+# they show how well it segments images that it has not seen. After every step, `curves` notes the loss, and every few
+# steps it measures the network on the held-out pairs. While the cell runs, the figure is drawn again every few seconds.
 
 # %% tags=["remove-stderr"] mystnb={"image": {"alt": "Two curves over the steps of a training: the loss falls, and the mIoU on pairs that the network does not learn from rises"}, "figure": {"caption": "One training. Above: the loss of each step, and means of several steps. Below: mIoU with the judge's masks on the pairs that were held out.", "name": "fig-live-training"}}
 from stylemixseg.students.curves import LiveCurves, in_notebook
@@ -262,8 +261,8 @@ with tempfile.TemporaryDirectory() as state:
 curves.draw()
 
 # %% [markdown]
-# The loss of single steps goes up and down, because every step sees other pairs. So a training is not judged by the loss
-# of its last step. The weights that are measured are an average over many steps, which goes up and down less.
+# The loss goes up and down from step to step, because every step sees other pairs. So the loss of the last step says
+# little about a training. The network that is measured has weights averaged over many steps, so its mIoU varies less.
 #
 # ## Table 3
 #
@@ -402,7 +401,7 @@ points = {
     count: of.get(f"{prefix3}.curve.judge.pairs{count}.miou")
     for count in S.table3.curve
 } | {S.table3.pairs: of.get(f"{prefix3}.judge.miou")}
-points = {count: item for count, item in points.items() if item}
+points = {count: points[count] for count in sorted(points) if points[count]}
 lines(
     list(points),
     {"judge": [item.value for item in points.values()]},
@@ -412,72 +411,80 @@ lines(
 ) if points else Markdown("Not measured: the photos are not here.")
 
 # %% [markdown]
-# The steps are the same at every point, so a network that learns from more pairs sees each of them less often. Therefore
-# more pairs can only help as far as they are different from those that it has seen already.
+# The number of steps is the same at every point, so a network that learns from more pairs sees each pair less often. More
+# pairs therefore help only as far as they show something that the others do not.
 #
 # ### What else could be changed?
 #
-# A pair costs one image of the query and $n$ style mixes, so fewer styles make more pairs in the same time. Larger views
-# show finer outlines, but a step costs as many times more as there are more pixels. The next table changes one of these
-# at a time. The rows with other numbers of styles learn from the same few images as the other methods above.
+# A pair costs one image of the query and $n$ style mixes, so with fewer styles more pairs can be made in the same time.
+# The network does not learn from whole pairs but from *views*, which are random cuts of a pair, brought to a fixed number
+# of pixels. Larger views show finer outlines, but the cost of a step grows with the number of their pixels. Each row of
+# the next table changes one of these. The rows with other numbers of styles learn from the same few images as the other
+# methods above, so they are compared with the judge's row of these images.
 
 # %% tags=["hide-input"]
 S3 = load_profile("full").table3
 CHANGED = {
-    "few.judge": f"n = {S3.n}, {S3.few} pairs",
-    **{f"styles.judge.n{n}": f"n = {n}, {S3.few} pairs" for n in S3.styles},
-    "judge": f"views of {S3.side} px, {S3.pairs} pairs",
+    "few.judge": (f"n = {S3.n}, {S3.few} pairs", ""),
     **{
-        f"sides.judge.px{side}": f"views of {side} px, {S3.pairs} pairs"
+        f"styles.judge.n{n}": (f"n = {n}, {S3.few} pairs", "judge")
+        for n in S3.styles
+    },
+    "judge": (f"views of {S3.side} px, {S3.pairs} pairs", ""),
+    **{
+        f"sides.judge.px{side}": (
+            f"views of {side} px, {S3.pairs} pairs",
+            "judge",
+        )
         for side in S3.sides
     },
 }
 
 
 def changed_table(rows, header):
-    """Name, mIoU, trimap mIoU and the paired difference of each row."""
-    lines = []
+    """Words, mIoU, trimap mIoU, and the paired difference to a rival if any."""
+    cells = []
     for row, (words, rival) in rows.items():
-        names = [f"{row}.miou", f"{row}.trimap.miou", f"{row}.minus_{rival}"]
+        names = [f"{row}.miou", f"{row}.trimap.miou"]
+        names += [f"{row}.minus_{rival}"] if rival else []
         values = [measured_text(full.get(f"table3.{name}")) for name in names]
-        lines.append([words, *values])
-    display(Markdown(table(header, lines)))
+        cells.append([words, *values, *([] if rival else [""])])
+    display(Markdown(table(header, cells)))
 
 
 changed_table(
-    {row: (words, "judge") for row, words in CHANGED.items()},
+    CHANGED,
     [
         "full run, the judge's masks",
         "mIoU",
         "trimap mIoU",
-        "minus the first row of its kind, paired",
+        "minus the row with the usual setting, paired",
     ],
 )
 
 # %% [markdown]
 # ### How long?
 #
-# The trainings of the table are short, because it has many rows. A short training can hide what masks are worth: as long
-# as the network has not learnt what it could, better masks help little. So some rows were trained again, with more and
-# smaller batches. Each batch of a few pairs is one step of the optimiser, so the network takes more steps for the same
-# number of images.
+# The trainings of the table are short, because the table has many rows. After a short training, differences between masks
+# can be hidden: a network that has not yet learnt what even poor masks can teach gains little from better ones. So some
+# rows were trained again, for longer and with smaller batches. A step with a smaller batch costs less, so the network can
+# take many more steps in the same time. The last column is the paired difference to the masks drawn by people; in the
+# row with more pairs it is the difference to the judge's row with fewer pairs.
 
 # %% tags=["hide-input"]
 most = max(S3.curve, default=0)
-LONG = {
-    "long.human": ("masks drawn by people", "human"),
-    "long.judge": (f"the judge, {S3.pairs} pairs", "human"),
-    f"long.judge.pairs{most}": (f"the judge, {most} pairs", "judge"),
-    "long.student_photos": ("the student, on photos", "human"),
-}
-length = f"{S3.long_steps} steps of {S3.long_batch}"
 changed_table(
-    LONG,
+    {
+        "long.human": ("masks drawn by people", ""),
+        "long.judge": (f"the judge, {S3.pairs} pairs", "human"),
+        f"long.judge.pairs{most}": (f"the judge, {most} pairs", "judge"),
+    },
     [
-        f"full run, {length} (above {S3.steps} of {S3.batch})",
+        f"full run, {S3.long_steps} steps with {S3.long_batch} pairs each "
+        f"(in the table above {S3.steps} with {S3.batch})",
         "mIoU",
         "trimap mIoU",
-        "minus people; more pairs: minus fewer",
+        "difference, paired",
     ],
 )
 

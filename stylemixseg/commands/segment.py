@@ -132,14 +132,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         metavar="FILE",
         help="name the parts too: classes.png and a legend. FILE holds names of clusters, as `stylemixseg "
-        "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces; needs --mask joint). Of a "
-        "PHOTO with --student, without FILE",
+        "name-clusters` writes it (without FILE: background, skin, hair, cloth, for faces with n 20 or 8; needs "
+        "--mask joint). Of a PHOTO with --student, without FILE",
     )
     method.add_argument(
         "--features",
         action="store_true",
-        help="with --classes: name brows, eyes, nose and mouth inside the skin too. Of a PHOTO only where the "
-        "weights of the student of parts know them",
+        help="with --classes: name brows, eyes, nose and mouth inside the skin too, of a PHOTO as well (with "
+        "--student)",
     )
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="what runs the network")

@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="",
         metavar="FILE",
         help="named parts in place of foreground; FILE holds names of clusters, as `stylemixseg name-clusters` writes "
-        "it (without FILE: background, skin, hair, cloth, for faces)",
+        "it (without FILE: background, skin, hair, cloth, for faces with n 20 or 8)",
     )
     method.add_argument(
         "--features", action="store_true", help="with --classes: name brows, eyes, nose and mouth inside the skin too"

@@ -178,7 +178,7 @@ class Training:
         tested: photos that all rows are tested on.
         width: channels of the U-Net's first stage; the published one has 64.
         side: pixels of the views that it learns from, a multiple of 16, plus 1.
-        steps, batch: of every training.
+        steps, batch: of every training but the long ones.
         seeds: of the trainings; the first is the one in the table.
         curve: numbers of synthetic pairs for the learning curve, besides `pairs`; empty: no curve.
         few: synthetic pairs that the rows of other methods learn from, and a row of the judge beside them; 0: no such
@@ -216,15 +216,17 @@ class Training:
         for seed in _listed("seeds", self.seeds):
             check_int("seeds", seed, 0)
         for count in self.curve:
-            check_int("curve", count, 2)
+            check_int("curve", count, self.batch)
         if self.few:
-            check_int("few", self.few, 2, self.pairs)
+            check_int("few", self.few, self.batch, self.pairs)
         if self.styles and not self.few:
             raise ValueError("styles needs few pairs, got few = 0")
         for n in self.styles:
             check_int("styles", n, 1)
         for side in self.sides:
             check_int("sides", side, 33)
+            if side % 16 != 1:
+                raise ValueError(f"sides must be multiples of 16, plus 1, got {side}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Table 3: one network learns from masks of different origins, and is tested on photos with masks drawn by people.
 
-The network is a U-Net with random first weights, and network, schedule and number of steps are the same in every row,
-so that only the masks differ:
+The network is a U-Net with random first weights. In the rows of this first list, network, schedule and number of steps
+are the same, so that only the masks differ:
 
 - "human": photos with masks drawn by people, what supervision reaches;
 - "saliency": synthetic images with the masks of the paper's rule;
@@ -16,9 +16,9 @@ so that only the masks differ:
 Then fewer pairs, because the masks of some take long: the first synthetic images with the masks of `OTHERS`, the other
 methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
-Then one thing at a time is changed of the judge's row: the number of pairs ("curve"), the style latents of each pair
-("styles"), the pixels of the views ("sides"). Some rows are trained for longer too ("long"), since few steps hide what
-masks are worth.
+Further rows change one thing of the judge's row at a time: the number of pairs ("curve"), the number of style latents
+per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). Some rows are also trained for longer, in
+more steps of smaller batches ("long"), because after few steps the differences between masks can be hidden.
 
 Nothing is chosen on the test photos: the averaged weights after the last step are what is tested.
 """
@@ -76,7 +76,7 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
 BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
 OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
-LONG = ("human", "judge", "student_photos")  # rows that are trained for longer too
+LONG = ("human", "judge")  # rows that are trained for longer too
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
 
@@ -323,7 +323,8 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
     for side in section.sides:
         jobs[f"sides.judge.px{side}"] = Job("judge", first, profile.changed(table3={"side": side}), rival="judge")
     if section.long_steps:
-        other = profile.changed(table3={"steps": section.long_steps, "batch": section.long_batch})
+        sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
+        other = profile.changed(table3=sizes)
         jobs |= {f"long.{row}": Job(row, first, other, rival="long.human") for row in LONG if row in rows}
         if section.curve and (most := max(section.curve)) > section.pairs:
             jobs[f"long.judge.pairs{most}"] = Job("judge", first, other, most, "long.judge")

@@ -1,4 +1,4 @@
-"""The curves of a training while it runs: its loss, and what it is worth on images that it does not learn from."""
+"""The curves of a training while it runs: its loss, and how well the network does on images that it does not see."""
 
 from __future__ import annotations
 

@@ -178,10 +178,11 @@ def fit_student(
 
 
 def held_out_miou(pairs: Pairs, side: int) -> Callable[[nn.Module], float]:
-    """What measures a network of foreground on pairs that it does not learn from, while it learns.
+    """A function that measures a foreground network on held-out pairs while the network learns.
 
     Args:
-        pairs: with soft masks; foreground is what has at least one half.
+        pairs: a few dozen, since all go through the network at once; soft masks, of which at least one half is
+            foreground.
         side: pixels at which the network looks at an image.
 
     Returns:

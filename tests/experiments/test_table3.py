@@ -125,8 +125,10 @@ def test_profiles_name_what_is_wrong():
         PROFILE.changed(table3={"few": 1})
     with pytest.raises(ValueError, match="styles needs few"):
         PROFILE.changed(table3={"styles": (8,)})
-    with pytest.raises(ValueError, match="sides must be"):
+    with pytest.raises(ValueError, match="sides must be at least 33, got 9"):
         PROFILE.changed(table3={"sides": (9,)})
+    with pytest.raises(ValueError, match="sides must be multiples of 16, plus 1, got 160"):
+        PROFILE.changed(table3={"sides": (160,)})
     with pytest.raises(TypeError, match="fast"):
         PROFILE.changed(table3={"fast": 1})
     with pytest.raises(ValueError, match="truncation"):

@@ -39,9 +39,9 @@ def run(script, monkeypatch, *arguments: object) -> None:
 
 
 def test_a_set_becomes_a_student(script, pairs, monkeypatch, tmp_path):
-    out = tmp_path / "student.safetensors"
-    run(script, monkeypatch, pairs, "--work", tmp_path / "work", "--out", out)
-    assert Student.load(out).side == 33
+    out, curves = tmp_path / "student.safetensors", tmp_path / "curves.png"
+    run(script, monkeypatch, pairs, "--work", tmp_path / "work", "--out", out, "--curves", curves)
+    assert Student.load(out).side == 33 and curves.read_bytes().startswith(b"\x89PNG")
     about = json.loads(out.with_suffix(".json").read_text())
     how = about["training"]
     assert (how["steps"], how["batch"], how["side"], how["rate"], how["seed"]) == (2, 2, 33, 0.002, 5)
