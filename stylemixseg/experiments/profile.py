@@ -186,6 +186,7 @@ class Training:
         styles: numbers of styles besides `n`, each for a row of the judge with `few` pairs.
         sides: pixels of the views besides `side`, each for a row of the judge.
         long_steps, long_batch: of a few rows that are trained for longer too; 0 steps: no such rows.
+        device: where the networks are trained, "cpu" or "cuda".
     """
 
     n: int
@@ -206,11 +207,13 @@ class Training:
     sides: tuple[int, ...] = field(metadata=UNKEYED)
     long_steps: int = field(metadata=UNKEYED)
     long_batch: int = field(metadata=UNKEYED)
+    device: str = field(metadata=UNKEYED)  # a result depends on it by rounding alone
 
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
         _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2, few=0)
         _at_least(self, long_steps=0, long_batch=2)
+        check_choice("device", self.device, ("cpu", "cuda"))
         if not isinstance(self.fast, bool):
             raise TypeError(f"fast must be true or false, got {self.fast!r}")
         for seed in _listed("seeds", self.seeds):

@@ -238,7 +238,9 @@ def train(
     how = StudentTraining(section.steps, section.batch, section.side, rate=RATE, optimiser="sgd", seed=seed)
     with Stopping() as stop:
         start = f"U-Net of width {section.width}, random"
-        trained = fit_student(network, pairs, how, state, stop, start=start, after_step=after_step)
+        trained = fit_student(
+            network, pairs, how, state, stop, start=start, after_step=after_step, device=section.device
+        )
     if trained is None:
         raise KeyboardInterrupt
     return trained

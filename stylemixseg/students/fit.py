@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg._util.tensors import check_device
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.models.student import Student
 from stylemixseg.students.pairs import Pairs
@@ -110,6 +111,7 @@ def fit_student(
     *,
     start: str = "",
     after_step: Callable[[Training], None] | None = None,
+    device: str = "cpu",
 ) -> nn.Module | None:
     """Train a network on pairs; a run that was stopped goes on from its state file.
 
@@ -122,20 +124,24 @@ def fit_student(
         stop: asks for an end after the current step.
         start: what the network's first weights are, in words; a state that began from others is refused.
         after_step: called after every step, to measure or to show.
+        device: where the pairs are kept, the views computed and the network trained, such as "cuda".
 
     Returns:
-        The averaged network in evaluation mode, or None where `stop` ended the training before the last step.
+        The averaged network in evaluation mode, on the CPU, or None where `stop` ended the training before the last
+        step.
 
     Raises:
-        ValueError: fewer pairs than a batch, or a class without a single pixel.
+        ValueError: fewer pairs than a batch, a class without a single pixel, or a device that PyTorch cannot use here.
         TrainingStateError: the state file is of another training: other pairs, settings or first weights.
     """
     if len(pairs) < how.batch:
         raise ValueError(f"pairs must be at least a batch of {how.batch}, got {len(pairs)}")
-    network = network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    digest, device = pairs.digest, check_device("device", device)
+    network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    pairs = Pairs(pairs.images.to(device), pairs.masks.to(device), pairs.classes)
     per_epoch = len(pairs) // how.batch
     with torch.no_grad():  # in evaluation mode: running statistics must not take up this picture of zeros
-        stride = 2 if network(torch.zeros(1, 3, how.side, how.side)).shape[-1] < how.side else 1
+        stride = 2 if network(torch.zeros(1, 3, how.side, how.side, device=device)).shape[-1] < how.side else 1
     network.train()
 
     def draw(step: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -156,17 +162,18 @@ def fit_student(
     else:
         optimiser = torch.optim.AdamW(network.parameters(), lr=how.rate, weight_decay=0.02)
         rate = partial(warm_cosine, total=how.steps)
-    dtype = torch.bfloat16 if has_fast_bfloat16("cpu") else torch.float32
+    dtype = torch.bfloat16 if has_fast_bfloat16(device) else torch.float32
+    loss = class_loss(pairs) if pairs.classes else weighted_loss
     learner = GradientLearner(
         network,
         optimiser,
-        loss_gradients(network, draw, class_loss(pairs) if pairs.classes else weighted_loss, dtype=dtype),
+        loss_gradients(network, draw, loss, device=device, dtype=dtype),
         WeightAverage(network, ramped_decay(0.99)),
         rate=rate,
         max_norm=5.0,
         seed=how.seed,
     )
-    run = Training(learner, state, settings={**asdict(how), "start": start, "pairs": pairs.digest})
+    run = Training(learner, state, settings={**asdict(how), "start": start, "pairs": digest})
 
     def shown() -> None:
         run.shown = {"loss": f"{learner.loss:.3f}"}
@@ -174,7 +181,7 @@ def fit_student(
             after_step(run)
 
     ending = run.run(how.steps, stop, after_step=shown)
-    return learner.average.network if ending == "finished" else None
+    return learner.average.network.to("cpu") if ending == "finished" else None
 
 
 def held_out_miou(pairs: Pairs, side: int) -> Callable[[nn.Module], float]:
@@ -196,7 +203,8 @@ def held_out_miou(pairs: Pairs, side: int) -> Callable[[nn.Module], float]:
     images, truths = pairs.images.float() / 127.5 - 1, pairs.masks.numpy() > 127
 
     def measured(network: nn.Module) -> float:
-        found = Student(network, side).foreground(images).numpy()
+        device = next(network.parameters()).device
+        found = Student(network, side).foreground(images.to(device)).cpu().numpy()
         return mean_iou([confusion(mask, truth) for mask, truth in zip(found, truths, strict=True)], "dataset")
 
     return measured

@@ -33,16 +33,16 @@ def random_views(images: Tensor, side: int, rng: torch.Generator) -> Views:
     colour cast. Where a view reaches beyond the image, the image is mirrored at its border.
 
     Args:
-        images: (B, 3, H, W) uint8.
+        images: (B, 3, H, W) uint8, on the device on which the views are to be computed.
         side: S of the views, in pixels.
-        rng: everything random comes from it.
+        rng: of the CPU; everything random comes from it, so that the views are the same on every device.
     """
-    b = len(images)
+    b, device = len(images), images.device
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(b, *shape, generator=rng) * (high - low) + low
+        return (torch.rand(b, *shape, generator=rng) * (high - low) + low).to(device)
 
-    flipped = torch.rand(b, generator=rng) < 0.5
+    flipped = (torch.rand(b, generator=rng) < 0.5).to(device)
     reach = torch.exp(-uniform(math.log(0.7), math.log(1.35)))  # half the width of the window, in image halves
     angle = uniform(-15, 15) * math.pi / 180
     cos, sin = reach * angle.cos(), reach * angle.sin()
@@ -71,11 +71,12 @@ def labels_at(labels: Tensor, grid: Tensor) -> Tensor:
     Returns:
         (B, h, w) int64.
     """
-    side = torch.tensor([labels.shape[2], labels.shape[1]])
+    side = torch.tensor([labels.shape[2], labels.shape[1]], device=labels.device)
     index = torch.floor((grid + 1) / 2 * side).long()
     inside = ((index >= 0) & (index < side)).all(-1)
     index = torch.minimum(index.clamp(min=0), side - 1)
-    found = labels[torch.arange(len(labels)).view(-1, 1, 1), index[..., 1], index[..., 0]].long()
+    which = torch.arange(len(labels), device=labels.device).view(-1, 1, 1)
+    found = labels[which, index[..., 1], index[..., 0]].long()
     found[~inside] = IGNORE
     return found
 

@@ -129,6 +129,8 @@ def test_profiles_name_what_is_wrong():
         PROFILE.changed(table3={"sides": (9,)})
     with pytest.raises(ValueError, match="sides must be multiples of 16, plus 1, got 160"):
         PROFILE.changed(table3={"sides": (160,)})
+    with pytest.raises(ValueError, match="device must be one of"):
+        PROFILE.changed(table3={"device": "tpu"})
     with pytest.raises(TypeError, match="fast"):
         PROFILE.changed(table3={"fast": 1})
     with pytest.raises(ValueError, match="truncation"):

@@ -14,7 +14,7 @@ from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.run import synthesize
 from stylemixseg.foreground import CornerMinority
 from stylemixseg.settings import SegmenterConfig
-from stylemixseg.students.fit import StudentTraining, class_loss, fit_student, weighted_loss
+from stylemixseg.students.fit import StudentTraining, class_loss, fit_student, held_out_miou, weighted_loss
 from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.training import Stopping, TrainingStateError
 from stylemixseg.training.views import IGNORE
@@ -138,6 +138,29 @@ def test_rare_classes_weigh_more():
     assert both == pytest.approx((background + 2 * thing) / 3, rel=1e-5)
     with pytest.raises(ValueError, match="none with hair"):
         class_loss(Pairs(torch.zeros(1, 3, 3, 4).byte(), masks, ("background", "thing", "hair")))
+
+
+def test_a_device_that_is_not_there(pairs, tmp_path):
+    with Stopping() as stop, pytest.raises(ValueError, match="device must be a device that PyTorch can use here"):
+        fit_student(network(), pairs, HOW, tmp_path / "state.pt", stop, device="cuda:99")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_learns_the_same(pairs, tmp_path):
+    """Same views and order, other rounding; and a network that is measured while it learns, on that device."""
+    seen = []
+    measure = held_out_miou(pairs, 33)
+    with Stopping() as stop:
+        found = fit_student(
+            network(), pairs, HOW, tmp_path / "gpu.pt", stop,
+            device="cuda", after_step=lambda run: seen.append(measure(run.learner.average.network)),
+        )  # fmt: skip
+    assert next(found.parameters()).device.type == "cpu" and len(seen) == HOW.steps
+    with Stopping() as stop:
+        expected = fit_student(network(), pairs, HOW, tmp_path / "cpu.pt", stop)
+    for ours, theirs in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=0.05, rtol=0.1)
 
 
 def test_too_few_pairs(pairs, tmp_path):

@@ -47,3 +47,12 @@ def test_half_of_the_views_are_mirrored(images):
     assert 70 < views.flipped.sum() < 130
     to_the_right = views.grid[:, 4, -1, 0] > views.grid[:, 4, 0, 0]
     assert torch.equal(to_the_right, ~views.flipped)
+
+
+def test_views_are_computed_where_the_images_are(images):
+    """On the meta device, which refuses tensors of other devices: what is drawn on the CPU follows the images."""
+    views = random_views(images.to("meta"), 33, torch.Generator().manual_seed(1))
+    labels = images[:, 0].to("meta")
+    found = [views.inputs, views.grid, views.flipped, labels_at(labels, views.grid), *values_at(labels, views.grid)]
+    assert {item.device.type for item in found} == {"meta"}
+    assert found[3].shape == found[4].shape == (2, 33, 33)
