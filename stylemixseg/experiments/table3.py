@@ -76,7 +76,7 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
 BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
 OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
-LONG = ("human", "judge")  # rows that are trained for longer too
+LONG = ("human", "judge", "student_photos")  # rows that are trained for longer too
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
 
@@ -328,8 +328,6 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
         sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
         other = profile.changed(table3=sizes)
         jobs |= {f"long.{row}": Job(row, first, other, rival="long.human") for row in LONG if row in rows}
-        if section.curve and (most := max(section.curve)) > section.pairs:
-            jobs[f"long.judge.pairs{most}"] = Job("judge", first, other, most, "long.judge")
     return jobs
 
 

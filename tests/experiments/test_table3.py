@@ -53,7 +53,6 @@ def test_one_thing_at_a_time_is_changed(portrait, tmp_path):
         ("curve.judge.pairs6", "judge"),
         ("sides.judge.px49", "judge"),
         ("long.judge", "long.human"),
-        ("long.judge.pairs6", "long.judge"),
     ):
         gain = found[f"toy.table3.{name}.minus_{rival.split('.')[-1]}"].value
         both = (found[f"toy.table3.{item}.miou"].value for item in (name, rival))
