@@ -487,6 +487,11 @@ changed_table(
 )
 
 # %% [markdown]
+# Compare these rows with the same rows of Table 3 above. With masks drawn by people the long training gains most, so
+# there the number of steps was the limit. With the judge's masks it gains less, because the network also learns what all
+# of these masks have in common, and where people draw otherwise this counts as an error. So the masks are the limit here,
+# and more steps cannot change that.
+#
 # ## Where it fails on photos
 #
 # Synthetic and real portraits differ, because a second person, a hand, a hat or a microphone is rare in the
@@ -672,6 +677,8 @@ display(Markdown(table(header, rows)))
 #   the errors that all masks have in common.
 # - Table 3 compares masks, so network, schedule and test photos must be the same in every row. A difference counts
 #   only if its paired interval excludes 0 and if it is larger than the spread of repeated trainings.
+# - A short training can hide what masks are worth, because the network has not learnt all that they teach. After a long
+#   one the masks are the limit.
 # - A set inherits the generator's licence, gaps and prejudices, and its data card says so.
 #
 # Next: [other methods](15_other_ways.ipynb) on the same images.
