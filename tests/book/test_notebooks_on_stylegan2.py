@@ -52,6 +52,7 @@ def stylegan_profile(make_stylegan, tmp_path_factory) -> Path:
             "steps": 2,
             "batch": 2,
             "seeds": [0],
+            "device": "cpu",
         },
         baselines={
             "labelled": 4,
