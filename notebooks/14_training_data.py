@@ -489,8 +489,8 @@ changed_table(
 # %% [markdown]
 # Compare these rows with the same rows of Table 3 above. With masks drawn by people the long training gains most, so
 # there the number of steps was the limit. With the judge's masks it gains less, because the network also learns what all
-# of these masks have in common, and where people draw otherwise this counts as an error. So the masks are the limit here,
-# and more steps cannot change that.
+# of these masks have in common, and where people draw otherwise this counts as an error. So here the masks are the limit,
+# more than the number of steps.
 #
 # ## Where it fails on photos
 #
