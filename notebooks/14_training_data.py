@@ -243,7 +243,7 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 # they show how well it segments images that it has not seen. After every step, `curves` notes the loss, and every few
 # steps it measures the network on the held-out pairs. While the cell runs, the figure is drawn again every few seconds.
 
-# %% tags=["remove-stderr"] mystnb={"image": {"alt": "Two curves over the steps of a training: the loss falls, and the mIoU on pairs that the network does not learn from rises"}, "figure": {"caption": "One training. Above: the loss of each step, and means of several steps. Below: mIoU with the judge's masks on the pairs that were held out.", "name": "fig-live-training"}}
+# %% tags=["remove-output"]
 from stylemixseg.students.curves import LiveCurves, in_notebook
 from stylemixseg.students.fit import held_out_miou
 
@@ -258,7 +258,9 @@ curves = LiveCurves(
 )
 with tempfile.TemporaryDirectory() as state:
     train(learnt, P, 0, Path(state) / "state.pt", after_step=curves)
-curves.draw()
+
+# %% mystnb={"image": {"alt": "Two curves over the steps of a training: the loss falls, and the mIoU on pairs that the network does not learn from rises"}, "figure": {"caption": "One training. Above: the loss of each step, and means of several steps. Below: mIoU with the judge's masks on the pairs that were held out.", "name": "fig-live-training"}}
+curves.figure()
 
 # %% [markdown]
 # The loss goes up and down from step to step, because every step sees other pairs. So the loss of the last step says

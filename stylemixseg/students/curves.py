@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,18 @@ class LiveCurves:
                 self._drawn = time.monotonic()
 
     def draw(self) -> None:
-        """Draw all steps so far: at the end of a training, since the last drawing may be a few seconds old."""
+        """Show all steps so far: at the end of a training, since the last drawing may be a few seconds old."""
         if self._log:
-            self._show(self._figure(self._log))
+            self._show(self.figure())
 
-    def _figure(self, log: Sequence[dict[str, Any]]) -> Figure:
-        """The curves of a log, one entry per step; the figure is closed for pyplot."""
+    def figure(self) -> Figure:
+        """The curves of all steps so far; the figure is closed for pyplot.
+
+        Raises:
+            ValueError: no step was taken.
+        """
+        if not (log := self._log):
+            raise ValueError("curves need at least one step, got none")
         steps, losses = (np.array([entry[key] for entry in log], float) for key in ("step", "loss"))
         rows = 1 if self._measure is None else 2
         figure, axes = plt.subplots(rows, figsize=(6, 2 * rows), sharex=True, squeeze=False, layout="constrained")

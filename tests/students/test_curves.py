@@ -101,8 +101,11 @@ def test_in_a_notebook_one_figure_is_updated(monkeypatch):
 
 def test_nothing_is_drawn_before_the_first_step():
     shown = []
-    LiveCurves(shown.append).draw()
+    curves = LiveCurves(shown.append)
+    curves.draw()
     assert not shown
+    with pytest.raises(ValueError, match="at least one step, got none"):
+        curves.figure()
 
 
 def test_wrong_arguments():
