@@ -243,7 +243,7 @@ image_grid(list(zip(*rows)), row_titles=["image", "teacher", "student"])
 # they show how well it segments images that it has not seen. After every step, `curves` notes the loss, and every few
 # steps it measures the network on the held-out pairs. While the cell runs, the figure is drawn again every few seconds.
 
-# %% tags=["remove-output"]
+# %% tags=["remove-output"] mystnb={"image": {"alt": "The curves of the steps so far: the loss, and the mIoU on pairs that the network does not learn from"}, "figure": {"caption": "The training so far.", "name": "fig-live-steps"}}
 from stylemixseg.students.curves import LiveCurves, in_notebook
 from stylemixseg.students.fit import held_out_miou
 
