@@ -341,9 +341,9 @@ rows = [
     ]
     for row, (words, paper) in FEW.items()
 ]
-count = load_profile("full").table3.few
+S3 = load_profile("full").table3  # sizes of the full run
 header = [
-    f"masks of {count} images to learn from",
+    f"masks of {S3.few} images to learn from",
     "paper, mIoU",
     "full run, mIoU",
     "minus the judge, paired",
@@ -397,12 +397,12 @@ display(Markdown(text if full else "This results folder has no full run."))
 # ### How many pairs?
 
 # %% tags=["hide-input"] mystnb={"image": {"alt": "A curve of the test mIoU over the number of pairs"}, "figure": {"caption": "mIoU on the photos over the number of synthetic pairs, same number of steps (full run; without one, this run). With 95 % intervals over the photos.", "name": "fig-learning-curve"}}
-S = load_profile("full") if full else P
+S = S3 if full else P.table3
 of, prefix3 = (full, "table3") if full else (here, f"{P.prefix}table3")
 points = {
     count: of.get(f"{prefix3}.curve.judge.pairs{count}.miou")
-    for count in S.table3.curve
-} | {S.table3.pairs: of.get(f"{prefix3}.judge.miou")}
+    for count in S.curve
+} | {S.pairs: of.get(f"{prefix3}.judge.miou")}
 points = {count: points[count] for count in sorted(points) if points[count]}
 lines(
     list(points),
@@ -425,7 +425,6 @@ lines(
 # methods above, so they are compared with the judge's row of these images.
 
 # %% tags=["hide-input"]
-S3 = load_profile("full").table3
 CHANGED = {
     "few.judge": (f"n = {S3.n}, {S3.few} pairs", ""),
     **{

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stops import StopsAfter
 
 from stylemixseg.baselines.labels4free import (
     AlphaNetwork,
@@ -39,23 +40,10 @@ def photos():
     return [np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8) for seed in range(5)]
 
 
-class Stopped(Stopping):
-    """Asks for an end after some steps."""
-
-    def __init__(self, looks: int):
-        super().__init__()
-        self.looks = looks
-
-    @property
-    def asked(self) -> bool:
-        self.looks -= 1
-        return self.looks < 0
-
-
 def test_a_training_that_was_stopped_ends_as_one_that_was_not(network, latents, photos, tmp_path):
     whole = fit_labels4free(network, latents, photos, HOW, tmp_path / "whole.pt", Stopping())
     state = tmp_path / "parts.pt"
-    assert fit_labels4free(network, latents, photos, HOW, state, Stopped(3)) is None
+    assert fit_labels4free(network, latents, photos, HOW, state, StopsAfter(3)) is None
     parts = fit_labels4free(network, latents, photos, HOW, state, Stopping())
     np.testing.assert_array_equal(whole.alpha(latents[0]), parts.alpha(latents[0]))
     alpha = whole.alpha(latents[0])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from stops import StopsAfter
 
 from stylemixseg.evaluation.results import measurements
 from stylemixseg.experiments import table3
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import load_generator
-from stylemixseg.training import Stopping
 from stylemixseg.training.statefile import read_state
 
 PROFILE = load_profile("smoke").changed(
@@ -72,18 +72,9 @@ def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
     """Stopped after its first step, it ends with the network of a training that was not stopped."""
     pairs = table3.pairs_of("human", PROFILE, portrait)
     whole = table3.train(pairs, PROFILE, 3, tmp_path / "whole.pt")
-
-    class AfterOne(Stopping):
-        asked_before = 0
-
-        @property
-        def asked(self):
-            self.asked_before += 1
-            return self.asked_before > 1
-
     profile = PROFILE.changed(table3={"steps": 2})
     with monkeypatch.context() as patch:
-        patch.setattr(table3, "Stopping", AfterOne)
+        patch.setattr(table3, "Stopping", lambda: StopsAfter(1))
         with pytest.raises(KeyboardInterrupt):
             table3.train(pairs, profile, 3, tmp_path / "part.pt")
     assert read_state(tmp_path / "part.pt")["step"] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from stops import StopsAfter
 from torch import nn
 
 from stylemixseg.students.curves import LiveCurves, in_notebook, to_file
@@ -58,15 +59,7 @@ def test_measuring_and_drawing_change_nothing(tmp_path):
 
 
 def test_the_curves_go_on_with_a_stopped_training(tmp_path):
-    class AfterTwo(Stopping):
-        count = 0
-
-        @property
-        def asked(self):
-            self.count += 1
-            return self.count > 2
-
-    assert trained(tmp_path / "state.pt", LiveCurves(lambda figure: None), stop=AfterTwo()) is None
+    assert trained(tmp_path / "state.pt", LiveCurves(lambda figure: None), stop=StopsAfter(2)) is None
     shown = []
     curves = LiveCurves(shown.append, seconds=1e6)
     trained(tmp_path / "state.pt", curves)
