@@ -26,6 +26,21 @@ def check_int(name: str, value: object, low: int, high: int | None = None) -> in
     return number
 
 
+def check_view_side(name: str, value: object) -> int:
+    """Return `value` as int when it can be the side of views in pixels: at least 33, a multiple of 16, plus 1.
+
+    The networks halve an image four times, and with such a side the corner pixels of all levels lie on each other.
+
+    Raises:
+        TypeError: not a whole number.
+        ValueError: another number.
+    """
+    side = check_int(name, value, 33)
+    if side % 16 != 1:
+        raise ValueError(f"{name} must be a multiple of 16, plus 1, got {side}")
+    return side
+
+
 def check_real(name: str, value: object, low: float, high: float) -> float:
     """Return `value` as float when it is a number in low..high (both included)."""
     if isinstance(value, bool) or not isinstance(value, Real):

@@ -8,9 +8,9 @@ Written after the idea of the paper, and not its algorithm step by step: the fea
 Segmentation in Style, so that the two rows differ in the merging alone; the separator is Fisher's discriminant, fitted
 on one half of the pixels and judged on the other half by the distance of the two means over the spread about them. An
 error rate would not do: neighbouring clusters of K-means are always separated by a plane, namely their border. Two
-classes are as far apart as the two of their clusters that are easiest to separate (`LINKAGE`). Fitting a separator
-anew for each merged class does worse: the spread of a large class is large in every direction, so that it seems close
-to everything and takes up one cluster after the other.
+classes are as far apart as the two of their clusters that are easiest to separate (complete linkage, which
+data_scripts/choose_linkage.py chose). Fitting a separator anew for each merged class does worse: the spread of a large
+class is large in every direction, so that it seems close to everything and takes up one cluster after the other.
 """
 
 from __future__ import annotations
@@ -24,14 +24,12 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from stylemixseg._util.checks import check_int, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_real
 from stylemixseg.baselines.segmentation_in_style import FeatureClustering, SegmentationInStyle, drawn_pixels
 from stylemixseg.clustering import fit_centroids, squared_distances
 from stylemixseg.generators.base import Generator
 
-# How far apart two classes are, from their clusters. Chosen on 24 development faces with two starts of K-means:
-# "average" is as good where labels name the background, and far worse where the corners do.
-LINKAGE = "complete"
+LINKAGES = ("single", "average", "complete")
 _RESTARTS = 2  # of K-means: with so many clusters its result depends little on the start
 
 
@@ -44,17 +42,21 @@ class Merging:
         classes: that are left in the end; as many as Segmentation in Style has.
         components: principal components of the features in which separators are fitted.
         ridge: added to the spread, as a share of its mean, so that directions without any spread do not decide.
+        linkage: how far apart two classes are, from the distances of their clusters: the smallest ("single"), the mean
+            ("average") or the largest ("complete").
     """
 
     clustering: FeatureClustering = field(default_factory=lambda: FeatureClustering(k=60))
     classes: int = 9
     components: int = 64
     ridge: float = 0.01
+    linkage: str = "complete"
 
     def __post_init__(self) -> None:
         check_int("classes", self.classes, 2, self.clustering.k)
         check_int("components", self.components, 1)
         check_real("ridge", self.ridge, 1e-6, 1e6)
+        check_choice("linkage", self.linkage, LINKAGES)
 
 
 class Klish(SegmentationInStyle):
@@ -122,7 +124,7 @@ def merge(points: np.ndarray, labels: np.ndarray, k: int, how: Merging, *, progr
     groups = [Group.of(points[labels == label]) for label in range(k)]
     bar = tqdm(combinations(groups, 2), "separators", k * (k - 1) // 2, unit="pair", disable=not progress)
     apart = [separation(one, other, how.ridge) for one, other in bar]  # in the order that `linkage` expects
-    classes = fcluster(linkage(apart, LINKAGE), how.classes, "maxclust")
+    classes = fcluster(linkage(apart, how.linkage), how.classes, "maxclust")
     numbers = {label: number for number, label in enumerate(dict.fromkeys(classes.tolist()))}
     return np.array([numbers[label] for label in classes.tolist()])
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from stylemixseg._util.keys import cache_key
 from stylemixseg.baselines.base import Baseline
 from stylemixseg.baselines.datasetgan import Voting, fit_datasetgan
-from stylemixseg.baselines.klish import LINKAGE, Merging, fit_klish
+from stylemixseg.baselines.klish import Merging, fit_klish
 from stylemixseg.baselines.labels4free import Compositing, fit_labels4free
 from stylemixseg.baselines.segmentation_in_style import (
     FeatureClustering,
@@ -141,8 +141,8 @@ class OtherMethods:
             "datasetgan_people": (self.voting, section.labelled),
             "sis_corners": (self.clustering, section.clustered),
             "sis_labels": (self.clustering, section.clustered, given),
-            "klish_corners": (self.merging, LINKAGE, section.clustered),
-            "klish_labels": (self.merging, LINKAGE, section.clustered, given),
+            "klish_corners": (self.merging, section.clustered),
+            "klish_labels": (self.merging, section.clustered, given),
             "labels4free": (self.compositing, section.composited),
             "mean_mask": given,
         }.get(name, ())

@@ -15,7 +15,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from stylemixseg._util.checks import check_choice, check_int, check_real, suggest
+from stylemixseg._util.checks import check_choice, check_int, check_real, check_view_side, suggest
 from stylemixseg._util.keys import UNKEYED
 from stylemixseg.colors import COLOR_SPACES
 from stylemixseg.models.classnames import BUILT_IN, check_reference, split_reference
@@ -211,7 +211,8 @@ class Training:
 
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
-        _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, side=33, steps=1, batch=2, few=0)
+        _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, steps=1, batch=2, few=0)
+        check_view_side("side", self.side)
         _at_least(self, long_steps=0, long_batch=2)
         check_choice("device", self.device, ("cpu", "cuda"))
         if not isinstance(self.fast, bool):
@@ -227,9 +228,7 @@ class Training:
         for n in self.styles:
             check_int("styles", n, 1)
         for side in self.sides:
-            check_int("sides", side, 33)
-            if side % 16 != 1:
-                raise ValueError(f"sides must be multiples of 16, plus 1, got {side}")
+            check_view_side("sides", side)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylemixseg._util.checks import check_choice, check_int, check_real
+from stylemixseg._util.checks import check_choice, check_int, check_real, check_view_side
 from stylemixseg._util.tensors import check_device
 from stylemixseg.metrics import confusion, mean_iou
 from stylemixseg.models.student import Student
@@ -54,9 +54,7 @@ class StudentTraining:
     def __post_init__(self) -> None:
         check_int("steps", self.steps, 1)
         check_int("batch", self.batch, 2)
-        check_int("side", self.side, 33)
-        if self.side % 16 != 1:
-            raise ValueError(f"side must be a multiple of 16, plus 1, got {self.side}")
+        check_view_side("side", self.side)
         check_real("rate", self.rate, 1e-6, 1)
         check_choice("optimiser", self.optimiser, ("adamw", "sgd"))
         check_int("seed", self.seed, 0, 2**32 - 1)

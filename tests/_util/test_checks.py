@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg._util.checks import check_choice, check_image, check_int, check_mask, check_real, suggest
+from stylemixseg._util.checks import check_choice, check_image, check_int, check_mask, check_real, check_view_side, suggest
 from stylemixseg._util.tensors import check_device, check_latents, parse_device
 
 
@@ -40,6 +40,13 @@ def test_real_numbers():
     for value in (True, "0.5", None):
         with pytest.raises(TypeError, match="psi must be a number, got"):
             check_real("psi", value, 0, 1)
+
+
+def test_sides_of_views():
+    assert [check_view_side("side", side) for side in (33, 113, np.int64(257))] == [33, 113, 257]
+    for side, words in ((17, "at least 33"), (112, "a multiple of 16, plus 1")):
+        with pytest.raises(ValueError, match=f"side must be {words}, got {side}"):
+            check_view_side("side", side)
 
 
 def test_choices_suggest_the_nearest_names():

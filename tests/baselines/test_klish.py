@@ -34,6 +34,13 @@ def test_the_pieces_of_one_cloud_are_merged_before_two_clouds_are():
     assert found.tolist() == [0, 0, 0, 0, 1, 1]
 
 
+@pytest.mark.parametrize(("linkage", "expected"), [("single", [0, 1, 1, 1, 1]), ("complete", [0, 0, 0, 1, 1])])
+def test_linkage_decides_whether_a_chain_of_neighbours_is_one_class(linkage, expected):
+    points, labels = clouds(*((x, 0, 0) for x in (0, 3.2, 5.6, 8.1, 10.7)))
+    how = Merging(FeatureClustering(k=5), classes=2, components=3, linkage=linkage)
+    assert merge(points, labels, 5, how).tolist() == expected
+
+
 def test_classes_are_shared_by_all_images_and_named_as_the_clusters_of_segmentation_in_style():
     network = load_generator("toy-stylegan", engine="torch")
     latents = [seeded_latent(network, seed, 1.0) for seed in range(5)]
@@ -52,5 +59,7 @@ def test_classes_are_shared_by_all_images_and_named_as_the_clusters_of_segmentat
 def test_bad_settings():
     with pytest.raises(ValueError, match="classes must be in 2..5, got 9"):
         Merging(FeatureClustering(k=5))
+    with pytest.raises(ValueError, match="linkage must be one of single, average, complete, got 'ward'"):
+        Merging(linkage="ward")
     with pytest.raises(TypeError, match="and toy-portrait has none"):
         fit_klish(load_generator("toy-portrait"), [])

@@ -117,7 +117,7 @@ def test_profiles_name_what_is_wrong():
         PROFILE.changed(table3={"styles": (8,)})
     with pytest.raises(ValueError, match="sides must be at least 33, got 9"):
         PROFILE.changed(table3={"sides": (9,)})
-    with pytest.raises(ValueError, match="sides must be multiples of 16, plus 1, got 160"):
+    with pytest.raises(ValueError, match="sides must be a multiple of 16, plus 1, got 160"):
         PROFILE.changed(table3={"sides": (160,)})
     with pytest.raises(ValueError, match="device must be one of"):
         PROFILE.changed(table3={"device": "tpu"})
