@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from stylemixseg._util.checks import check_choice, check_image, check_int, check_mask, check_real, check_view_side, suggest
+from stylemixseg._util.checks import (
+    check_choice,
+    check_image,
+    check_int,
+    check_mask,
+    check_real,
+    check_view_side,
+    suggest,
+)
 from stylemixseg._util.tensors import check_device, check_latents, parse_device
 
 
