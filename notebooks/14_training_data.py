@@ -469,7 +469,9 @@ changed_table(
 # The trainings of the table are short, because the table has many rows. After a short training, differences between masks
 # can be hidden: a network that has not yet learnt what even poor masks can teach gains little from better ones. So some
 # rows were trained again, for longer and with smaller batches. A step with a smaller batch costs less, so the network can
-# take many more steps in the same time. The last column is the paired difference to the masks drawn by people.
+# take many more steps in the same time. These networks also look at the photos with more pixels than their views had,
+# because many of the views that they learnt from were enlarged. The last row has more images than its row in Table 3,
+# since a long training can use them. The last column is the paired difference to the masks drawn by people.
 
 # %% tags=["hide-input"]
 changed_table(
@@ -477,10 +479,15 @@ changed_table(
         "long.human": ("masks drawn by people", ""),
         "long.judge": ("the judge of many images", "human"),
         "long.student_photos": ("the student, on photos", "human"),
+        "long.student_both": (
+            f"the student, on photos and {max(S3.curve)} synthetic images",
+            "human",
+        ),
     },
     [
         f"full run, {S3.long_steps} steps with {S3.long_batch} pairs each "
-        f"(in the table above {S3.steps} with {S3.batch})",
+        f"(in the table above {S3.steps} with {S3.batch}), photos at "
+        f"{S3.long_view} px",
         "mIoU",
         "trimap mIoU",
         "minus the first row, paired",

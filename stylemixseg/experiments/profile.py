@@ -186,6 +186,7 @@ class Training:
         styles: numbers of styles besides `n`, each for a row of the judge with `few` pairs.
         sides: pixels of the views besides `side`, each for a row of the judge.
         long_steps, long_batch: of a few rows that are trained for longer too; 0 steps: no such rows.
+        long_view: pixels at which the networks of these rows look at photos, a multiple of 16, plus 1.
         device: where the networks are trained, "cpu" or "cuda".
     """
 
@@ -207,12 +208,14 @@ class Training:
     sides: tuple[int, ...] = field(metadata=UNKEYED)
     long_steps: int = field(metadata=UNKEYED)
     long_batch: int = field(metadata=UNKEYED)
+    long_view: int = field(metadata=UNKEYED)
     device: str = field(metadata=UNKEYED)  # a result depends on it by rounding alone
 
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
         _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, steps=1, batch=2, few=0)
         check_view_side("side", self.side)
+        check_view_side("long_view", self.long_view)
         _at_least(self, long_steps=0, long_batch=2)
         check_choice("device", self.device, ("cpu", "cuda"))
         if not isinstance(self.fast, bool):

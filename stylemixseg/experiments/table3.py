@@ -18,16 +18,18 @@ methods of chapter 15, and beside them the judge's of the same images ("few.judg
 
 Further rows change one thing of the judge's row at a time: the number of pairs ("curve"), the number of style latents
 per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). Some rows are also trained for longer, in
-more steps of smaller batches ("long"), because after few steps the differences between masks can be hidden.
+more steps of smaller batches ("long"), because after few steps the differences between masks can be hidden. Their
+networks look at photos with more pixels than their views had, because the views were enlarged, too; on training photos
+this was better for the judge's row. The long training of "student_both" has the curve's largest number of images.
 
-Nothing is chosen on the test photos: the averaged weights after the last step are what is tested.
+Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
@@ -41,7 +43,7 @@ from stylemixseg._util.paths import sha256_file
 from stylemixseg.data.celebamask import read_celebamask, training_names, validation_names
 from stylemixseg.experiments.baselines import baselines_of
 from stylemixseg.experiments.clustermaps import query_latent, seed_name
-from stylemixseg.experiments.kept import kept, kept_folder
+from stylemixseg.experiments.kept import kept, kept_arrays, kept_folder
 from stylemixseg.experiments.othermethods import OtherMethods
 from stylemixseg.experiments.profile import Profile
 from stylemixseg.experiments.recording import add_counts, recorder_of
@@ -76,7 +78,8 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
 BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
 OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
-LONG = ("human", "judge", "student_photos")  # rows that are trained for longer too
+LONG = ("human", "judge", "student_photos", "student_both")  # rows that are trained for longer too
+KEPT_TOGETHER = 250  # images whose masks by the student are kept in one file: a stopped run loses at most so many
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
 
@@ -146,7 +149,7 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     if row == "student_both":
         return Pairs.joined([pairs_of(part, profile, generator, count) for part in BY_STUDENT[:2]])
     if row in BY_STUDENT:
-        return _by_student(row, profile, generator, count)  # type: ignore[arg-type]  # generators hash by identity
+        return _by_student(row, profile, generator, count)
     first = profile.table3.first
     seeds = range(first, first + (count or profile.table3.pairs))
     if row in OTHERS:
@@ -196,16 +199,38 @@ def _by_another(
     return Pairs.of(items(), PAIRS_AT)
 
 
-@lru_cache(maxsize=2)  # "student_both" needs again what the two rows before it have had
 def _by_student(row: str, profile: Profile, generator: Generator, count: int | None) -> Pairs:
     """Images of a row with the masks, 0 or 1, of the student that comes with the package."""
     if row == "student_photos":
         images = human_photos(profile, generator, tested=False).images
     else:
         images = _shown(pairs_of("judge", profile, generator, count))
-    shown = tqdm(images, desc="the student's masks", unit="image", leave=False)
-    found = ((image, (soft > 0.5).astype(np.float32)) for image, soft in labelled_by(Student.load(), shown))
-    return Pairs.of(found, PAIRS_AT)
+    return Pairs.of(_with_kept_masks(images), PAIRS_AT)
+
+
+def _with_kept_masks(images: Sequence[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each image with the student's mask, float32 0 or 1, from the cache or made now; what is made is kept."""
+    student = Student.load()
+    for first in range(0, len(images), KEPT_TOGETHER):
+        part = images[first : first + KEPT_TOGETHER]
+        bar = f"the student's masks, from image {first + 1} of {len(images)}"
+        yield from zip(part, _kept_masks(student, part, bar), strict=True)
+
+
+def _kept_masks(student: Student, images: Sequence[np.ndarray], bar: str) -> Iterator[np.ndarray]:
+    """Masks (H, W) float32, 0 or 1, of a few images; `bar` is what the progress bar says."""
+    content = hashlib.sha256(student.digest.encode())
+    for image in images:
+        content.update(np.ascontiguousarray(image).data)
+    path = kept_folder("student_masks") / f"{content.hexdigest()[:32]}.npz"
+    names = [str(number) for number in range(len(images))]
+
+    def make() -> dict[str, np.ndarray]:
+        labelled = labelled_by(student, tqdm(images, bar, unit="image", leave=False))
+        return {name: soft > 0.5 for name, (_, soft) in zip(names, labelled, strict=True)}
+
+    found = kept_arrays(path, set(names), make)
+    return (found[name].astype(np.float32) for name in names)
 
 
 def _judged(profile: Profile, generator: Generator) -> bool:
@@ -258,7 +283,13 @@ def score(network: Student, photos: Photos) -> dict[str, list[list[int]]]:
 
 
 def trained_scores(
-    row: str, profile: Profile, generator: Generator, photos: Photos, seed: int, count: int | None = None
+    row: str,
+    profile: Profile,
+    generator: Generator,
+    photos: Photos,
+    seed: int,
+    count: int | None = None,
+    view: int | None = None,
 ) -> dict:
     """The scores of one training on the test photos, from disk or made now; an interrupted training goes on.
 
@@ -269,6 +300,7 @@ def trained_scores(
         photos: to test on.
         seed: of first weights, order and views.
         count: synthetic pairs; None: all.
+        view: pixels at which the network looks at photos; None: as many as its views had.
 
     Returns:
         What `score` gives, and as "pairs" how many it was trained on.
@@ -280,13 +312,15 @@ def trained_scores(
     if row in OTHERS:
         about += tuple(_other_methods(profile, generator).settings(row))
     folder = kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
+    side = view or section.side
 
     def make() -> dict:
         pairs = pairs_of(row, profile, generator, count)
         network = train(pairs, profile, seed, folder / "state.pt")
-        return {"pairs": len(pairs), **score(Student(network, profile.table3.side), photos)}
+        return {"pairs": len(pairs), **score(Student(network, side), photos)}
 
-    return kept(folder / "scores.json", make)
+    name = "scores.json" if side == section.side else f"scores-{side}.json"  # the training is the same
+    return kept(folder / name, make)
 
 
 @dataclass(frozen=True)
@@ -298,6 +332,7 @@ class Job:
         seed: of first weights, order and views.
         profile: sizes.
         count: synthetic pairs; None: all of the profile's.
+        view: pixels at which the network looks at photos; None: as many as its views had.
         rival: name of the training from which it differs in one thing; "" where there is none, or where all rows of a
             block are compared.
     """
@@ -307,6 +342,7 @@ class Job:
     profile: Profile
     count: int | None = None
     rival: str = ""
+    view: int | None = None
 
 
 def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
@@ -327,7 +363,12 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
     if section.long_steps:
         sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
         other = profile.changed(table3=sizes)
-        jobs |= {f"long.{row}": Job(row, first, other, rival="long.human") for row in LONG if row in rows}
+        counts = {"student_both": max(section.curve, default=None)}  # a long training can use more images
+        jobs |= {
+            f"long.{row}": Job(row, first, other, counts.get(row), "long.human", section.long_view)
+            for row in LONG
+            if row in rows
+        }
     return jobs
 
 
@@ -358,7 +399,7 @@ def run_table3(profile: Profile, results: Path, generator: Generator | None = No
     recorder = recorder_of("table3", profile, results, generator, seed=section.first)
     jobs, found = jobs_of(profile, generator), {}
     for name, job in tqdm(jobs.items(), desc="trainings", unit="training"):
-        found[name] = trained_scores(job.row, job.profile, generator, photos, job.seed, job.count)
+        found[name] = trained_scores(job.row, job.profile, generator, photos, job.seed, job.count, job.view)
         add_counts(recorder, f"{prefix}.{name}", found[name], images)
     blocks = (rows_of(generator, profile), [name for name in jobs if name.startswith("few.")])
     compared = [(other, one) for block in blocks for one, other in combinations(block, 2)]

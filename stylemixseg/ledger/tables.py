@@ -174,6 +174,11 @@ def _of_table3() -> list[Line]:
             (f"U-Net from masks drawn by people, {longer}", None, "long.human"),
             (f"{judged}, {longer} (ours)", None, "long.judge"),
             (f"U-Net from the student's masks of photos, {longer} (ours)", None, "long.student_photos"),
+            (
+                f"U-Net from the student's masks of photos and {max(size.curve)} images, {longer} (ours)",
+                None,
+                "long.student_both",
+            ),
         ]
     lines = []
     for title, paper, ours in rows:

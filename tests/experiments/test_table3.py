@@ -43,11 +43,13 @@ def test_all_rows_seeds_and_points_of_the_curve(portrait, tmp_path, monkeypatch)
 def test_one_thing_at_a_time_is_changed(portrait, tmp_path):
     """More pairs than the table has, other numbers of styles, other views, and longer trainings, each with its rival."""
     more = {"curve": (2, 6), "few": 2, "styles": (6,), "sides": (49,), "long_steps": 3, "long_batch": 3}
+    more["long_view"] = 65
     profile = PROFILE.changed(table3={**more, "seeds": (0,)})
     jobs = table3.jobs_of(profile, portrait)
     assert jobs["styles.judge.n6"].profile.table3.n == 6 and jobs["styles.judge.n6"].profile.table3.pairs == 2
     assert jobs["sides.judge.px49"].profile.table3.side == 49
     assert (jobs["long.judge"].profile.table3.steps, jobs["long.judge"].profile.table3.batch) == (3, 3)
+    assert {name: job.view for name, job in jobs.items() if job.view} == {"long.human": 65, "long.judge": 65}
     found = measurements(table3.run_table3(profile, tmp_path, portrait))
     for name, rival in (
         ("curve.judge.pairs6", "judge"),
@@ -58,7 +60,21 @@ def test_one_thing_at_a_time_is_changed(portrait, tmp_path):
         both = (found[f"toy.table3.{item}.miou"].value for item in (name, rival))
         assert gain == pytest.approx(next(both) - next(both)), name
     assert "toy.table3.long.human.minus_human" not in found
+    assert len(list((tmp_path / "cache" / "table3").glob("*/scores-65.json"))) == 2
     assert len(list((tmp_path / "cache" / "pairs").glob("*/samples/*/*"))) == 6 + 2
+
+
+def test_a_training_that_is_there_is_looked_at_with_other_views(portrait, tmp_path, monkeypatch):
+    """How many pixels a network looks at is no part of its training, so it is not trained again."""
+    photos = table3.human_photos(PROFILE, portrait, tested=True)
+    usual = table3.trained_scores("human", PROFILE, portrait, photos, 0)
+    (state,) = (tmp_path / "cache" / "table3").glob("human-*/state.pt")
+    trained, looked_at = state.read_bytes(), []
+    monkeypatch.setattr(table3, "score", lambda network, _: looked_at.append(network.side) or usual)
+    table3.trained_scores("human", PROFILE, portrait, photos, 0, view=65)
+    assert looked_at == [65] and state.read_bytes() == trained
+    assert table3.trained_scores("human", PROFILE, portrait, photos, 0) == usual
+    assert looked_at == [65]  # both are kept
 
 
 def test_masks_of_another_method_are_no_other_number_of_styles(portrait, monkeypatch):
@@ -104,8 +120,32 @@ def test_the_student_labels_images_of_faces_and_photos(portrait, monkeypatch):
     assert not torch.equal(drawn["student_photos"].masks, drawn["human"].masks)
     both = torch.cat([drawn["student"].masks, drawn["student_photos"].masks])
     assert torch.equal(drawn["student_both"].masks, both)
+    monkeypatch.setattr(table3, "labelled_by", lambda *_: pytest.fail("labelled again"))  # the masks are kept
+    assert torch.equal(table3.pairs_of("student_both", PROFILE, portrait, 2).masks, both)
     monkeypatch.setattr(portrait, "name", "faces")
     assert table3.rows_of(portrait, PROFILE)[-3:] == list(table3.BY_STUDENT)
+
+
+def test_a_stopped_labelling_loses_no_more_than_a_few_images(portrait, monkeypatch):
+    monkeypatch.setattr(table3, "KEPT_TOGETHER", 2)
+    usual, seen = table3.labelled_by, []
+
+    def stops(student, images):
+        for number, item in enumerate(usual(student, images)):
+            if len(seen) == 3:
+                raise KeyboardInterrupt
+            seen.append(number)
+            yield item
+
+    monkeypatch.setattr(table3, "labelled_by", stops)
+    with pytest.raises(KeyboardInterrupt):
+        table3.pairs_of("student_photos", PROFILE, portrait)
+    assert seen == [0, 1, 0]
+    monkeypatch.setattr(table3, "labelled_by", lambda *given: (seen.append("again"), usual(*given))[1])
+    stopped = table3.pairs_of("student_photos", PROFILE, portrait)
+    assert seen == [0, 1, 0, "again"]  # the second part alone
+    monkeypatch.setattr(table3, "KEPT_TOGETHER", 4)
+    assert torch.equal(stopped.masks, table3.pairs_of("student_photos", PROFILE, portrait).masks)
 
 
 def test_profiles_name_what_is_wrong():
