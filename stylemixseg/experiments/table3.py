@@ -17,10 +17,13 @@ Then fewer pairs, because the masks of some take long: the first synthetic image
 methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
 Further rows change one thing of the judge's row at a time: the number of pairs ("curve"), the number of style latents
-per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). Some rows are also trained for longer, in
-more steps of smaller batches ("long"), because after few steps the differences between masks can be hidden. Their
-networks look at photos with more pixels than their views had, because the views were enlarged, too; on training photos
-this was better for the judge's row. The long training of "student_both" has the curve's largest number of images.
+per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). With as many style latents as a linear
+discriminant was fitted for, "line" learns from the same images with that discriminant's masks.
+
+Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
+differences between masks can be hidden. Their networks look at photos with more pixels than their views had, because
+the views were enlarged, too; on training photos this was better for the judge's row. The long training of
+"student_both" has the curve's largest number of images.
 
 Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """
@@ -54,6 +57,7 @@ from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.run import synthesize
 from stylemixseg.generators.base import Generator, KnowsTheTruth
 from stylemixseg.generators.zoo import load_generator
+from stylemixseg.joint.discriminant import fitted_discriminant
 from stylemixseg.joint.judge import JUDGED_AT, fitted_judge
 from stylemixseg.metrics import Confusion, paired_difference
 from stylemixseg.mixing import query_image, to_generator_range
@@ -92,21 +96,22 @@ class Photos:
     masks: Sequence[np.ndarray]
 
 
-def recipe_of(profile: Profile, generator: Generator) -> Recipe:
-    """How the synthetic pairs of a profile are made."""
+def recipe_of(profile: Profile, generator: Generator, row: str = "judge") -> Recipe:
+    """How the synthetic pairs of a profile are made; those of the row "line" by the linear discriminant."""
     side = min(JUDGED_AT, generator.resolution)
     config = replace(profile.method, n=profile.table3.n, resolution=side)
-    config = replace(config, judge=fitted_judge(generator, config))
+    fitted = fitted_discriminant if row == "line" else fitted_judge
+    config = replace(config, judge=fitted(generator, config))
     engine = "openvino-bf16" if profile.table3.fast else "auto"
     return Recipe(profile.generator, config, truncation=profile.table3.truncation, size=side, engine=engine)
 
 
-def synthetic_set(profile: Profile, generator: Generator, count: int | None = None) -> Path:
+def synthetic_set(profile: Profile, generator: Generator, count: int | None = None, row: str = "judge") -> Path:
     """The folder of at least so many synthetic pairs (None: the profile's), from the cache or made now.
 
-    An interrupted run goes on.
+    The row says whose masks they are, as in `recipe_of`. An interrupted run goes on.
     """
-    recipe, section = recipe_of(profile, generator), profile.table3
+    recipe, section = recipe_of(profile, generator, row), profile.table3
     folder = kept_folder("pairs") / f"{generator.name}-{cache_key((recipe.describe(generator), recipe.engine))}"
     synthesize(folder, recipe, count or section.pairs, first=section.first, progress=True)
     return folder
@@ -138,7 +143,7 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     """What a row is trained on.
 
     Args:
-        row: "human", or one of `SYNTHETIC`, `BY_STUDENT` and `OTHERS`.
+        row: "human", "line", or one of `SYNTHETIC`, `BY_STUDENT` and `OTHERS`.
         profile: sizes.
         generator: the profile's.
         count: so many synthetic pairs, the first ones, before filters; None: all of the profile's.
@@ -155,8 +160,9 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     if row in OTHERS:
         images = _shown(pairs_of("judge", profile, generator, count))
         return _by_another(row, profile, generator, seeds, images)
-    masks, filters = SYNTHETIC[row]
-    folder, threshold = synthetic_set(profile, generator, count), THRESHOLD if _judged(profile, generator) else 0.5
+    masks, filters = ("hard", None) if row == "line" else SYNTHETIC[row]
+    folder = synthetic_set(profile, generator, count, row)
+    threshold = THRESHOLD if row != "line" and _judged(profile, generator) else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)
 
 
@@ -305,7 +311,7 @@ def trained_scores(
     Returns:
         What `score` gives, and as "pairs" how many it was trained on.
     """
-    recipe, section = recipe_of(profile, generator).describe(generator), profile.table3
+    recipe, section = recipe_of(profile, generator, row).describe(generator), profile.table3
     about: tuple[object, ...] = (row, count, seed, section, recipe, list(photos.names), FILTERS, THRESHOLD)
     if row in BY_STUDENT:
         about += (sha256_file(WEIGHTS_FILE),)
@@ -358,6 +364,8 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
         other = profile.changed(table3={"n": n, "pairs": section.few})
         if _judged(other, generator) == _judged(profile, generator):  # else its masks would be another method's
             jobs[f"styles.judge.n{n}"] = Job("judge", first, other, rival="few.judge")
+            if recipe_of(other, generator, "line").config.judge is not None:
+                jobs[f"styles.line.n{n}"] = Job("line", first, other, rival=f"styles.judge.n{n}")
     for side in section.sides:
         jobs[f"sides.judge.px{side}"] = Job("judge", first, profile.changed(table3={"side": side}), rival="judge")
     if section.long_steps:

@@ -8,7 +8,7 @@ from stylemixseg.evaluation.tables import IOUS
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.experiments.words import FACE_PARTS, OTHER_METHODS, THRESHOLDS, WAYS, cutoff_sets, set_name
 from stylemixseg.ledger.claims import CUTOFFS, KS, SPACES
-from stylemixseg.settings import SegmenterConfig
+from stylemixseg.settings import JUDGE_STYLES, SegmenterConfig
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,9 @@ def _of_table3() -> list[Line]:
     judged, longer = "U-Net from the judge's masks", f"{size.long_steps} steps of {size.long_batch}"
     rows += [(f"{judged}, {count} pairs (ours)", None, f"curve.judge.pairs{count}") for count in size.curve]
     rows += [(f"{judged}, n = {n}, {size.few} pairs (ours)", None, f"styles.judge.n{n}") for n in size.styles]
+    if JUDGE_STYLES in size.styles:
+        line = f"U-Net from the linear discriminant's masks, n = {JUDGE_STYLES}, {size.few} pairs (ours)"
+        rows.append((line, None, f"styles.line.n{JUDGE_STYLES}"))
     rows += [(f"{judged}, views of {side} px (ours)", None, f"sides.judge.px{side}") for side in size.sides]
     if size.long_steps:
         rows += [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from stops import StopsAfter
@@ -10,6 +11,7 @@ from stylemixseg.evaluation.results import measurements
 from stylemixseg.experiments import table3
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.generators.zoo import load_generator
+from stylemixseg.joint.discriminant import StyleDiscriminant
 from stylemixseg.training.statefile import read_state
 
 PROFILE = load_profile("smoke").changed(
@@ -82,6 +84,21 @@ def test_masks_of_another_method_are_no_other_number_of_styles(portrait, monkeyp
     changed = {"few": 2, "styles": (6,)}
     monkeypatch.setattr(table3, "_judged", lambda profile, generator: profile.table3.n == 12)
     assert "styles.judge.n6" not in table3.jobs_of(PROFILE.changed(table3=changed), portrait)
+
+
+def test_another_teacher_of_the_same_images(portrait, tmp_path, monkeypatch):
+    """The linear discriminant's masks, beside the judge's of as many styles."""
+    line = StyleDiscriminant(np.zeros(18, np.float32), -1.0)  # it calls all pixels background
+    monkeypatch.setattr(table3, "fitted_discriminant", lambda generator, config: line if config.n == 6 else None)
+    profile = PROFILE.changed(table3={"few": 2, "styles": (4, 6)})
+    jobs = table3.jobs_of(profile, portrait)
+    assert {name for name in jobs if "line" in name} == {"styles.line.n6"}
+    job = jobs["styles.line.n6"]
+    assert job.rival == "styles.judge.n6"
+    line_pairs = table3.pairs_of(job.row, job.profile, portrait)
+    judge_pairs = table3.pairs_of("judge", job.profile, portrait)
+    assert torch.equal(line_pairs.images, judge_pairs.images)
+    assert not line_pairs.masks.any() and judge_pairs.masks.any()
 
 
 def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
