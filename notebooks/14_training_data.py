@@ -69,6 +69,7 @@ from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import Confusion, confusion, mean_iou
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.student import Student
+from stylemixseg.settings import JUDGE_STYLES
 from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.viz.compositing import overlay
 from stylemixseg.viz.plotting import image_grid, lines
@@ -422,7 +423,8 @@ lines(
 # The network does not learn from whole pairs but from *views*, which are random cuts of a pair, brought to a fixed number
 # of pixels. Larger views show finer outlines, but the cost of a step grows with the number of their pixels. Each row of
 # the next table changes one of these. The rows with other numbers of styles learn from the same few images as the other
-# methods above, so they are compared with the judge's row of these images.
+# methods above, so they are compared with the judge's row of these images. One row changes the teacher: the linear
+# discriminant of [chapter 12](12_many_images.ipynb) labels the images of the row before it.
 
 # %% tags=["hide-input"]
 CHANGED = {
@@ -431,6 +433,10 @@ CHANGED = {
         f"styles.judge.n{n}": (f"n = {n}, {S3.few} pairs", "judge")
         for n in S3.styles
     },
+    f"styles.line.n{JUDGE_STYLES}": (
+        f"n = {JUDGE_STYLES}, {S3.few} pairs, the linear discriminant",
+        f"n{JUDGE_STYLES}",
+    ),
     "judge": (f"views of {S3.side} px, {S3.pairs} pairs", ""),
     **{
         f"sides.judge.px{side}": (
@@ -456,10 +462,10 @@ def changed_table(rows, header):
 changed_table(
     CHANGED,
     [
-        "full run, the judge's masks",
+        "full run, the judge's masks except where another is named",
         "mIoU",
         "trimap mIoU",
-        "minus the row with the usual setting, paired",
+        "minus the row that differs in this one thing, paired",
     ],
 )
 
