@@ -5,7 +5,7 @@ the corners and with labels, and the masks of 24 development faces are scored ag
 book/results/development/linkage.json. `Merging.linkage` holds what was chosen: the greatest mean mIoU over both ways of
 naming and both seeds.
 
-    python data_scripts/choose_linkage.py      ten minutes on two cores
+    python data_scripts/choose_linkage.py      five minutes on one core
 """
 
 from __future__ import annotations

@@ -69,7 +69,6 @@ from stylemixseg.ledger.page import paper_values
 from stylemixseg.metrics import Confusion, confusion, mean_iou
 from stylemixseg.mixing import query_image, to_generator_range
 from stylemixseg.models.student import Student
-from stylemixseg.settings import JUDGE_STYLES
 from stylemixseg.students.pairs import Pairs, pairs_of_set
 from stylemixseg.viz.compositing import overlay
 from stylemixseg.viz.plotting import image_grid, lines
@@ -415,16 +414,19 @@ lines(
 
 # %% [markdown]
 # The number of steps is the same at every point, so a network that learns from more pairs sees each pair less often. More
-# pairs therefore help only as far as they show something that the others do not.
+# pairs therefore help only as far as they show something that the others do not. Each point is one training, so a curve
+# that falls from one point to the next need not mean that more pairs harm: the spread of trainings with other random
+# numbers, which stands above, is as large as these steps.
 #
 # ### What else could be changed?
 #
 # A pair costs one image of the query and $n$ style mixes, so with fewer styles more pairs can be made in the same time.
 # The network does not learn from whole pairs but from *views*, which are random cuts of a pair, brought to a fixed number
-# of pixels. Larger views show finer outlines, but the cost of a step grows with the number of their pixels. Each row of
-# the next table changes one of these. The rows with other numbers of styles learn from the same few images as the other
-# methods above, so they are compared with the judge's row of these images. One row changes the teacher: the linear
-# discriminant of [chapter 12](12_many_images.ipynb) labels the images of the row before it.
+# of pixels. Larger views show finer outlines, but the cost of a step grows with the number of their pixels. The
+# teacher can be another one, too: the line of [chapter 12](12_many_images.ipynb), which is Fisher's linear discriminant.
+# Each row of the next table changes one of these. The rows with other numbers of styles learn from the same few images as
+# the other methods above, so they are compared with the judge's row of these images. The discriminant's row is compared
+# with the judge's row of as many styles.
 
 # %% tags=["hide-input"]
 CHANGED = {
@@ -433,10 +435,14 @@ CHANGED = {
         f"styles.judge.n{n}": (f"n = {n}, {S3.few} pairs", "judge")
         for n in S3.styles
     },
-    f"styles.line.n{JUDGE_STYLES}": (
-        f"n = {JUDGE_STYLES}, {S3.few} pairs, the linear discriminant",
-        f"n{JUDGE_STYLES}",
-    ),
+    **{
+        f"styles.line.n{n}": (
+            f"n = {n}, {S3.few} pairs, the linear discriminant",
+            f"n{n}",
+        )
+        for n in S3.styles
+        if f"table3.styles.line.n{n}.miou" in full
+    },
     "judge": (f"views of {S3.side} px, {S3.pairs} pairs", ""),
     **{
         f"sides.judge.px{side}": (
@@ -465,24 +471,25 @@ changed_table(
         "full run, the judge's masks except where another is named",
         "mIoU",
         "trimap mIoU",
-        "minus the row that differs in this one thing, paired",
+        "minus the row to compare with, paired",
     ],
 )
 
 # %% [markdown]
-# With four style latents the network learns less than with eight, because the judge's masks are worse then. Twenty bring
-# little more than eight, although each pair needs more than twice as many mixes, so eight are a good choice. The network
-# that learns from the linear discriminant is clearly worse than the judge's, although both saw the same images and the
-# same mixes. Smaller views cost more than larger views gain.
+# Each row is one training. Most of these differences are not larger than the spread that other random numbers cause, which
+# stands below Table 3, so this table cannot decide how many styles or which views are better. The row of the linear
+# discriminant is worse by more than this spread, although its teacher saw the same images and the same mixes. A part of
+# that may come from what the judge's masks have besides: a threshold, and an outline along the image's edges.
 #
 # ### How long?
 #
 # The trainings of the table are short, because the table has many rows. After a short training, differences between masks
 # can be hidden: a network that has not yet learnt what even poor masks can teach gains little from better ones. So some
 # rows were trained again, for longer and with smaller batches. A step with a smaller batch costs less, so the network can
-# take many more steps in the same time. These networks also look at the photos with more pixels than their views had,
-# because many of the views that they learnt from were enlarged. The last row has more images than its row in Table 3,
-# since a long training can use them. The last column is the paired difference to the masks drawn by people.
+# take many more steps in the same time. These networks also look at the photos with more pixels than their views had. The
+# views were enlarged by up to 1.35, so faces of this size are nothing new to them. How many pixels was chosen with the
+# judge's row on training photos and their human masks; nothing else of these rows has seen such masks, but for the first.
+# The last row has more synthetic images than its row in Table 3.
 
 # %% tags=["hide-input"]
 changed_table(
@@ -491,7 +498,7 @@ changed_table(
         "long.judge": ("the judge of many images", "human"),
         "long.student_photos": ("the student, on photos", "human"),
         "long.student_both": (
-            f"the student, on photos and {max(S3.curve)} synthetic images",
+            f"the student, on photos and {S3.most_pairs} synthetic images",
             "human",
         ),
     },
@@ -505,11 +512,21 @@ changed_table(
     ],
 )
 
+# %% tags=["hide-input"]
+changed = full.get("table3.long.student_both.minus_student_photos")
+display(
+    Markdown(
+        "The last row minus the one before it, over the same photos: "
+        f"{measured_text(changed)}."
+    )
+)
+
 # %% [markdown]
-# Compare these rows with the same rows of Table 3 above. With masks drawn by people the long training gains most, so
-# there the number of steps was the limit. With the judge's masks it gains less, because the network also learns what all
-# of these masks have in common, and where people draw otherwise this counts as an error. So here the masks are the limit,
-# more than the number of steps. Thousands of synthetic images besides the photos bring no clear gain over all pixels.
+# Compare the mIoU of these rows with that of the same rows in Table 3. Steps, batch and pixels have changed together, so
+# the gains belong to all three. With masks drawn by people the gain is largest, and with the judge's masks it is
+# smallest, because that network also learns what all of these masks have in common, and where people draw otherwise this
+# counts as an error. So with the judge the masks are the limit, more than the length of the training. The difference of
+# the last two rows shows what thousands of synthetic images add to the photos: over all pixels nothing that is certain.
 #
 # ## Where it fails on photos
 #

@@ -8,7 +8,7 @@ Written after the idea of the paper, and not its algorithm step by step: the fea
 Segmentation in Style, so that the two rows differ in the merging alone; the separator is Fisher's discriminant, fitted
 on one half of the pixels and judged on the other half by the distance of the two means over the spread about them. An
 error rate would not do: neighbouring clusters of K-means are always separated by a plane, namely their border. Two
-classes are as far apart as the two of their clusters that are easiest to separate (complete linkage, which
+classes are as far apart as the two of their clusters that are farthest apart (complete linkage, which
 data_scripts/choose_linkage.py chose). Fitting a separator anew for each merged class does worse: the spread of a large
 class is large in every direction, so that it seems close to everything and takes up one cluster after the other.
 """

@@ -211,6 +211,11 @@ class Training:
     long_view: int = field(metadata=UNKEYED)
     device: str = field(metadata=UNKEYED)  # a result depends on it by rounding alone
 
+    @property
+    def most_pairs(self) -> int:
+        """The largest number of synthetic pairs of any row."""
+        return max((self.pairs, *self.curve))
+
     def __post_init__(self) -> None:
         check_real("truncation", self.truncation, 0, 1)
         _at_least(self, n=1, pairs=2, first=0, human=2, tested=1, width=1, steps=1, batch=2, few=0)

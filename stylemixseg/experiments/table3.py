@@ -18,12 +18,14 @@ methods of chapter 15, and beside them the judge's of the same images ("few.judg
 
 Further rows change one thing of the judge's row at a time: the number of pairs ("curve"), the number of style latents
 per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). With as many style latents as a linear
-discriminant was fitted for, "line" learns from the same images with that discriminant's masks.
+discriminant was fitted for, "line" learns from the same images with that discriminant's masks, which have neither the
+judge's threshold nor its outline along the image's edges.
 
 Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
-differences between masks can be hidden. Their networks look at photos with more pixels than their views had, because
-the views were enlarged, too; on training photos this was better for the judge's row. The long training of
-"student_both" has the curve's largest number of images.
+differences between masks can be hidden. Their networks look at photos with more pixels than their views had, which were
+enlarged by up to 1.35. How many was chosen with the judge's row on training photos and their human masks: this choice,
+and nothing else, of these rows has seen masks that people drew. The long training of "student_both" has the largest
+number of images of any row.
 
 Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """
@@ -371,9 +373,9 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
     if section.long_steps:
         sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
         other = profile.changed(table3=sizes)
-        counts = {"student_both": max(section.curve, default=None)}  # a long training can use more images
+        counts = {"student_both": section.most_pairs}  # a long training can use more images
         jobs |= {
-            f"long.{row}": Job(row, first, other, counts.get(row), "long.human", section.long_view)
+            f"long.{row}": Job(row, first, other, counts.get(row), view=section.long_view)
             for row in LONG
             if row in rows
         }
@@ -409,9 +411,10 @@ def run_table3(profile: Profile, results: Path, generator: Generator | None = No
     for name, job in tqdm(jobs.items(), desc="trainings", unit="training"):
         found[name] = trained_scores(job.row, job.profile, generator, photos, job.seed, job.count, job.view)
         add_counts(recorder, f"{prefix}.{name}", found[name], images)
-    blocks = (rows_of(generator, profile), [name for name in jobs if name.startswith("few.")])
+    blocks = [rows_of(generator, profile)]
+    blocks += [[name for name in jobs if name.startswith(block)] for block in ("few.", "long.")]
     compared = [(other, one) for block in blocks for one, other in combinations(block, 2)]
-    compared += [(name, job.rival) for name, job in jobs.items() if job.rival in jobs and job.rival != name]
+    compared += [(name, job.rival) for name, job in jobs.items() if job.rival in jobs]
     for name, rival in compared:
         gain, between = paired_difference(_confusions(found[name]), _confusions(found[rival]), "miou", "dataset")
         recorder.add(f"{prefix}.{name}.minus_{rival.split('.')[-1]}", gain, n=len(images), interval=between)

@@ -1,14 +1,16 @@
-"""The rules' default settings are the ones that data_scripts/choose_rules.py chose, not typed by hand."""
+"""Default settings are the ones that data_scripts/choose_rules.py and choose_linkage.py chose, not typed by hand."""
 
 from pathlib import Path
 
 import pytest
 
+from stylemixseg.baselines.klish import LINKAGES, Merging
 from stylemixseg.evaluation.results import load_run
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority, Saliency
 
-RUN = load_run(Path(__file__).resolve().parents[2] / "book" / "results" / "development" / "rules.json")
+DEVELOPMENT = Path(__file__).resolve().parents[2] / "book" / "results" / "development"
+RUN = load_run(DEVELOPMENT / "rules.json")
 CHOSEN = {item.name: item for item in RUN.measurements}
 
 
@@ -28,6 +30,17 @@ def test_they_were_chosen_on_images_that_are_neither_reported_nor_compared(profi
     chosen_on = set(range(RUN.seed, RUN.seed + CHOSEN["rules.saliency.miou"].n))
     assert chosen_on.isdisjoint(load_profile(profile).queries.seeds)
     assert chosen_on.isdisjoint(load_profile(profile).queries.comparison_seeds)
+
+
+def test_classes_are_compared_as_was_chosen():
+    """`Merging.linkage` is the best of linkage.json, on faces that are neither reported nor compared."""
+    run = load_run(DEVELOPMENT / "linkage.json")
+    means = {item.name.split(".")[1]: item for item in run.measurements if item.name.endswith(".mean")}
+    assert set(means) == set(LINKAGES)
+    assert max(means, key=lambda name: means[name].value) == Merging().linkage
+    chosen_on = set(range(run.seed, run.seed + means["complete"].n))
+    for queries in (load_profile(profile).queries for profile in ("cpu", "full", "paper")):
+        assert chosen_on.isdisjoint(queries.seeds) and chosen_on.isdisjoint(queries.comparison_seeds)
 
 
 def test_the_file_names_the_profile_whose_sizes_it_had():

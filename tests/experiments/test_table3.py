@@ -141,6 +141,10 @@ def test_the_student_labels_images_of_faces_and_photos(portrait, monkeypatch):
     assert torch.equal(table3.pairs_of("student_both", PROFILE, portrait, 2).masks, both)
     monkeypatch.setattr(portrait, "name", "faces")
     assert table3.rows_of(portrait, PROFILE)[-3:] == list(table3.BY_STUDENT)
+    long = PROFILE.changed(table3={"long_steps": 3})
+    for curve, most in (((2,), 4), ((2, 6), 6), ((), 4)):  # of the profile's 4 pairs and the curve's
+        jobs = table3.jobs_of(long.changed(table3={"curve": curve}), portrait)
+        assert jobs["long.student_both"].count == most
 
 
 def test_a_stopped_labelling_loses_no_more_than_a_few_images(portrait, monkeypatch):
