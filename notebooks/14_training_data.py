@@ -487,9 +487,9 @@ changed_table(
 # can be hidden: a network that has not yet learnt what even poor masks can teach gains little from better ones. So some
 # rows were trained again, for longer and with smaller batches. A step with a smaller batch costs less, so the network can
 # take many more steps in the same time. These networks also look at the photos with more pixels than their views had. The
-# views were enlarged by up to 1.35, so faces of this size are nothing new to them. How many pixels was chosen with the
-# judge's row on training photos and their human masks; nothing else of these rows has seen such masks, but for the first.
-# The last row has more synthetic images than its row in Table 3.
+# views were enlarged or reduced at random, so somewhat larger faces are nothing new to them. How many pixels was chosen
+# with the judge's row on training photos and their human masks. Nothing else in these rows, except the first, has seen
+# such masks. The last row has more synthetic images than its row in Table 3.
 
 # %% tags=["hide-input"]
 changed_table(
