@@ -23,9 +23,9 @@ judge's threshold nor its outline along the image's edges.
 
 Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
 differences between masks can be hidden. Their networks look at photos with more pixels than their views had, which were
-enlarged by up to 1.35. How many was chosen with the judge's row on training photos and their human masks: this choice,
-and nothing else, of these rows has seen masks that people drew. The long training of "student_both" has the largest
-number of images of any row.
+enlarged by up to 1.35. How many was chosen with the judge's row on training photos and their human masks; otherwise the
+rows besides "human" have seen no mask that people drew. The long training of "student_both" has the largest number of
+images of any row.
 
 Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """

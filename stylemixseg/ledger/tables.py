@@ -165,10 +165,8 @@ def _of_table3() -> list[Line]:
         ("U-Net from Segmentation in Style (here few pairs, background named with labels)", "sis", "few.sis_labels"),
     ]
     size = load_profile("full").table3
-    judged, longer = (
-        "U-Net from the judge's masks",
-        f"{size.long_steps} steps of {size.long_batch}, photos at {size.long_view} px",
-    )
+    judged = "U-Net from the judge's masks"
+    longer = f"{size.long_steps} steps of {size.long_batch}, photos at {size.long_view} px"
     rows += [(f"{judged}, {count} pairs (ours)", None, f"curve.judge.pairs{count}") for count in size.curve]
     rows += [(f"{judged}, n = {n}, {size.few} pairs (ours)", None, f"styles.judge.n{n}") for n in size.styles]
     if JUDGE_STYLES in size.styles:

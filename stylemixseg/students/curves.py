@@ -92,9 +92,8 @@ class LiveCurves:
         if self._measure is not None:
             found = [(entry["step"], entry["measured"]) for entry in log if "measured" in entry]
             if found:
-                axes[1, 0].plot(
-                    *zip(*found, strict=True), color="#d55e00", marker="o", clip_on=False
-                )  # the last lies on the frame
+                # the last marker lies on the frame, which would cut it in two
+                axes[1, 0].plot(*zip(*found, strict=True), color="#d55e00", marker="o", clip_on=False)
             axes[1, 0].set(ylabel=self._measured)
         axes[-1, 0].set(xlabel="step", xlim=(0, steps[-1]))
         for axis in axes[:, 0]:
