@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book"))
 from bookbuild.check import pages_of
 from bookbuild.layout import HTML
 
-PAGES = [str(path.relative_to(HTML)) for path in pages_of()] if (HTML / "index.html").is_file() else []
+FRONT = HTML / "index.html"  # it only leads on: a browser may leave it while a test looks at it
+PAGES = [str(path.relative_to(HTML)) for path in pages_of() if path != FRONT] if FRONT.is_file() else []
 PROGRAM = find_chromium()
 
 pytestmark = [
@@ -104,6 +105,12 @@ def test_page(name: str, site: str, browser: Browser, moved: list[str]) -> None:
     assert not elsewhere, "the page asks other hosts"
     # A browser may ask for /favicon.ico by itself, before it has read which icon the page names.
     assert [e for e in page.errors if e != THEME_ERROR and not e.endswith("/favicon.ico")] == []
+
+
+def test_the_front_page_leads_to_the_introduction(site: str, browser: Browser) -> None:
+    page = browser.new_page()
+    page.open(f"{site}/{FRONT.name}")
+    assert page.wait_for_request(f"{site}/intro.html")
 
 
 def _move(page, index: int) -> None:

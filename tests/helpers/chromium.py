@@ -67,6 +67,15 @@ class Page:
             self.browser.pump(0.1)
         return True
 
+    def wait_for_request(self, url: str, seconds: float = 20) -> bool:
+        """Whether the page asks for an address in time. Nothing is evaluated, since the page may be on its way there."""
+        end = time.monotonic() + seconds
+        while url not in self.requests:
+            if time.monotonic() > end:
+                return False
+            self.browser.pump(0.1)
+        return True
+
     def open(self, url: str, seconds: float = 60) -> None:
         """Load an address and wait until the page and what it asked for have arrived.
 
