@@ -36,6 +36,7 @@ THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 FILTERS = {
     "none": Filters(),
     "agreement": Filters(min_agreement=0.6),
+    "mask_share": Filters(mask_share=(0.2, 0.9)),
     "confidence": Filters(min_confidence=0.95),
     "both": Filters(min_agreement=0.6, min_confidence=0.95),
 }

@@ -4,7 +4,7 @@ The network is a U-Net with random first weights. In the rows of this first list
 are the same, so that only the masks differ:
 
 - "human": photos with masks drawn by people, what supervision reaches;
-- "saliency": synthetic images with the masks of the paper's rule;
+- "saliency": synthetic images with the masks of the paper's rule, the only synthetic row where no judge was fitted;
 - "judge": the same images with the masks of the judge, which looks at many images;
 - "judge_sure": the same, without the samples that the filters drop and without the pixels that the judge doubts;
 - "judge_soft": the same images with the judge's probabilities, doubtful pixels weighing little;
@@ -16,16 +16,16 @@ are the same, so that only the masks differ:
 Then fewer pairs, because the masks of some take long: the first synthetic images with the masks of `OTHERS`, the other
 methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
-Further rows change one thing of the judge's row at a time: the number of pairs ("curve"), the number of style latents
+Further rows change one thing of the judge's row at a time, or of the rule's where there is no judge: the number of pairs ("curve"), the number of style latents
 per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). With as many style latents as a linear
 discriminant was fitted for, "line" learns from the same images with that discriminant's masks, which have neither the
 judge's threshold nor its outline along the image's edges.
 
 Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
 differences between masks can be hidden. Their networks look at photos with more pixels than their views had, which were
-enlarged by up to 1.35. How many was chosen with the judge's row on training photos and their human masks; otherwise the
-rows besides "human" have seen no mask that people drew. The long training of "student_both" has the largest number of
-images of any row.
+enlarged by up to 1.35. How many was chosen by data_scripts/choose_long_view.py, with the judge's row on training photos
+and the student's masks of them, so that the rows besides "human" have seen no mask that people drew. The long training
+of "student_both" has the largest number of images of any row.
 
 Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """
@@ -84,7 +84,6 @@ SYNTHETIC = {  # rows of synthetic pairs: their masks, as `pairs_of_set` names t
 BY_STUDENT = ("student", "student_photos", "student_both")  # rows of the student's masks
 OTHERS = ("datasetgan", "labels4free", "sis_labels")  # rows of other methods, as `othermethods` names them
 HEADLINE = ("saliency", "judge")  # rows that are trained with every seed
-LONG = ("human", "judge", "student_photos", "student_both")  # rows that are trained for longer too
 KEPT_TOGETHER = 250  # images whose masks by the student are kept in one file: a stopped run loses at most so many
 _HUMAN_FIRST, _TESTED_FIRST = 40_000, 50_000  # seeds, where a generator that knows the truth stands for people
 
@@ -101,7 +100,7 @@ class Photos:
 def recipe_of(profile: Profile, generator: Generator, row: str = "judge") -> Recipe:
     """How the synthetic pairs of a profile are made; those of the row "line" by the linear discriminant."""
     side = min(JUDGED_AT, generator.resolution)
-    config = replace(profile.method, n=profile.table3.n, resolution=side)
+    config = replace(profile.method, n=profile.table3.n, resolution=side, device=profile.table3.device)
     fitted = fitted_discriminant if row == "line" else fitted_judge
     config = replace(config, judge=fitted(generator, config))
     engine = "openvino-bf16" if profile.table3.fast else "auto"
@@ -162,23 +161,29 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
     if row in OTHERS:
         images = _shown(pairs_of("judge", profile, generator, count))
         return _by_another(row, profile, generator, seeds, images)
-    masks, filters = ("hard", None) if row == "line" else SYNTHETIC[row]
+    judged = row != "line" and _judged(profile, generator)
+    masks, filters = SYNTHETIC[row] if judged else ("hard", None)  # all masks of such a set are of one origin
     folder = synthetic_set(profile, generator, count, row)
-    threshold = THRESHOLD if row != "line" and _judged(profile, generator) else 0.5
+    threshold = THRESHOLD if judged else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)
 
 
 def rows_of(generator: Generator, profile: Profile) -> list[str]:
     """The rows that there are: without a judge, all synthetic masks are the rule's, and the student knows faces."""
-    synthetic = [*SYNTHETIC] if _judged(profile, generator) else ["judge"]
+    synthetic = [*SYNTHETIC] if _judged(profile, generator) else ["saliency"]
     return ["human", *synthetic, *(BY_STUDENT if generator.name == "faces" else ())]
 
 
 def few_of(generator: Generator, profile: Profile) -> list[str]:
-    """The rows that learn from few pairs: the judge's, and those of the other methods that there are."""
+    """The rows that learn from few pairs: the judge's, or the rule's where there is none, and those of the other methods that there are."""
     names = _other_methods(profile, generator).names if profile.table3.few else []
     others = [name for name in OTHERS if name in names]
-    return ["judge", *others] if others else []
+    return [_varied(profile, generator), *others] if others else []
+
+
+def _varied(profile: Profile, generator: Generator) -> str:
+    """The row of which one thing is changed at a time."""
+    return "judge" if _judged(profile, generator) else "saliency"
 
 
 def _other_methods(profile: Profile, generator: Generator) -> OtherMethods:
@@ -313,22 +318,35 @@ def trained_scores(
     Returns:
         What `score` gives, and as "pairs" how many it was trained on.
     """
+    folder = _folder(row, profile, generator, photos, seed, count)
+    side = view or profile.table3.side
+
+    def make() -> dict:
+        network, pairs = trained_network(row, profile, generator, photos, seed, count)
+        return {"pairs": pairs, **score(Student(network, side), photos)}
+
+    name = "scores.json" if side == profile.table3.side else f"scores-{side}.json"  # the training is the same
+    return kept(folder / name, make)
+
+
+def trained_network(
+    row: str, profile: Profile, generator: Generator, photos: Photos, seed: int, count: int | None = None
+) -> tuple[nn.Module, int]:
+    """The network of one training of `trained_scores`, and how many pairs it was trained on."""
+    pairs = pairs_of(row, profile, generator, count)
+    state = _folder(row, profile, generator, photos, seed, count) / "state.pt"
+    return train(pairs, profile, seed, state), len(pairs)
+
+
+def _folder(row: str, profile: Profile, generator: Generator, photos: Photos, seed: int, count: int | None) -> Path:
+    """Where a training is kept, by all that it and its scores depend on."""
     recipe, section = recipe_of(profile, generator, row).describe(generator), profile.table3
     about: tuple[object, ...] = (row, count, seed, section, recipe, list(photos.names), FILTERS, THRESHOLD)
     if row in BY_STUDENT:
         about += (sha256_file(WEIGHTS_FILE),)
     if row in OTHERS:
         about += tuple(_other_methods(profile, generator).settings(row))
-    folder = kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
-    side = view or section.side
-
-    def make() -> dict:
-        pairs = pairs_of(row, profile, generator, count)
-        network = train(pairs, profile, seed, folder / "state.pt")
-        return {"pairs": len(pairs), **score(Student(network, side), photos)}
-
-    name = "scores.json" if side == section.side else f"scores-{side}.json"  # the training is the same
-    return kept(folder / name, make)
+    return kept_folder("table3") / f"{row}-{count or 'all'}-{seed}-{cache_key(about)}"
 
 
 @dataclass(frozen=True)
@@ -356,27 +374,27 @@ class Job:
 def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
     """All trainings of the table, by the names of their results."""
     section, first = profile.table3, profile.table3.seeds[0]
-    rows, few = rows_of(generator, profile), few_of(generator, profile)
+    rows, few, ours = rows_of(generator, profile), few_of(generator, profile), _varied(profile, generator)
     jobs = {row: Job(row, first, profile) for row in rows}
     for seed in section.seeds[1:]:
         jobs |= {f"{row}.seed{seed}": Job(row, seed, profile) for row in HEADLINE if row in rows}
-    jobs |= {f"curve.judge.pairs{count}": Job("judge", first, profile, count, "judge") for count in section.curve}
+    jobs |= {f"curve.{ours}.pairs{count}": Job(ours, first, profile, count, ours) for count in section.curve}
     jobs |= {f"few.{row}": Job(row, first, profile, section.few) for row in few}
     for n in section.styles:
         other = profile.changed(table3={"n": n, "pairs": section.few})
         if _judged(other, generator) == _judged(profile, generator):  # else its masks would be another method's
-            jobs[f"styles.judge.n{n}"] = Job("judge", first, other, rival="few.judge")
+            jobs[f"styles.{ours}.n{n}"] = Job(ours, first, other, rival=f"few.{ours}")
             if recipe_of(other, generator, "line").config.judge is not None:
-                jobs[f"styles.line.n{n}"] = Job("line", first, other, rival=f"styles.judge.n{n}")
+                jobs[f"styles.line.n{n}"] = Job("line", first, other, rival=f"styles.{ours}.n{n}")
     for side in section.sides:
-        jobs[f"sides.judge.px{side}"] = Job("judge", first, profile.changed(table3={"side": side}), rival="judge")
+        jobs[f"sides.{ours}.px{side}"] = Job(ours, first, profile.changed(table3={"side": side}), rival=ours)
     if section.long_steps:
         sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
         other = profile.changed(table3=sizes)
         counts = {"student_both": section.most_pairs}  # a long training can use more images
         jobs |= {
             f"long.{row}": Job(row, first, other, counts.get(row), view=section.long_view)
-            for row in LONG
+            for row in ("human", ours, "student_photos", "student_both")
             if row in rows
         }
     return jobs

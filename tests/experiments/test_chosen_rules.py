@@ -1,11 +1,11 @@
-"""Default settings are the ones that data_scripts/choose_rules.py and choose_linkage.py chose, not typed by hand."""
+"""Default settings are the ones that the scripts data_scripts/choose_*.py chose, not typed by hand."""
 
 from pathlib import Path
 
 import pytest
 
 from stylemixseg.baselines.klish import LINKAGES, Merging
-from stylemixseg.evaluation.results import load_run
+from stylemixseg.evaluation.results import load_run, measurements
 from stylemixseg.experiments.profile import load_profile
 from stylemixseg.foreground import CornerMinority, Saliency
 
@@ -41,6 +41,14 @@ def test_classes_are_compared_as_was_chosen():
     chosen_on = set(range(run.seed, run.seed + means["complete"].n))
     for queries in (load_profile(profile).queries for profile in ("cpu", "full", "paper")):
         assert chosen_on.isdisjoint(queries.seeds) and chosen_on.isdisjoint(queries.comparison_seeds)
+
+
+def test_long_trainings_look_at_photos_as_was_chosen():
+    """`long_view` has the best mIoU of long_view.json."""
+    found = measurements([load_run(DEVELOPMENT / "long_view.json")])
+    side = load_profile("full").table3.side
+    means = {at: found[f"long_view.side{at}.miou"].value for at in (side, side + 16, side + 32, side + 48)}
+    assert max(means, key=lambda at: round(means[at], 3)) == load_profile("full").table3.long_view
 
 
 def test_the_file_names_the_profile_whose_sizes_it_had():

@@ -31,11 +31,11 @@ def portrait():
 
 def test_all_rows_seeds_and_points_of_the_curve(portrait, tmp_path, monkeypatch):
     found = measurements(table3.run_table3(PROFILE, tmp_path, portrait))
-    for name in ("human", "judge", "judge.seed1", "curve.judge.pairs2"):
+    for name in ("human", "saliency", "saliency.seed1", "curve.saliency.pairs2"):
         assert 0 <= found[f"toy.table3.{name}.miou"].value <= 1
         assert found[f"toy.table3.{name}.trimap.miou"].n == 2
-    assert found["toy.table3.judge.minus_human"].value == pytest.approx(
-        found["toy.table3.judge.miou"].value - found["toy.table3.human.miou"].value
+    assert found["toy.table3.saliency.minus_human"].value == pytest.approx(
+        found["toy.table3.saliency.miou"].value - found["toy.table3.human.miou"].value
     )
     monkeypatch.setattr(table3, "train", lambda *_: pytest.fail("trained again"))  # all of it is kept
     again = measurements(table3.run_table3(PROFILE, tmp_path / "again", portrait))
@@ -48,15 +48,15 @@ def test_one_thing_at_a_time_is_changed(portrait, tmp_path):
     more["long_view"] = 65
     profile = PROFILE.changed(table3={**more, "seeds": (0,)})
     jobs = table3.jobs_of(profile, portrait)
-    assert jobs["styles.judge.n6"].profile.table3.n == 6 and jobs["styles.judge.n6"].profile.table3.pairs == 2
-    assert jobs["sides.judge.px49"].profile.table3.side == 49
-    assert (jobs["long.judge"].profile.table3.steps, jobs["long.judge"].profile.table3.batch) == (3, 3)
-    assert {name: job.view for name, job in jobs.items() if job.view} == {"long.human": 65, "long.judge": 65}
+    assert jobs["styles.saliency.n6"].profile.table3.n == 6 and jobs["styles.saliency.n6"].profile.table3.pairs == 2
+    assert jobs["sides.saliency.px49"].profile.table3.side == 49
+    assert (jobs["long.saliency"].profile.table3.steps, jobs["long.saliency"].profile.table3.batch) == (3, 3)
+    assert {name: job.view for name, job in jobs.items() if job.view} == {"long.human": 65, "long.saliency": 65}
     found = measurements(table3.run_table3(profile, tmp_path, portrait))
     for name, rival in (
-        ("curve.judge.pairs6", "judge"),
-        ("sides.judge.px49", "judge"),
-        ("long.judge", "long.human"),
+        ("curve.saliency.pairs6", "saliency"),
+        ("sides.saliency.px49", "saliency"),
+        ("long.saliency", "long.human"),
     ):
         gain = found[f"toy.table3.{name}.minus_{rival.split('.')[-1]}"].value
         both = (found[f"toy.table3.{item}.miou"].value for item in (name, rival))
@@ -87,18 +87,18 @@ def test_masks_of_another_method_are_no_other_number_of_styles(portrait, monkeyp
 
 
 def test_another_teacher_of_the_same_images(portrait, tmp_path, monkeypatch):
-    """The linear discriminant's masks, beside the judge's of as many styles."""
+    """The linear discriminant's masks, beside others of as many styles."""
     line = StyleDiscriminant(np.zeros(18, np.float32), -1.0)  # it calls all pixels background
     monkeypatch.setattr(table3, "fitted_discriminant", lambda generator, config: line if config.n == 6 else None)
     profile = PROFILE.changed(table3={"few": 2, "styles": (4, 6)})
     jobs = table3.jobs_of(profile, portrait)
     assert {name for name in jobs if "line" in name} == {"styles.line.n6"}
     job = jobs["styles.line.n6"]
-    assert job.rival == "styles.judge.n6"
+    assert job.rival == "styles.saliency.n6"
     line_pairs = table3.pairs_of(job.row, job.profile, portrait)
-    judge_pairs = table3.pairs_of("judge", job.profile, portrait)
-    assert torch.equal(line_pairs.images, judge_pairs.images)
-    assert not line_pairs.masks.any() and judge_pairs.masks.any()
+    rule_pairs = table3.pairs_of("saliency", job.profile, portrait)
+    assert torch.equal(line_pairs.images, rule_pairs.images)
+    assert not line_pairs.masks.any() and rule_pairs.masks.any()
 
 
 def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_a_stopped_training_goes_on(portrait, tmp_path, monkeypatch):
 
 
 def test_a_judge_gives_all_rows_and_its_absence_leaves_the_rule(portrait, monkeypatch):
-    assert table3.rows_of(portrait, PROFILE) == ["human", "judge"]
+    assert table3.rows_of(portrait, PROFILE) == ["human", "saliency"]
 
     class Judge:
         name, edges, entries = "some", 0.0, 36
