@@ -16,10 +16,10 @@ are the same, so that only the masks differ:
 Then fewer pairs, because the masks of some take long: the first synthetic images with the masks of `OTHERS`, the other
 methods of chapter 15, and beside them the judge's of the same images ("few.judge" and so on in the results).
 
-Further rows change one thing of the judge's row at a time, or of the rule's where there is no judge: the number of pairs ("curve"), the number of style latents
-per pair ("styles", beside "few.judge"), or the pixels of the views ("sides"). With as many style latents as a linear
-discriminant was fitted for, "line" learns from the same images with that discriminant's masks, which have neither the
-judge's threshold nor its outline along the image's edges.
+Further rows change one thing of the judge's row at a time, or of the rule's where there is no judge: the number of
+pairs ("curve"), the number of style latents per pair ("styles", beside "few.judge"), or the pixels of the views
+("sides"). With as many style latents as a linear discriminant was fitted for, "line" learns from the same images with
+that discriminant's masks, which have neither the judge's threshold nor its outline along the image's edges.
 
 Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
 differences between masks can be hidden. Their networks look at photos with more pixels than their views had, which were
@@ -175,7 +175,7 @@ def rows_of(generator: Generator, profile: Profile) -> list[str]:
 
 
 def few_of(generator: Generator, profile: Profile) -> list[str]:
-    """The rows that learn from few pairs: the judge's, or the rule's where there is none, and those of the other methods that there are."""
+    """The rows that learn from few pairs: the judge's, or the rule's, and those of the other methods that there are."""
     names = _other_methods(profile, generator).names if profile.table3.few else []
     others = [name for name in OTHERS if name in names]
     return [_varied(profile, generator), *others] if others else []

@@ -366,18 +366,22 @@ def compare(record: bytes, where: object, identity: dict[str, Any]) -> None:
             raise ValueError("no JSON object")
     except ValueError as error:
         raise ValueError(f"{where} is damaged, so the samples beside it cannot be trusted: {error}") from error
-    old, new = _flat(there), _flat(json.loads(json.dumps(identity)))
+    if other := differences(there, identity):
+        raise ValueError(
+            f"OUT holds samples of other settings ({other}): give the settings of {where} again, or another folder"
+        )
+
+
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """The first settings in which two identities differ, in words; empty where they are equal."""
+    old, new = _flat(there), _flat(json.loads(json.dumps(here)))
     other = [
         f"{name} is {old.get(name)!r} there, {new.get(name)!r} here"
         for name in sorted(old.keys() | new.keys())
         if old.get(name) != new.get(name)
     ]
-    if other:
-        more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
-        raise ValueError(
-            f"OUT holds samples of other settings ({'; '.join(other[:_NAMED])}{more}): give the settings of "
-            f"{where} again, or another folder"
-        )
+    more = f"; and {len(other) - _NAMED} more" if len(other) > _NAMED else ""
+    return "; ".join(other[:_NAMED]) + more
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import deadly
+import elsewhere
 import pytest
 from deadly import DeadlyRecipe
 from trees import tree
@@ -31,7 +32,8 @@ ray = pytest.importorskip("ray", reason="the engine 'ray' needs Ray, extra `scal
 from stylemixseg.factory.engines.raydata import ActorFailedError, RayEngine, RayUnavailableError
 
 pytestmark = pytest.mark.slow
-ray.cloudpickle.register_pickle_by_value(deadly)  # actors do not find the helpers of the tests
+for helpers in (deadly, elsewhere):  # actors do not find the helpers of the tests
+    ray.cloudpickle.register_pickle_by_value(helpers)
 CONFIG = SegmenterConfig(n=4, k=3, rule=CornerMinority(), resolution=32)
 RECIPE = Recipe("toy-portrait", CONFIG, size=32)
 COUNT = 24
@@ -77,6 +79,13 @@ def test_an_error_in_an_actor_comes_out_in_one_line(running):
         list(RayEngine(1).make(Recipe("toy-portrait", SegmenterConfig(cutoff=13), size=32), range(4)))
     with pytest.raises(ActorFailedError, match=r"^an actor of Ray failed: .*seed must be in 0\.\.4294967295, got -1"):
         list(RayEngine(1).make(RECIPE, [-1]))
+
+
+def test_an_actor_that_would_make_other_samples_is_refused(running):
+    """As on a machine with another version of a library: half of the set would be made with each."""
+    recipe = elsewhere.OtherRecipe("toy-portrait", CONFIG, size=32, driver=os.getpid())
+    with pytest.raises(ActorFailedError, match=r"differs from where the run was started: versions\.torch is .*'0\.0'"):
+        list(RayEngine(1).make(recipe, range(4)))
 
 
 def test_too_few_cpus_are_named_before_the_job_could_wait_for_ever(running):

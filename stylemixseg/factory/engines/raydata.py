@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,7 @@ from stylemixseg._util.optional import extra
 from stylemixseg.factory.engines.base import TRIES, WorkerDiedError
 from stylemixseg.factory.recipe import Recipe
 from stylemixseg.factory.sample import SampleMaker
+from stylemixseg.factory.store import differences
 
 # Read when Ray starts: otherwise it reports to its makers.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -84,18 +86,21 @@ class RayEngine:
         waiting = iter(seeds)
         with _running():
             self._check_resources(gpus)
+            identity = recipe.describe(recipe.load())
             here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
             tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=here).remote()
             while window := list(islice(waiting, _WINDOW)):
-                yield from self._window(recipe, window, tally, gpus)
+                yield from self._window((recipe, tally, identity), window, gpus)
 
-    def _window(self, recipe: Recipe, seeds: list[int], tally: Any, gpus: int) -> Iterator[tuple[int, bytes]]:
+    def _window(
+        self, of_actors: tuple[Recipe, Any, dict[str, Any]], seeds: list[int], gpus: int
+    ) -> Iterator[tuple[int, bytes]]:
         blocks = [np.array(seeds[start : start + _BLOCK]) for start in range(0, len(seeds), _BLOCK)]
         made = ray.data.from_numpy(blocks).map_batches(
             MakeSamples,
             batch_size=None,
             compute=ray.data.ActorPoolStrategy(size=min(self.workers, len(blocks))),
-            fn_constructor_args=(recipe, tally),
+            fn_constructor_args=of_actors,
             num_cpus=CPUS,
             num_gpus=gpus,
         )
@@ -128,19 +133,26 @@ class MakeSamples:
     Args:
         recipe: how samples are made.
         tally: the actor that counts how often a seed was begun.
+        identity: what the recipe describes where the run was started. With another version of a library, or another
+            file under the checkpoint's name, this machine would make other bytes of the same seeds.
     """
 
-    def __init__(self, recipe: Recipe, tally: Any):
+    def __init__(self, recipe: Recipe, tally: Any, identity: dict[str, Any]):
         self.maker = SampleMaker(recipe)
         self.tally = tally
+        other = differences(identity, recipe.describe(self.maker.generator))
+        self.problem = other and f"{socket.gethostname()} differs from where the run was started: {other}"
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Samples of the seeds in batch["data"] (B,), up to the first problem.
 
         A problem is told as text in the result, since Ray would wrap an exception in one of its own.
         """
+        seeds = batch["data"].tolist()
+        if self.problem:
+            return _columns([(seeds[0], b"", self.problem)])
         made, problem = [], ""
-        for seed in batch["data"].tolist():
+        for seed in seeds:
             data = b""
             if ray.get(self.tally.begin.remote(seed)) > TRIES:
                 problem = _DIED
@@ -153,8 +165,13 @@ class MakeSamples:
             made.append((seed, data, problem))
             if problem:
                 break
-        seeds, samples, problems = zip(*made)
-        return {"seed": np.array(seeds), "data": np.array(samples, dtype=object), "problem": np.array(problems)}
+        return _columns(made)
+
+
+def _columns(made: list[tuple[int, bytes, str]]) -> dict[str, Any]:
+    """(seed, bytes, problem) of samples as a batch of Ray Data."""
+    seeds, samples, problems = zip(*made, strict=True)
+    return {"seed": np.array(seeds), "data": np.array(samples, dtype=object), "problem": np.array(problems)}
 
 
 class Tally:
