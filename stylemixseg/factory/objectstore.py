@@ -334,7 +334,8 @@ class ObjectStore:
         try:
             return read_sample(data, seed, where)
         except ValueError as error:
-            raise ValueError(f"{error}. Delete it, and the same command makes it again") from error
+            self._objects.remove(sample_name(seed))  # a listing cannot tell it from a whole one
+            raise ValueError(f"{error}. It was removed, and the same command makes it again") from error
 
     def check_replaceable(self, names: Sequence[str]) -> None:
         """Raise unless what is there under the names of formats was written by `synthesize`.

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stylemixseg._util.quiet import absent
 from stylemixseg.commands import main as cli
 
 TOY = "--generator toy-portrait -n 4 -k 3 --rule corner --resolution 32 --size 32".split()
@@ -113,6 +114,16 @@ def test_options_that_do_not_go_together_are_wrong_usage(tmp_path, capsys, argum
     with pytest.raises(SystemExit) as left:
         run(tmp_path / "set", "--count", "1", "--generator", "toy-portrait", *arguments)
     assert left.value.code == 2 and words in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
+def test_without_ray_its_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "stylemixseg.factory.engines.raydata", raising=False)
+    with absent("ray"):
+        assert run(tmp_path / "set", "--count", "1", *TOY, "--engine", "ray") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "stylemixseg: The engine 'ray' needs Ray, which is not installed: pip install 'stylemixseg[scale]'"
+    )
     assert not (tmp_path / "set").exists()
 
 

@@ -18,8 +18,6 @@ import pytest
 from deadly import DeadlyRecipe
 from trees import tree
 
-from stylemixseg._util.quiet import absent
-from stylemixseg.commands import main as cli
 from stylemixseg.factory.engines.base import TRIES, WorkerDiedError
 from stylemixseg.factory.engines.process import ProcessEngine
 from stylemixseg.factory.recipe import Recipe
@@ -126,16 +124,6 @@ def test_a_node_that_is_killed_costs_nothing(alone, running):
         cluster.shutdown()
     assert len(found) == 4 * COUNT == len(dict(found))
     assert {seed: data for seed, data in found if seed in alone} == alone
-
-
-def test_without_ray_its_extra_is_named(tmp_path, monkeypatch, capsys):
-    monkeypatch.delitem(sys.modules, "stylemixseg.factory.engines.raydata")
-    with absent("ray"):
-        assert cli.main(["synthesize", str(tmp_path / "set"), "--count", "1", *COMMAND]) == 1
-    assert capsys.readouterr().err.splitlines()[-1] == (
-        "stylemixseg: The engine 'ray' needs Ray, which is not installed: pip install 'stylemixseg[scale]'"
-    )
-    assert not (tmp_path / "set").exists()
 
 
 def test_a_ray_that_cannot_start_is_explained(monkeypatch):
