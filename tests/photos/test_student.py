@@ -119,6 +119,18 @@ def test_the_command_writes_its_files_and_is_not_done_twice(weights, photo, pict
     assert (out / COMPOSITION).is_file() and not (out / "latent.npy").exists()
 
 
+def test_a_folder_of_photos_has_a_folder_of_results_for_each(weights, photo, tmp_path, capsys):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (folder / name).write_bytes(photo.read_bytes())
+    (folder / "broken.png").write_bytes(b"no image")
+    assert cli.main(["segment", str(folder), "--student", "-o", str(out)]) == 1
+    assert "broken.png" in capsys.readouterr().err
+    masks = [(out / name / "mask.png").read_bytes() for name in ("a", "b")]
+    assert masks[0] == masks[1] and not (out / "broken" / "mask.png").exists()
+
+
 def test_every_face_is_looked_at(weights, photo, picture, tmp_path, monkeypatch, capsys):
     def faces(pixels):
         landmarks = np.array([(12, 14), (18, 14), (12, 18), (18, 18)], float)
