@@ -519,18 +519,21 @@ changed_table(
 #
 # The trainings of the table are short, because the table has many rows. After a short training, differences between masks
 # can be hidden: a network that has not yet learnt what even poor masks can teach gains little from better ones. So some
-# rows were trained again, for longer and with smaller batches. A step with a smaller batch costs less, so the network can
-# take many more steps in the same time. These networks also look at the photos with more pixels than their views had. The
-# views were enlarged or reduced at random, so somewhat larger faces are nothing new to them. How many pixels was chosen
-# with the judge's row on training photos: the number with which its masks come nearest to the student's
-# (`data_scripts/choose_long_view.py`). So no row except the first has seen a mask that a person drew. The last row has
-# more synthetic images than its row in Table 3.
+# rows were trained again, in many more steps. Their batches are smaller, because a step then costs less, and they have
+# more synthetic images than in Table 3, because a longer training can use more. These networks also look at the photos
+# with more pixels than their views had. The views were enlarged or reduced at random, so somewhat larger faces are
+# nothing new to them. How many pixels was chosen with the judge's row on training photos: the number with which its masks
+# come nearest to the student's (`data_scripts/choose_long_view.py`). So no row except the first has seen a mask that a
+# person drew.
 
 # %% tags=["hide-input"]
 changed_table(
     {
         "long.human": ("masks drawn by people", ""),
-        "long.judge": ("the judge of many images", "human"),
+        "long.judge": (
+            f"the judge, {S3.most_pairs} synthetic images",
+            "human",
+        ),
         "long.student_photos": ("the student, on photos", "human"),
         "long.student_both": (
             f"the student, on photos and {S3.most_pairs} synthetic images",

@@ -24,8 +24,8 @@ that discriminant's masks, which have neither the judge's threshold nor its outl
 Some rows are also trained for longer, in more steps of smaller batches ("long"), because after few steps the
 differences between masks can be hidden. Their networks look at photos with more pixels than their views had, which were
 enlarged by up to 1.35. How many was chosen by data_scripts/choose_long_view.py, with the judge's row on training photos
-and the student's masks of them, so that the rows besides "human" have seen no mask that people drew. The long training
-of "student_both" has the largest number of images of any row.
+and the student's masks of them, so that the rows besides "human" have seen no mask that people drew. The long trainings
+with synthetic images have as many of these as any row.
 
 Nothing is chosen on the test photos. The averaged weights after the last step are what is tested.
 """
@@ -391,7 +391,7 @@ def jobs_of(profile: Profile, generator: Generator) -> dict[str, Job]:
     if section.long_steps:
         sizes = {"steps": section.long_steps, "batch": section.long_batch, "curve": (), "few": 0, "styles": ()}
         other = profile.changed(table3=sizes)
-        counts = {"student_both": section.most_pairs}  # a long training can use more images
+        counts = dict.fromkeys((ours, "student_both"), section.most_pairs)  # a long training can use more images
         jobs |= {
             f"long.{row}": Job(row, first, other, counts.get(row), view=section.long_view)
             for row in ("human", ours, "student_photos", "student_both")

@@ -176,7 +176,7 @@ def _of_table3() -> list[Line]:
     if size.long_steps:
         rows += [
             (f"U-Net from masks drawn by people, {longer}", None, "long.human"),
-            (f"{judged}, {longer} (ours)", None, "long.judge"),
+            (f"{judged}, {size.most_pairs} pairs, {longer} (ours)", None, "long.judge"),
             (f"U-Net from the student's masks of photos, {longer} (ours)", None, "long.student_photos"),
             (
                 f"U-Net from the student's masks of photos and {size.most_pairs} synthetic images, {longer} (ours)",

@@ -144,7 +144,8 @@ def test_the_student_labels_images_of_faces_and_photos(portrait, monkeypatch):
     long = PROFILE.changed(table3={"long_steps": 3})
     for curve, most in (((2,), 4), ((2, 6), 6), ((), 4)):  # of the profile's 4 pairs and the curve's
         jobs = table3.jobs_of(long.changed(table3={"curve": curve}), portrait)
-        assert jobs["long.student_both"].count == most
+        assert jobs["long.student_both"].count == jobs["long.saliency"].count == most
+        assert jobs["long.student_photos"].count is None
 
 
 def test_a_stopped_labelling_loses_no_more_than_a_few_images(portrait, monkeypatch):
