@@ -39,8 +39,8 @@ def synthesize(
 
     Sample i depends on seed i and the recipe alone: not on the engine, the number of workers, the order, nor on how
     often the run was interrupted. Every sample is kept as soon as it is made. So a run that was cut off, by Ctrl-C, a
-    killed process or a full disk, is continued by the same call. A sample whose file was damaged is made again. A larger
-    `count` adds samples; other filters and formats make none anew.
+    killed process or a full disk, is continued by the same call. A sample whose file was damaged is made again. A
+    larger `count` adds samples; other filters and formats make none anew.
 
     Args:
         out: folder of the set: new, empty, or of an earlier call with the same recipe. A URL as text, such as
