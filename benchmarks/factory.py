@@ -1,13 +1,16 @@
 """Pairs of an image and its mask per second, and the memory: `stylemixseg synthesize` against a plain loop.
 
     python benchmarks/factory.py
+    python benchmarks/factory.py --steps --out benchmarks/results/factory_steps.json
     python benchmarks/factory.py --generator toy-portrait --count 24 --sizes 20 40 --out /tmp/factory.json
 
 "loop" is the Python example of the README in a loop over seeds that writes image and mask with Pillow. "process1" and
 "process2" are the factory in this process and with two processes, "ray1" and "ray2" Ray with one and two actors, which
 compute on one thread each. All make the same number of pairs with the same settings. "judge2" makes them as the book's
 sets are made: eight styles, masks by the judge, bfloat16 where the processor has it, two processes; its masks are
-others, so "miou" says for each kind how well it agrees with the face parser. The first quarter of the pairs is
+others, so "miou" says for each kind how well it agrees with the face parser. With `--steps` the way from "loop" to
+"judge2" is timed one step at a time: "process2" has two processes, "fewer2" eight styles besides, "exact2" the judge's
+masks besides, and "judge2" bfloat16 besides. The first quarter of the pairs is
 not counted: imports, the start of processes and the compilation of the network happen once, however many pairs follow.
 "start_s" is what they take. The masks of "loop" and of the factory are compared.
 
@@ -24,6 +27,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 import measure
@@ -36,6 +40,7 @@ BARS = {
     "ray2 / ray1": 1.7,
 }
 VARIANTS = ("loop", "process1", "process1_one_thread", "process2", "judge2", "ray1", "ray2")
+STEPS = ("loop", "process2", "fewer2", "exact2", "judge2")  # each differs in one thing from the one before
 SETTINGS = {"n": 20, "cutoff": 6, "k": 4}
 FEWER = 8  # styles with the judge
 
@@ -50,8 +55,14 @@ def main() -> None:
     usual = [name for name in VARIANTS if find_spec("ray") or not name.startswith("ray")]
     text = "what is timed (default: all, those of Ray where it is installed)"
     parser.add_argument("--variants", nargs="+", default=usual, choices=VARIANTS, help=text)
+    text = "time the steps from loop to judge2 one by one in place of the variants, without the memory"
+    parser.add_argument("--steps", action="store_true", help=text)
     parser.add_argument("--out", default=measure.RESULTS / "factory.json", help="result file")
     options = parser.parse_args()
+    wanted = BARS
+    if options.steps:
+        options.variants, options.sizes = list(STEPS), []
+        wanted = {f"{later} / {before}": None for before, later in pairwise(STEPS)}
 
     started = measure.machine()
     settings = {**SETTINGS, "generator": options.generator, "count": options.count}
@@ -74,13 +85,11 @@ def main() -> None:
             memory.append({"samples": size, **run})
             measure.say(f"{size} toy samples: {run['peak_bytes'] / 1e6:.0f} MB")
     ratios = {}
-    for name in BARS:
+    for name, bar in wanted.items():
         first, second = name.split(" / ")
         if {first, second} <= set(options.variants):
             ratios[name] = measure.paired_ratios(runs, first, second, ["pairs_per_s"])["pairs_per_s"]
-            print(
-                f"{name}: median {{median:.2f}} ({{min:.2f}} to {{max:.2f}}), bar {BARS[name]}".format(**ratios[name])
-            )
+            print(f"{name}: median {{median:.2f}} ({{min:.2f}} to {{max:.2f}}), bar {bar}".format(**ratios[name]))
     if differing is not None:
         print(f"pixels in which the masks of loop and factory differ: {differing:.4%}")
     measure.write_result(
@@ -88,7 +97,7 @@ def main() -> None:
         "factory",
         {**settings, "repeats": options.repeats, "sizes": options.sizes},
         started,
-        bars=BARS,
+        bars=wanted,
         ratios=ratios,
         differing_pixels=differing,
         miou=agreement,
@@ -123,7 +132,8 @@ def _agreement(folder: Path, variants: list[str]) -> dict[str, float]:
     from stylemixseg.mixing import to_generator_range
     from stylemixseg.models.references import FaceParser
 
-    parser, counts = FaceParser.load(), {name: [] for name in ("loop", "judge2") if name in variants}
+    kinds = [name for name in STEPS if name in variants and name != "process2"]  # its masks are the loop's
+    parser, counts = FaceParser.load(), {name: [] for name in kinds}
     for path in sorted((folder / "loop-0").glob("*-image.png")):
         truth = np.asarray(parser.foreground(to_generator_range(np.asarray(Image.open(path))))[0])
         drawn = path.with_name(path.name.replace("image", "mask"))
@@ -203,10 +213,11 @@ def _synthesize(variant: str, settings: dict) -> list[float]:
     resolution = settings.get("resolution") or load_generator(settings["generator"]).resolution // 4
     config = SegmenterConfig(n=settings["n"], cutoff=settings["cutoff"], k=settings["k"], resolution=resolution)
     recipe = Recipe(settings["generator"], config, size=settings.get("size"), ignore=0.0)
-    if variant.startswith("judge"):
+    if variant in STEPS[2:]:
         config = replace(config, n=FEWER)
-        config = replace(config, judge=fitted_judge(load_generator(settings["generator"]), config))
-        recipe = replace(recipe, config=config, engine="openvino-bf16")
+        if variant != "fewer2":
+            config = replace(config, judge=fitted_judge(load_generator(settings["generator"]), config))
+        recipe = replace(recipe, config=config, engine="openvino-bf16" if variant == "judge2" else recipe.engine)
     synthesize(settings["out"], recipe, settings["count"], engine=Timed(), formats=["folder"])
     return ticks
 
