@@ -560,11 +560,14 @@ display(
 )
 
 # %% [markdown]
-# Compare the mIoU of these rows with that of the same rows in Table 3. Steps, batch and pixels have changed together, so
-# the gains belong to all three. With masks drawn by people the gain is largest, and with the judge's masks it is
-# smallest, because that network also learns what all of these masks have in common, and where people draw otherwise this
-# counts as an error. So with the judge the masks are the limit, more than the length of the training. The difference of
-# the last two rows shows what thousands of synthetic images add to the photos: over all pixels nothing that is certain.
+# Compare the mIoU of these rows with that of the same rows in Table 3. Steps, batch, pixels and, with synthetic images,
+# their number have changed together, so the gains belong to all of these. Each row is one training, so differences of
+# one or two hundredths may be chance. Two things are larger than that. First, all rows gain, so the network and the
+# length of the training were a limit in Table 3. Second, the judge's row gains least and stays behind: a network also
+# learns what all of the judge's masks have wrong alike, and a longer training does not change that. The student has
+# photos to learn from, and a network that learns from its masks of photos comes near to the student itself. The
+# difference of the last two rows shows what thousands of synthetic images add to these photos: over all pixels nothing
+# that is certain.
 #
 # ## Where it fails on photos
 #
@@ -751,8 +754,8 @@ display(Markdown(table(header, rows)))
 #   the errors that all masks have in common.
 # - Table 3 compares masks, so network, schedule and test photos must be the same in every row. A difference counts
 #   only if its paired interval excludes 0 and if it is larger than the spread of repeated trainings.
-# - A short training can hide what masks are worth, because the network has not learnt all that they teach. After a long
-#   one the masks are the limit.
+# - A short training can hide what masks are worth, because the network has not learnt all that they teach. A long one
+#   does not remove what all masks have wrong alike.
 # - A set inherits the generator's licence, gaps and prejudices, and its data card says so.
 #
 # Next: [other methods](15_other_ways.ipynb) on the same images.
