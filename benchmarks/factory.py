@@ -1,7 +1,7 @@
 """Pairs of an image and its mask per second, and the memory: `stylemixseg synthesize` against a plain loop.
 
     python benchmarks/factory.py
-    python benchmarks/factory.py --steps --out benchmarks/results/factory_steps.json
+    python benchmarks/factory.py --steps
     python benchmarks/factory.py --generator toy-portrait --count 24 --sizes 20 40 --out /tmp/factory.json
 
 "loop" is the Python example of the README in a loop over seeds that writes image and mask with Pillow. "process1" and
@@ -57,10 +57,11 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=usual, choices=VARIANTS, help=text)
     text = "time the steps from loop to judge2 one by one in place of the variants, without the memory"
     parser.add_argument("--steps", action="store_true", help=text)
-    parser.add_argument("--out", default=measure.RESULTS / "factory.json", help="result file")
+    parser.add_argument("--out", help="result file (default: factory.json or factory_steps.json in benchmarks/results)")
     options = parser.parse_args()
-    wanted = BARS
+    wanted, benchmark = BARS, "factory"
     if options.steps:
+        benchmark = "factory_steps"
         options.variants, options.sizes = list(STEPS), []
         wanted = {f"{later} / {before}": None for before, later in pairwise(STEPS)}
 
@@ -93,8 +94,8 @@ def main() -> None:
     if differing is not None:
         print(f"pixels in which the masks of loop and factory differ: {differing:.4%}")
     measure.write_result(
-        options.out,
-        "factory",
+        options.out or measure.RESULTS / f"{benchmark}.json",
+        benchmark,
         {**settings, "repeats": options.repeats, "sizes": options.sizes},
         started,
         bars=wanted,

@@ -175,6 +175,20 @@ def test_factory(tmp_path):
     assert [item["samples"] for item in record["memory"]] == [4, 8]
 
 
+def test_the_steps_of_the_factory(tmp_path):
+    """Each is compared with the one before it."""
+    out = tmp_path / "steps.json"
+    done = run("factory.py", *"--steps --generator toy-portrait --count 8 --repeats 1 --out".split(), str(out))
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    check_head(record, "factory_steps")
+    steps = ["loop", "process2", "fewer2", "exact2", "judge2"]
+    assert [item["variant"] for item in record["runs"]] == steps and record["memory"] == []
+    rates = [item["pairs_per_s"] for item in record["runs"]]
+    expected = [later / before for before, later in zip(rates, rates[1:], strict=False)]
+    assert [ratio["median"] for ratio in record["ratios"].values()] == pytest.approx(expected)
+
+
 @pytest.mark.slow
 @pytest.mark.browser
 def test_the_live_page(real_faces, tmp_path):
