@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ def test_the_steps_of_the_factory(tmp_path):
     steps = ["loop", "process2", "fewer2", "exact2", "judge2"]
     assert [item["variant"] for item in record["runs"]] == steps and record["memory"] == []
     rates = [item["pairs_per_s"] for item in record["runs"]]
-    expected = [later / before for before, later in zip(rates, rates[1:], strict=False)]
+    expected = [later / before for before, later in pairwise(rates)]
     assert [ratio["median"] for ratio in record["ratios"].values()] == pytest.approx(expected)
 
 
