@@ -10,9 +10,9 @@ compute on one thread each. All make the same number of pairs with the same sett
 sets are made: eight styles, masks by the judge, bfloat16 where the processor has it, two processes; its masks are
 others, so "miou" says for each kind how well it agrees with the face parser. With `--steps` the way from "loop" to
 "judge2" is timed one step at a time: "process2" has two processes, "fewer2" eight styles besides, "exact2" the judge's
-masks besides, and "judge2" bfloat16 besides. The first quarter of the pairs is
-not counted: imports, the start of processes and the compilation of the network happen once, however many pairs follow.
-"start_s" is what they take. The masks of "loop" and of the factory are compared.
+masks besides, and "judge2" bfloat16 besides. The first quarter of the pairs is not counted: imports, the start of
+processes and the compilation of the network happen once, however many pairs follow. "start_s" is what they take. The
+masks of "loop" and of the factory are compared.
 
 "memory" is the peak of the driving process over the number of toy samples: it must not grow with it.
 """
@@ -90,7 +90,8 @@ def main() -> None:
         first, second = name.split(" / ")
         if {first, second} <= set(options.variants):
             ratios[name] = measure.paired_ratios(runs, first, second, ["pairs_per_s"])["pairs_per_s"]
-            print(f"{name}: median {{median:.2f}} ({{min:.2f}} to {{max:.2f}}), bar {bar}".format(**ratios[name]))
+            aim = f", bar {bar}" if bar else ""
+            print(f"{name}: median {{median:.2f}} ({{min:.2f}} to {{max:.2f}}){aim}".format(**ratios[name]))
     if differing is not None:
         print(f"pixels in which the masks of loop and factory differ: {differing:.4%}")
     measure.write_result(

@@ -239,8 +239,8 @@ def _factory(run: dict | None) -> list[str]:
         table(["ratio of pairs per second", "median", "runs of each", "aim"], rows),
         f"The fastest variant, {variant}, made {rate:.2f} pairs per second, and a pair took "
         f"{size / 1000:.0f} kB on disk at the generator's full size (with `--size 256` it takes less). So a million "
-        f"pairs take {_MANY * size / 1e9:,.0f} GB, the same again for an "
-        "exported format, and on machines like this one the following time:",
+        f"pairs take {_MANY * size / 1e9:,.0f} GB, the same again for an exported format, and on machines like this "
+        "one the following time:",
         table(plan[0], plan[1:]),
         "The plan assumes that samples do not depend on each other, which holds because each follows from its seed "
         "and the recipe; that every machine is as fast as this one, and as busy; that the time to start up does not "

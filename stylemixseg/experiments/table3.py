@@ -162,7 +162,9 @@ def pairs_of(row: str, profile: Profile, generator: Generator, count: int | None
         images = _shown(pairs_of("judge", profile, generator, count))
         return _by_another(row, profile, generator, seeds, images)
     judged = row != "line" and _judged(profile, generator)
-    masks, filters = SYNTHETIC[row] if judged else ("hard", None)  # all masks of such a set are of one origin
+    masks, filters = ("hard", None) if row == "line" else SYNTHETIC[row]
+    if masks == "rule" and not judged:
+        masks = "hard"  # all masks of such a set are the rule's
     folder = synthetic_set(profile, generator, count, row)
     threshold = THRESHOLD if judged else 0.5
     return pairs_of_set(folder, PAIRS_AT, filters, masks=masks, threshold=threshold, seeds=seeds)

@@ -334,6 +334,7 @@ class ObjectStore:
         try:
             return read_sample(data, seed, where)
         except ValueError as error:
+            self._lease.check()
             self._objects.remove(sample_name(seed))  # a listing cannot tell it from a whole one
             raise ValueError(f"{error}. It was removed, and the same command makes it again") from error
 

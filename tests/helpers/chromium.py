@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,21 +61,11 @@ class Page:
 
     def wait_for(self, expression: str, seconds: float = 20) -> bool:
         """Whether the expression becomes true in time."""
-        end = time.monotonic() + seconds
-        while not self.evaluate(expression):
-            if time.monotonic() > end:
-                return False
-            self.browser.pump(0.1)
-        return True
+        return self._wait(lambda: bool(self.evaluate(expression)), seconds)
 
     def wait_for_request(self, url: str, seconds: float = 20) -> bool:
         """Whether the page asks for an address in time. Nothing is evaluated, since the page may be on its way there."""
-        end = time.monotonic() + seconds
-        while url not in self.requests:
-            if time.monotonic() > end:
-                return False
-            self.browser.pump(0.1)
-        return True
+        return self._wait(lambda: url in self.requests, seconds)
 
     def open(self, url: str, seconds: float = 60) -> None:
         """Load an address and wait until the page and what it asked for have arrived.
@@ -83,11 +74,17 @@ class Page:
             TimeoutError: the page did not load in time.
         """
         self.call("Page.navigate", url=url)
+        if not self._wait(lambda: self.loaded, seconds):
+            raise TimeoutError(f"{url} did not load in {seconds} s")
+
+    def _wait(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Whether something becomes true in time, while what Chromium says is read."""
         end = time.monotonic() + seconds
-        while not self.loaded:
+        while not done():
             if time.monotonic() > end:
-                raise TimeoutError(f"{url} did not load in {seconds} s")
+                return False
             self.browser.pump(0.1)
+        return True
 
     def press(self, key: str) -> None:
         """Press and release a key, e.g. "ArrowRight", on what has the focus."""
